@@ -53,7 +53,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
   ],
   'tools/abuse': [
     ...['main.ts', 'report.ts', 'command-line.ts', 'attack-run.ts', 'control-clients.ts', 'attacker-main.ts'],
-    ...['attacker-process.ts', 'target.ts', 'attacks', 'attack.ts', 'attackers.ts', 'hook.ts', 'peer.ts', 'frames.ts'],
+    ...['attacker-process.ts', 'target.ts', 'attacks', 'attack.ts', 'attackers.ts', 'hook.ts', 'peer.ts'],
     ...['outcome.ts', 'keys.ts'],
   ],
   'tools/fuzz': [

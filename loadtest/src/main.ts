@@ -14,13 +14,9 @@ import { reportPage } from './report/report-page.js';
 import { carryOutRuns } from './runs/load-command.js';
 import { searchRates } from './runs/rate-search.js';
 import type { LevelsOptions } from './scenarios/levels.js';
-import { fromRepository } from './servers/server.js';
+import { fromRepository } from './servers/servers.js';
 
 async function carryOut(request: Request): Promise<void> {
-  if (request.name === 'help') {
-    process.stdout.write(request.text);
-    return;
-  }
   if (request.name === 'report') {
     await carryOutReport(request);
     return;

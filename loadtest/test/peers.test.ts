@@ -3,7 +3,7 @@
 import { UsageError } from '@fanfare/kit/options';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { carryOutRuns } from '../src/runs/load-command.js';
-import type { ServerKind } from '../src/servers/server.js';
+import type { ServerKind } from '../src/servers/servers.js';
 import { servers } from '../src/servers/servers.js';
 import { quiet, shortRuns, shortSettings } from './short-runs.js';
 

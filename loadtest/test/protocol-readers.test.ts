@@ -67,3 +67,17 @@ it.each([1, 2, 3, 7, 64, 100, 10_000])('MQTT is read correctly in pieces of %i b
     'refused a subscription',
   ]);
 });
+
+const redis = Buffer.from(
+  `*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n${[1, 2].map((n) => `*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$200\r\n${data(n)}\r\n`).join('')}:1\r\n-ERR no\r\n`,
+);
+
+it.each([1, 2, 3, 7, 64, 100, 10_000])('RESP is read correctly in pieces of %i bytes', (pieceBytes) => {
+  expect(eventsOf(protocols.redis, redis, pieceBytes)).toEqual([
+    'confirmed 1',
+    'publication 1',
+    'publication 2',
+    'acknowledged 1',
+    'refused -ERR no',
+  ]);
+});

@@ -14,8 +14,8 @@ usage: npm run dashboard [-- --help]
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 await runCommand(async (args) => {
-  if (parseOptions(args, {}) === null) process.stdout.write(help);
-  else takePicture();
+  parseOptions(args, {}, () => help);
+  takePicture();
 });
 
 function takePicture() {

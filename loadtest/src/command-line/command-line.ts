@@ -4,6 +4,7 @@ import {
   describeNames,
   describeOptions,
   didYouMean,
+  HelpRequest,
   integer,
   number,
   parseOptions,
@@ -16,7 +17,6 @@ import { scenarios } from '../scenarios/scenarios.js';
 import { commonOptions, type LoadRequest, parseLoad, parseReport, type ReportRequest } from './load-command-line.js';
 
 export type Request =
-  | { readonly name: 'help'; readonly text: string }
   | LoadRequest
   | ReportRequest
   | { readonly name: 'levels'; readonly options: LevelsOptions; readonly jsonFile: string | null };
@@ -78,7 +78,7 @@ export function parseCommandLine(args: readonly string[]): Request {
   if (first === 'report') return parseReport(rest);
   if (first === 'levels') return parseLevels(rest);
   if (first === 'plan' || Object.hasOwn(scenarios, first ?? '')) return parseLoad(first ?? '', rest);
-  if (first === '--help') return { name: 'help', text: help() };
+  if (first === '--help') throw new HelpRequest(help());
   if (first === undefined) throw new UsageError(`Name a scenario or a command: ${commandNames.join(', ')}.`);
   throw new UsageError(
     `Unknown scenario "${first}". ${didYouMean(first, commandNames) ?? `The first word must be one of ${commandNames.join(', ')}.`}`,
@@ -86,8 +86,7 @@ export function parseCommandLine(args: readonly string[]): Request {
 }
 
 function parseLevels(args: readonly string[]): Request {
-  const parsed = parseOptions(args, levelsOptions);
-  if (parsed === null) return { name: 'help', text: levelsHelp() };
+  const parsed = parseOptions(args, levelsOptions, levelsHelp);
   const { levels: candidates, bytes: publicationBytes, rounds, seconds, json, ...given } = parsed.values;
   const chosen = given.workloads.map((name) => ({
     topics: given.topics ?? workloads[name].topics,

@@ -37,11 +37,6 @@ export interface ReportRequest {
   readonly htmlFile: string;
 }
 
-interface HelpRequest {
-  readonly name: 'help';
-  readonly text: string;
-}
-
 /** Options of every scenario. */
 export const commonOptions = {
   servers: choices('servers to start, separated by commas', Object.keys(servers), 'fanfare'),
@@ -85,15 +80,15 @@ ${describeOptions(commonOptions)}
 }
 
 /** Parses the words after the name of a scenario, or after `plan`. */
-export function parseLoad(name: string, args: readonly string[]): LoadRequest | HelpRequest {
+export function parseLoad(name: string, args: readonly string[]): LoadRequest {
   const isPlan = name === 'plan';
   const table: ScenarioOptions = isPlan ? {} : scenarioNamed(name).options;
   // Each value may be a list, which is read with its relations later.
   const own = Object.fromEntries(
     Object.entries(table).map(([option, { about, range }]) => [option, { ...text(about, '<n>', null), range }]),
   );
-  const parsed = parseOptions(args, { ...own, ...commonOptions }, isPlan ? 1 : 0);
-  if (parsed === null) return { name: 'help', text: isPlan ? planHelp : helpOf(name) };
+  const help = (): string => (isPlan ? planHelp : helpOf(name));
+  const parsed = parseOptions(args, { ...own, ...commonOptions }, help, isPlan ? 1 : 0);
   const { given, positionals, values } = parsed;
   const common = values as ValuesOf<typeof commonOptions>;
   const settings = readSettings(common, given);
@@ -183,9 +178,8 @@ ${describeOptions(reportOptions)}
 `;
 
 /** Parses the words after `report`. */
-export function parseReport(args: readonly string[]): ReportRequest | HelpRequest {
-  const parsed = parseOptions(args, reportOptions, Number.POSITIVE_INFINITY);
-  if (parsed === null) return { name: 'help', text: reportHelp };
+export function parseReport(args: readonly string[]): ReportRequest {
+  const parsed = parseOptions(args, reportOptions, () => reportHelp, Number.POSITIVE_INFINITY);
   const { positionals: files, values } = parsed;
   const example = 'npm run loadtest -- report result.json --html report.html';
   if (files.length === 0) throw new UsageError(`Name the result files, for example: ${example}.`);

@@ -16,7 +16,6 @@ import type { CompareOptions } from './compare.js';
 import { type GuardedCase, guardedCases, guardedRounds, tolerance } from './guard.js';
 
 export type CompareRequest =
-  | { readonly name: 'help'; readonly text: string }
   | { readonly name: 'compare'; readonly options: CompareOptions; readonly jsonFile: string | null }
   | {
       readonly name: 'guard';
@@ -75,13 +74,11 @@ ${describeOptions(guardOptions)}
 
 export function parseCompare(args: readonly string[]): CompareRequest {
   if (args[0] === 'guard') {
-    const parsed = parseOptions(args.slice(1), guardOptions);
-    if (parsed === null) return { name: 'help', text: guardHelp };
+    const parsed = parseOptions(args.slice(1), guardOptions, () => guardHelp);
     const { cases: named, rounds: count, record } = parsed.values;
     return { name: 'guard', cases: named, rounds: count, isRecording: record };
   }
-  const parsed = parseOptions(args, compareOptions);
-  if (parsed === null) return { name: 'help', text: compareHelp };
+  const parsed = parseOptions(args, compareOptions, () => compareHelp);
   const { cases: named, servers: chosen, rounds: count, seconds, idle, json } = parsed.values;
   return {
     name: 'compare',

@@ -12,10 +12,6 @@ import { judge, measureGuard, readBaseline, writeBaseline } from './guard.js';
 
 async function main(args: readonly string[]): Promise<void> {
   const request = parseCompare(args);
-  if (request.name === 'help') {
-    process.stdout.write(request.text);
-    return;
-  }
   void exitWhenStopped();
   const show = new ProgressLine(process.stderr);
   if (request.name === 'guard') {

@@ -1,8 +1,7 @@
 /** The cases about latency: the same load for everybody, with the garbage collections of each server on Node. */
 import { defaultWorkload, type Workload } from '../load/workload.js';
-import { crossNode } from '../scenarios/cross-node.js';
-import { fanOut } from '../scenarios/fan-out.js';
 import type { Run } from '../scenarios/scenario.js';
+import { crossNode, fanOut } from '../scenarios/scenarios.js';
 import type { Case } from './case.js';
 
 const seconds = 6;

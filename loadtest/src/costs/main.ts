@@ -4,6 +4,7 @@ import { markdownTable } from '@fanfare/kit/markdown-table';
 import {
   describeNames,
   describeOptions,
+  HelpRequest,
   integer,
   type OptionTable,
   parseOptions,
@@ -77,19 +78,12 @@ npm run costs -- <study> --help shows the options of a study.
 `;
 
 await runCommand(async ([name, ...args]) => {
-  if (name === '--help') {
-    process.stdout.write(help);
-    return;
-  }
+  if (name === '--help') throw new HelpRequest(help);
   const chosen = Object.hasOwn(studies, name ?? '') ? studies[name ?? ''] : undefined;
   if (chosen === undefined) throw new UsageError(`Name a study: ${Object.keys(studies).join(', ')}.`);
-  const parsed = parseOptions(args, chosen.options);
-  if (parsed === null) {
-    process.stdout.write(
-      `${chosen.about}\n\nusage: npm run costs -- ${name} [options]\n\n${describeOptions(chosen.options)}\n`,
-    );
-    return;
-  }
+  const usage = `usage: npm run costs -- ${name} [options]`;
+  const ownHelp = (): string => `${chosen.about}\n\n${usage}\n\n${describeOptions(chosen.options)}\n`;
+  const parsed = parseOptions(args, chosen.options, ownHelp);
   void exitWhenStopped();
   const rows = await chosen.measure(parsed.values);
   const settings = Object.entries(parsed.values).map(([option, value]) => `${option} ${value}`);

@@ -8,33 +8,25 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
+import { buildFrame, FrameWalker, handshakeLines } from '@fanfare/kit/frames';
 import { readCpuNs, readMemory } from '@fanfare/kit/process-usage';
 import { type NodeProcess, startNode } from '@fanfare/local-cluster';
-import { buildFrame, opcodes } from '../load/frame-walker.js';
 
 const publications = 100;
 /** Handshakes at the same time. */
 const atOnce = 50;
 
-const request = `GET /ws HTTP/1.1\r
-Host: localhost\r
-Upgrade: websocket\r
-Connection: Upgrade\r
-Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r
-Sec-WebSocket-Version: 13\r
-Sec-WebSocket-Extensions: permessage-deflate\r
-\r
-`;
+const extension = 'Sec-WebSocket-Extensions: permessage-deflate';
+const request = `${[...handshakeLines('/ws', 'localhost'), extension].join('\r\n')}\r\n\r\n`;
 
 /** A subscriber that counts frames without decoding them, so compression does not matter. */
 class Subscriber {
   frames = 0;
   bytes = 0;
   readonly #socket: Socket;
-  #head = Buffer.alloc(0);
-  #isUpgraded = false;
-  /** Bytes of the current payload that have not arrived yet. */
-  #left = 0;
+  readonly #walker = new FrameWalker(true);
+  /** Null once the handshake is over. */
+  #head: Buffer | null = Buffer.alloc(0);
   #wake: () => void = () => undefined;
 
   constructor({ port, url }: NodeProcess) {
@@ -46,12 +38,12 @@ class Subscriber {
   }
 
   send(command: object): void {
-    this.#socket.write(buildFrame(Buffer.from(JSON.stringify(command)), opcodes.text));
+    this.#socket.write(buildFrame(JSON.stringify(command)));
   }
 
   /** Wait for it before sending: the server could take earlier bytes for a part of the handshake. */
   async opened(): Promise<void> {
-    await this.#until(() => this.#isUpgraded);
+    await this.#until(() => this.#head === null);
   }
 
   async until(frames: number): Promise<void> {
@@ -71,28 +63,18 @@ class Subscriber {
   }
 
   #take(chunk: Buffer): void {
-    this.#head = Buffer.concat([this.#head, chunk]);
-    if (!this.#isUpgraded) {
-      const end = this.#head.indexOf('\r\n\r\n');
+    let rest: Uint8Array = chunk;
+    if (this.#head !== null) {
+      const head = Buffer.concat([this.#head, chunk]);
+      const end = head.indexOf('\r\n\r\n');
+      this.#head = end < 0 ? head : null;
       if (end < 0) return;
-      this.#isUpgraded = true;
-      this.#head = this.#head.subarray(end + 4);
+      rest = head.subarray(end + 4);
     }
-    while (this.#head.length > 0) {
-      if (this.#left === 0) {
-        const short = (this.#head[1] ?? 0) & 127;
-        const headBytes = short === 126 ? 4 : short === 127 ? 10 : 2;
-        if (this.#head.length < headBytes) return;
-        const length =
-          short === 126 ? this.#head.readUInt16BE(2) : short === 127 ? Number(this.#head.readBigUInt64BE(2)) : short;
-        this.#left = headBytes + length;
-        this.bytes += this.#left;
-      }
-      const taken = Math.min(this.#left, this.#head.length);
-      this.#left -= taken;
-      this.#head = this.#head.subarray(taken);
-      if (this.#left === 0) this.frames++;
-    }
+    this.#walker.walk(rest, (_opcode, _bytes, start, end) => {
+      this.frames++;
+      this.bytes += end - start + (end - start < 126 ? 2 : end - start < 0x10000 ? 4 : 10);
+    });
     this.#wake();
   }
 }

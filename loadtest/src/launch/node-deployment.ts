@@ -35,6 +35,14 @@ export async function deployNodesOnRedis(
   return { ...deployment, processes: [...deployment.processes, follower] };
 }
 
+/** A Redis that is the target itself. */
+export async function deployRedis(): Promise<Deployment> {
+  await using parts = new Disposables();
+  // It listens on 127.0.0.1 only, but takes other addresses of this machine for foreign ones.
+  const redis = parts.use(await startRedis({ args: ['--protected-mode', 'no'] }));
+  return { ...(await deploy(parts, redis, 0, () => Promise.reject())), targets: [localTarget(redis.port)] };
+}
+
 async function deploy(
   parts: Disposables,
   redis: RedisProcess | null,

@@ -1,20 +1,24 @@
 /**
- * The scenario `levels`: what a publication costs at each level, compared with plain PUBLISH and SUBSCRIBE. It measures two nodes, and
- * Redis between them. Candidates take turns, so that a disturbance of the machine affects all of them.
+ * The study `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level, compared with plain
+ * PUBLISH and SUBSCRIBE. Candidates take turns, so that a disturbance of the machine affects all of them.
  */
+import type { Level } from '@fanfare/kit/level';
+import { startNode } from '@fanfare/local-cluster';
+import { deployNodesOnRedis, deployRedis } from '../launch/node-deployment.js';
+import type { Deployment } from '../load/deployment.js';
+import type { LoadResult } from '../load/result.js';
+import { runLoad } from '../load/run-load.js';
+import { defaultWorkload } from '../load/workload.js';
 import { type CandidateName, describeWorkload, type LevelsOptions, type Workload } from '../scenarios/levels.js';
-import { NodesPath, type NodesPathOptions } from './nodes-path.js';
-import type { Schedule } from './pace.js';
-import { PlainPath } from './plain-path.js';
-import type { PublishPath, Traffic } from './publish-path.js';
 
-const candidates: Readonly<Record<CandidateName, Omit<NodesPathOptions, 'traffic'> | null>> = {
+/** Null: the generator processes are the publisher and the subscriber of Redis. */
+const levelOf: Readonly<Record<CandidateName, Level | null>> = {
   plain: null,
-  fast: { level: 'fast', isAcknowledged: false },
-  'fast-acked': { level: 'fast', isAcknowledged: true },
-  recoverable: { level: 'recoverable', isAcknowledged: false },
-  'recoverable-acked': { level: 'recoverable', isAcknowledged: true },
-  'durable-acked': { level: 'durable', isAcknowledged: true },
+  fast: 'fast',
+  'fast-acked': 'fast',
+  recoverable: 'recoverable',
+  'recoverable-acked': 'recoverable',
+  'durable-acked': 'durable',
 };
 
 export interface LevelsSample {
@@ -54,35 +58,67 @@ export async function measureLevels(options: LevelsOptions, log: (line: string) 
 
 async function measure(
   candidate: CandidateName,
-  { topics, burst, perSecond }: Workload,
+  traffic: Workload,
   { publicationBytes, seconds }: LevelsOptions,
 ): Promise<Omit<LevelsSample, 'round' | 'candidate' | 'workload'>> {
-  await using path = await open(candidate, { topics, burst, publicationBytes });
-  const burstsPerSecond = perSecond / burst;
-  const during = (length: number): Schedule => {
-    return { bursts: Math.max(1, Math.round(length * burstsPerSecond)), burstsPerSecond };
-  };
-  const schedule = during(seconds);
-  await path.publish(during(Math.min(warmUpSeconds, seconds)));
-  const earlyComplaint = await path.settle();
-  const clockNs = await path.measureClock(schedule);
-  const before = await path.readCpu();
-  const { lateShare, slipP99Us } = await path.publish(schedule);
-  const complaint = earlyComplaint ?? (await path.settle());
-  const after = await path.readCpu();
-  const publications = schedule.bursts * burst;
+  const level = levelOf[candidate];
+  await using deployment = level === null ? await deployRedis() : await deploy(level, traffic.topics);
+  let cpuNs = { publisher: 0, subscriber: 0, redis: 0 };
+  const result = await runLoad({
+    scenario: 'levels',
+    label: candidate,
+    server: candidate,
+    workload: {
+      ...defaultWorkload,
+      ...traffic,
+      ...{ subscriptions: { name: 'all' }, publisherServers: [0], subscriberServers: [1] },
+      ...{ publicationBytes, seconds, warmUpSeconds: Math.min(warmUpSeconds, seconds) },
+    },
+    deployment,
+    protocol: level === null ? 'redis' : candidate.endsWith('-acked') ? 'msgpack-acknowledged' : 'msgpack-batched',
+    isTyped: false,
+    // The first has the subscriber, the second the publisher.
+    generators: 2,
+    onUsage: (start, end, clockNs) => {
+      const used = (of: 'cpuNsOfEach' | 'generatorCpuNs', index: number): number =>
+        (end[of][index] ?? 0) - (start[of][index] ?? 0);
+      // In a deployment, Redis follows the nodes. A replica is not counted.
+      cpuNs =
+        level === null
+          ? {
+              publisher: used('generatorCpuNs', 1) - (clockNs[1] ?? 0),
+              subscriber: used('generatorCpuNs', 0),
+              redis: used('cpuNsOfEach', 0),
+            }
+          : { publisher: used('cpuNsOfEach', 0), subscriber: used('cpuNsOfEach', 1), redis: used('cpuNsOfEach', 2) };
+    },
+  });
+  const { published: publications, lateShare, slipP99Us } = result;
   return {
     publications,
-    publisherNs: (after.publisher - before.publisher - clockNs) / publications,
-    subscriberNs: (after.subscriber - before.subscriber) / publications,
-    redisNs: (after.redis - before.redis) / publications,
+    publisherNs: cpuNs.publisher / publications,
+    subscriberNs: cpuNs.subscriber / publications,
+    redisNs: cpuNs.redis / publications,
     lateShare,
     slipP99Us,
-    complaint,
+    complaint: problemOf(result),
   };
 }
 
-function open(candidate: CandidateName, traffic: Traffic): Promise<PublishPath> {
-  const options = candidates[candidate];
-  return options === null ? PlainPath.open(traffic) : NodesPath.open({ ...options, traffic });
+function deploy(level: Level, topics: number): Promise<Deployment> {
+  const env = {
+    FANFARE_TOPICS: JSON.stringify({ '>': { level } }),
+    FANFARE_MAX_SUBSCRIPTIONS: String(topics),
+  };
+  return deployNodesOnRedis(2, (redisUrl) => startNode({ redisUrl, env }), level === 'durable');
+}
+
+/** Late publications do not make a sample invalid: the table has their share. */
+function problemOf({ published, deliveries, lostInWarmUp, repeated, foreign, failures }: LoadResult): string | null {
+  const [failure] = Object.keys(failures);
+  if (failure !== undefined) return failure.replace(/\.$/, '');
+  const wrong = repeated + foreign;
+  if (deliveries !== published || wrong > 0)
+    return `${deliveries} of ${published} came in order, and ${wrong} out of order or twice`;
+  return lostInWarmUp > 0 ? `${lostInWarmUp} were lost before the measured time` : null;
 }

@@ -26,7 +26,6 @@ export interface ClientConnectionOptions {
 export class ClientConnection implements Member {
   readonly recovers = true;
   readonly #client: Client;
-  readonly #options: ClientConnectionOptions;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #filler: string;
   #socket: WebSocket | null = null;
@@ -45,8 +44,7 @@ export class ClientConnection implements Member {
     }
   }
 
-  private constructor(options: ClientConnectionOptions) {
-    this.#options = options;
+  private constructor(private readonly options: ClientConnectionOptions) {
     const { target, encoding, publicationBytes } = options;
     const { host, port, isTls, path, token } = target;
     this.#filler = blankData(publicationBytes).slice(stampBytes);
@@ -84,9 +82,9 @@ export class ClientConnection implements Member {
   async subscribe(topics: readonly string[]): Promise<void> {
     const standing = topics.map((topic) => {
       const subscription = this.#client.subscribe(topic, ({ data }) => {
-        this.#options.onPublication(Buffer.from(String(data), 'latin1'), 0);
+        this.options.onPublication(Buffer.from(String(data), 'latin1'), 0);
       });
-      for (const event of ['gap', 'reset'] as const) subscription.on(event, () => this.#options.onReportedLoss());
+      for (const event of ['gap', 'reset'] as const) subscription.on(event, () => this.options.onReportedLoss());
       this.#subscriptions.set(topic, subscription);
       return subscription.ready;
     });

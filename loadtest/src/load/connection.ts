@@ -5,9 +5,9 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Target } from '@fanfare/kit/broker-url';
+import { buildFrame, FrameWalker, handshakeLines, opcodes } from '@fanfare/kit/frames';
 import { within } from '@fanfare/kit/within';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
-import { buildFrame, FrameWalker, opcodes } from './frame-walker.js';
 import type { Member } from './member.js';
 
 /** The data of one read is handled before the next read, so one buffer serves all sockets. */
@@ -36,7 +36,6 @@ export interface ConnectionOptions {
 
 export class Connection implements Events, Member {
   readonly recovers = false;
-  readonly #options: ConnectionOptions;
   readonly #socket: Socket;
   readonly #walker: FrameWalker | null;
   readonly #read: Reader;
@@ -71,8 +70,7 @@ export class Connection implements Events, Member {
     return this.#isEstablished && !this.#hasEnded;
   }
 
-  private constructor(options: ConnectionOptions) {
-    this.#options = options;
+  private constructor(private readonly options: ConnectionOptions) {
     const { protocol, target, localAddress, role } = options;
     const { port } = target;
     // Only in URLs is an IPv6 address in brackets.
@@ -105,15 +103,15 @@ export class Connection implements Events, Member {
   /** The bytes of a message: in a WebSocket frame, or unchanged over TCP. */
   frame(message: Uint8Array): Uint8Array {
     if (this.#walker === null) return message;
-    return buildFrame(message, this.#options.protocol.isBinary ? opcodes.binary : opcodes.text);
+    return buildFrame(message, { opcode: this.options.protocol.isBinary ? opcodes.binary : opcodes.text });
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
-    await this.#ask(topics, (some) => this.#options.protocol.subscribe(some));
+    await this.#ask(topics, (some) => this.options.protocol.subscribe(some));
   }
 
   async unsubscribe(topics: readonly string[]): Promise<void> {
-    await this.#ask(topics, (some) => this.#options.protocol.unsubscribe(some));
+    await this.#ask(topics, (some) => this.options.protocol.unsubscribe(some));
   }
 
   /** Writes whole frames, which must not be changed later. */
@@ -152,7 +150,7 @@ export class Connection implements Events, Member {
   }
 
   acknowledged(publications: number): void {
-    this.#options.onAcknowledged?.(publications);
+    this.options.onAcknowledged?.(publications);
   }
 
   reply(message: Uint8Array): void {
@@ -164,7 +162,7 @@ export class Connection implements Events, Member {
   }
 
   async #establish(): Promise<void> {
-    const { protocol, target, role, topics } = this.#options;
+    const { protocol, target, role, topics } = this.options;
     await this.#until(() => this.#isUp);
     const hello = protocol.hello(target.token);
     if (hello !== null) {
@@ -186,7 +184,7 @@ export class Connection implements Events, Member {
       for (const message of messages) this.#send(message);
       const confirmed = this.#until(() => this.#confirmed >= wanted);
       try {
-        await within(this.#options.timeoutMs, confirmed, 'The server did not confirm subscriptions');
+        await within(this.options.timeoutMs, confirmed, 'The server did not confirm subscriptions');
       } catch (error) {
         this.#end(error as Error);
         throw error;
@@ -219,15 +217,14 @@ export class Connection implements Events, Member {
       this.#look();
       return;
     }
-    const { protocol, target, role, topics } = this.#options;
-    const offer = protocol.subprotocol === null ? '' : `Sec-WebSocket-Protocol: ${protocol.subprotocol}\r\n`;
-    const authorization = target.token === null ? '' : `Authorization: Bearer ${target.token}\r\n`;
+    const { protocol, target, role, topics } = this.options;
+    const lines = [
+      ...handshakeLines(target.path ?? protocol.path(role, topics), `${target.host}:${target.port}`),
+      ...(protocol.subprotocol === null ? [] : [`Sec-WebSocket-Protocol: ${protocol.subprotocol}`]),
+      ...(target.token === null ? [] : [`Authorization: Bearer ${target.token}`]),
+    ];
     this.#head = Buffer.alloc(0);
-    this.#socket.write(
-      `GET ${target.path ?? protocol.path(role, topics)} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n` +
-        `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n` +
-        `Sec-WebSocket-Version: 13\r\n${offer}${authorization}\r\n`,
-    );
+    this.#socket.write(`${lines.join('\r\n')}\r\n\r\n`);
   }
 
   #take(chunk: Uint8Array): void {
@@ -259,7 +256,7 @@ export class Connection implements Events, Member {
 
   readonly #onFrame = (opcode: number, bytes: Uint8Array, start: number, end: number): void => {
     if (opcode <= opcodes.binary) this.#read(bytes, start, end);
-    else if (opcode === opcodes.ping) this.write(buildFrame(bytes.slice(start, end), opcodes.pong));
+    else if (opcode === opcodes.ping) this.write(buildFrame(bytes.subarray(start, end), { opcode: opcodes.pong }));
     else if (opcode === opcodes.close) throw new Error(explainClose(bytes.subarray(start, end)));
   };
 
@@ -277,7 +274,7 @@ export class Connection implements Events, Member {
     const isWaitedFor = this.#waiting !== null;
     this.#end(error);
     // Until it is established, `open` reports the error.
-    if (!isWaitedFor && this.#isEstablished) this.#options.onFailure(error);
+    if (!isWaitedFor && this.#isEstablished) this.options.onFailure(error);
   }
 }
 

@@ -1,56 +1,50 @@
 /** Sends numbered, stamped publications on one connection, all publications of a turn in one write. */
 
 import { writeStamp } from '@fanfare/kit/stamp';
-import type { Protocol } from '../protocols/protocol.js';
+import type { Protocol, PublicationTemplate } from '../protocols/protocol.js';
 import type { Connection } from './connection.js';
 
 type Outlet = Pick<Connection, 'frame' | 'write' | 'isConnected'>;
 
-interface Template {
-  readonly bytes: Uint8Array;
-  readonly stampAt: number;
-}
-
 export class Publisher {
-  readonly #connection: Outlet;
-  readonly #protocol: Protocol;
-  readonly #publicationBytes: number;
-  readonly #templates = new Map<string, Template>();
+  readonly #templates = new Map<string, PublicationTemplate>();
   #waiting: Uint8Array[] = [];
 
-  constructor(connection: Outlet, protocol: Protocol, publicationBytes: number) {
-    this.#connection = connection;
-    this.#protocol = protocol;
-    this.#publicationBytes = publicationBytes;
-  }
+  constructor(
+    private readonly connection: Outlet,
+    private readonly protocol: Protocol,
+    private readonly publicationBytes: number,
+  ) {}
 
   get isConnected(): boolean {
-    return this.#connection.isConnected;
+    return this.connection.isConnected;
   }
 
   add(topic: string, stream: number, sequence: number, plannedUs: number): void {
-    const { bytes, stampAt } = this.#templateOf(topic);
+    const { message, stampAt, messageIdAt } = this.#templateOf(topic);
     // A copy: the kernel may take the last write later than we write the next stamps.
-    const message = bytes.slice();
-    writeStamp(message, stampAt, stream, sequence, plannedUs);
-    this.#waiting.push(message);
+    const bytes = message.slice();
+    writeStamp(bytes, stampAt, stream, sequence, plannedUs);
+    if (messageIdAt !== undefined) writeStamp(bytes, messageIdAt, stream, sequence, plannedUs);
+    this.#waiting.push(bytes);
   }
 
   flush(): void {
     const waiting = this.#waiting;
     if (waiting.length === 0) return;
     this.#waiting = [];
-    this.#connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
+    const bytes = waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting);
+    this.connection.write(this.protocol.isJoined ? this.connection.frame(bytes) : bytes);
   }
 
-  #templateOf(topic: string): Template {
+  #templateOf(topic: string): PublicationTemplate {
     const known = this.#templates.get(topic);
     if (known !== undefined) return known;
-    const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
-    // Joined messages share a frame. Each of the others gets its own. A Uint8Array, whose `slice` copies: that of a
-    // Buffer shares its bytes.
-    const bytes = new Uint8Array(this.#connection.frame(message));
-    const template = { bytes, stampAt: stampAt + bytes.length - message.length };
+    const { message, stampAt, ...rest } = this.protocol.publication(topic, this.publicationBytes);
+    // Joined ones are put into a frame together, the others each into its own.
+    const framed = this.protocol.isJoined ? message : this.connection.frame(message);
+    // A Uint8Array, whose `slice` copies: that of a Buffer shares its bytes.
+    const template = { message: new Uint8Array(framed), stampAt: stampAt + framed.length - message.length, ...rest };
     this.#templates.set(topic, template);
     return template;
   }

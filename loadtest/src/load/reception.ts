@@ -38,22 +38,21 @@ export class Reception {
   readonly latency = newHistogram();
   /** Whether latency is recorded. It is not recorded during the warm-up. */
   isMeasuring = false;
-  readonly #latencySample: number;
-  readonly #workload: Workload;
   readonly #places = new Map<number, Place>();
   readonly #streamsPerTopic: number;
 
-  constructor(workload: Workload, latencySample: number) {
-    this.#workload = workload;
-    this.#latencySample = latencySample;
+  constructor(
+    private readonly workload: Workload,
+    private readonly latencySample: number,
+  ) {
     this.#streamsPerTopic = Math.max(1, Math.ceil(streamsOf(workload) / workload.topics));
   }
 
   /** From now on the subscriber must get all publications; `isKnown`: from the first publication of each stream on. */
   begin(subscriber: number, isKnown: boolean): void {
-    const topics = topicsOfSubscriber(subscriber, this.#workload);
+    const topics = topicsOfSubscriber(subscriber, this.workload);
     const next = new Float64Array(topics.length * this.#streamsPerTopic).fill(isKnown ? 0 : unknown);
-    this.#places.set(subscriber, { next, indexOf: indexOf(topics, this.#workload.topics) });
+    this.#places.set(subscriber, { next, indexOf: indexOf(topics, this.workload.topics) });
   }
 
   /** From now on, missing publications of this topic do not count as lost. */
@@ -74,7 +73,7 @@ export class Reception {
     if (place === undefined) return;
     const stream = readStream(bytes, stampAt);
     const sequence = readSequence(bytes, stampAt);
-    const { topics } = this.#workload;
+    const { topics } = this.workload;
     const index = place.indexOf(stream % topics) ?? Number.NaN;
     const cell = index * this.#streamsPerTopic + Math.floor(stream / topics);
     const expected = place.next[cell];
@@ -90,7 +89,7 @@ export class Reception {
     if (sequence > expected && expected !== unknown) this.#lost += sequence - expected;
     place.next[cell] = sequence + 1;
     this.deliveries++;
-    if (this.isMeasuring && this.deliveries % this.#latencySample === 0) {
+    if (this.isMeasuring && this.deliveries % this.latencySample === 0) {
       recordUs(this.latency, nowUs() - readPlannedUs(bytes, stampAt));
     }
   }
@@ -124,9 +123,9 @@ export class Reception {
 
   /** The streams with missing or unknown deliveries. */
   *#behind(published: Float64Array): Iterable<{ next: Float64Array; cell: number; total: number }> {
-    const { topics } = this.#workload;
+    const { topics } = this.workload;
     for (const [subscriber, { next }] of this.#places) {
-      for (const [index, topic] of topicsOfSubscriber(subscriber, this.#workload).entries()) {
+      for (const [index, topic] of topicsOfSubscriber(subscriber, this.workload).entries()) {
         for (let part = 0; part < this.#streamsPerTopic; part++) {
           const total = published[part * topics + topic] ?? 0;
           const cell = index * this.#streamsPerTopic + part;

@@ -2,6 +2,7 @@
 
 import { Disposables } from '@fanfare/kit/disposables';
 import { mergeHistograms } from '@fanfare/kit/histogram';
+import { readCpuNs } from '@fanfare/kit/process-usage';
 import { nowUs } from '@fanfare/kit/stamp';
 import { encodeIntoCompressedBase64 } from 'hdr-histogram-js';
 import type { ProtocolName } from '../protocols/protocols.js';
@@ -30,6 +31,8 @@ export interface LoadOptions {
   readonly protocol: ProtocolName;
   readonly isTyped: boolean;
   readonly generators: number;
+  /** Called with the usage before and after the measured time, and with what each generator needs to keep the schedule without sending. */
+  readonly onUsage?: (start: Usage, end: Usage, clockNs: readonly number[]) => void;
   /** Measures the garbage collections of servers that were started with its environment. */
   readonly garbage?: GarbageMeter | null;
   /** Called twice a second, to show. */
@@ -62,6 +65,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
 
   if (workload.warmUpSeconds > 0) await run(workload.warmUpSeconds, false);
   const warm = await settle();
+  const clockNs = options.onUsage === undefined ? [] : await measureClock(shards, workload.seconds);
   // Each reading resets the value.
   await readLoopLagP99Ms(deployment);
   await garbage?.begin(deployment.processes);
@@ -75,6 +79,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const collections = (await garbage?.end(deployment.processes)) ?? null;
   const serverLoopLagP99Ms = await readLoopLagP99Ms(deployment);
   const moments = await watch.stop();
+  options.onUsage?.(start, end, clockNs);
   return reckon(options, {
     before,
     opened,
@@ -89,6 +94,14 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     ran,
     serverLoopLagP99Ms,
   });
+}
+
+async function measureClock(shards: readonly ShardProcess[], seconds: number): Promise<readonly number[]> {
+  const read = (): Promise<number[]> => Promise.all(shards.map(({ pid }) => readCpuNs(pid)));
+  const before = await read();
+  const run = { startUs: nowUs() + leadMs * 1_000, seconds, isMeasured: false, isSilent: true };
+  await Promise.all(shards.map((shard) => shard.ask('run', run)));
+  return (await read()).map((cpuNs, index) => cpuNs - (before[index] ?? 0));
 }
 
 function planOf({ workload, deployment, protocol, isTyped, generators }: LoadOptions, shard: number) {

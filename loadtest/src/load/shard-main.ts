@@ -13,7 +13,7 @@ const report = serve<ShardCommands, Progress>({
     await shard.open();
     return null;
   },
-  run: ({ startUs, seconds, isMeasured }) => opened().run(startUs, seconds, isMeasured),
+  run: ({ startUs, seconds, isMeasured, isSilent }) => opened().run(startUs, seconds, isMeasured, isSilent),
   settle: ({ published, timeoutMs }) => opened().settle(published, timeoutMs),
 });
 

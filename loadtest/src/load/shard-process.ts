@@ -5,7 +5,10 @@ import type { Progress, RunReport, SettleReport, ShardPlan } from './shard.js';
 
 export type ShardCommands = {
   open: [ShardPlan, null];
-  run: [{ readonly startUs: number; readonly seconds: number; readonly isMeasured: boolean }, RunReport];
+  run: [
+    { readonly startUs: number; readonly seconds: number; readonly isMeasured: boolean; readonly isSilent?: boolean },
+    RunReport,
+  ];
   settle: [{ readonly published: Float64Array; readonly timeoutMs: number }, SettleReport];
 };
 

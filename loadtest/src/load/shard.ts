@@ -8,6 +8,7 @@ import type { Target } from '@fanfare/kit/broker-url';
 import { longestUs, newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { nowUs } from '@fanfare/kit/stamp';
 import { encodeIntoCompressedBase64 as encode, type Histogram } from 'hdr-histogram-js';
+import type { Protocol } from '../protocols/protocol.js';
 import { type ProtocolName, protocols } from '../protocols/protocols.js';
 import { chooser, weightOf } from './choice.js';
 import { ClientConnection } from './client-connection.js';
@@ -91,7 +92,6 @@ interface Outlet {
 }
 
 export class Shard {
-  readonly #plan: ShardPlan;
   readonly #reception: Reception;
   readonly #members = new Map<number, Member>();
   readonly #outlets = new Map<number, Outlet>();
@@ -103,9 +103,10 @@ export class Shard {
   readonly #stalled = new Set<number>();
   #reportedLosses = 0;
   #publishedCount = 0;
+  /** Publications of protocols that answer them. */
+  #acknowledgedCount = 0;
 
-  constructor(plan: ShardPlan) {
-    this.#plan = plan;
+  constructor(private readonly plan: ShardPlan) {
     const { workload } = plan;
     const perSecond = workload.perSecond * meanFanout(workload);
     this.#reception = new Reception(workload, Math.max(1, Math.ceil(perSecond / latenciesPerSecond)));
@@ -127,25 +128,25 @@ export class Shard {
   }
 
   async open(): Promise<void> {
-    const { workload, shards } = this.#plan;
+    const { workload, shards } = this.plan;
     const atOnce = Math.max(1, Math.floor(maxConnecting / shards));
     await forEachAtOnce(this.#own(workload.subscribers), atOnce, (subscriber) => this.#join(subscriber, true));
     if (workload.perSecond > 0) {
-      await forEachAtOnce(this.#own(workload.publishers), atOnce, (publisher) => this.#openOutlet(publisher));
+      await forEachAtOnce(this.#ownPublishers(), atOnce, (publisher) => this.#openOutlet(publisher));
     }
   }
 
-  /** Publishes for `seconds`. A measured run also causes the disturbances. */
-  async run(startUs: number, seconds: number, isMeasured: boolean): Promise<RunReport> {
+  /** Publishes for `seconds`. A measured run also causes the disturbances. A silent one keeps the schedule but sends nothing. */
+  async run(startUs: number, seconds: number, isMeasured: boolean, isSilent = false): Promise<RunReport> {
     this.#reception.isMeasuring = isMeasured;
     if (isMeasured) this.#reception.latency.reset();
     const lag = monitorEventLoopDelay({ resolution: 1 });
     lag.enable();
     const endUs = startUs + seconds * 1_000_000;
     const disturbances = isMeasured
-      ? this.#plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
+      ? this.plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
       : [];
-    const [pace, ...turns] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
+    const [pace, ...turns] = await Promise.all([this.#publish(startUs, endUs, isSilent), ...disturbances]);
     lag.disable();
     return {
       ...pace,
@@ -160,12 +161,15 @@ export class Shard {
     let seen = -1;
     let lastNewsAt = performance.now();
     // Subscribers that were lost for good receive nothing more.
-    const isHopeful = (): boolean => this.#members.size > 0 && performance.now() - lastNewsAt < timeoutMs;
-    while (!this.#reception.hasAll(published) && isHopeful()) {
-      if (this.#reception.deliveries !== seen) lastNewsAt = performance.now();
-      seen = this.#reception.deliveries;
+    const isHopeful = (): boolean =>
+      this.#members.size + this.#unanswered > 0 && performance.now() - lastNewsAt < timeoutMs;
+    while ((this.#unanswered > 0 || !this.#reception.hasAll(published)) && isHopeful()) {
+      const news = this.#reception.deliveries + this.#acknowledgedCount;
+      if (news !== seen) lastNewsAt = performance.now();
+      seen = news;
       await delay(5);
     }
+    if (this.#unanswered > 0) this.#failures.set('a publication was not acknowledged', this.#unanswered);
     return {
       counts: this.#reception.conclude(published),
       latency: encode(this.#reception.latency),
@@ -174,8 +178,14 @@ export class Shard {
       reportedLosses: this.#reportedLosses,
       failures: Object.fromEntries(this.#failures),
       connected: this.#connected,
-      away: [...this.#own(this.#plan.workload.subscribers)].filter((subscriber) => this.#isMissed(subscriber)).length,
+      away: [...this.#own(this.plan.workload.subscribers)].filter((subscriber) => this.#isMissed(subscriber)).length,
     };
+  }
+
+  get #unanswered(): number {
+    return (protocols[this.plan.protocol] as Protocol).isAcknowledged
+      ? this.#publishedCount - this.#acknowledgedCount
+      : 0;
   }
 
   #isMissed(subscriber: number): boolean {
@@ -184,20 +194,30 @@ export class Shard {
 
   /** The numbers that belong to this shard. */
   *#own(all: number): Iterable<number> {
-    const { shard, shards } = this.#plan;
+    const { shard, shards } = this.plan;
     for (let number = shard; number < all; number += shards) yield number;
   }
 
+  /** The last shard comes first, so that a single publisher and a single subscriber are in different processes. */
+  get #publisherTurn(): number {
+    return this.plan.shards - 1 - this.plan.shard;
+  }
+
+  *#ownPublishers(): Iterable<number> {
+    const { shards, workload } = this.plan;
+    for (let number = this.#publisherTurn; number < workload.publishers; number += shards) yield number;
+  }
+
   #targetOf(number: number, servers: readonly number[] | null): Target {
-    const { targets } = this.#plan;
+    const { targets } = this.plan;
     const chosen = servers === null ? targets : servers.map((server) => targets[server % targets.length] as Target);
     // Consecutive numbers belong to different shards. The sum lets each shard reach all servers.
-    return chosen[Math.floor(number / this.#plan.shards + this.#plan.shard) % chosen.length] as Target;
+    return chosen[Math.floor(number / this.plan.shards + this.plan.shard) % chosen.length] as Target;
   }
 
   /** `isKnown`: the subscriber joins before the first publication, so it must get all of them. */
   async #join(subscriber: number, isKnown: boolean): Promise<void> {
-    const { workload, isTyped, localAddress } = this.#plan;
+    const { workload, isTyped, localAddress } = this.plan;
     const target = this.#targetOf(subscriber, workload.subscriberServers);
     const topics = topicsOfSubscriber(subscriber, workload).map((topic) => topicName(topic, workload));
     const startedUs = nowUs();
@@ -207,7 +227,7 @@ export class Shard {
     const member = isTyped
       ? await ClientConnection.open({ ...this.#clientOptions(target), onPublication, onFailure }, topics)
       : await Connection.open({
-          protocol: protocols[this.#plan.protocol],
+          protocol: protocols[this.plan.protocol],
           target,
           localAddress,
           role: 'subscriber',
@@ -221,7 +241,7 @@ export class Shard {
   }
 
   async #openOutlet(publisher: number): Promise<void> {
-    const { workload, isTyped, localAddress } = this.#plan;
+    const { workload, isTyped, localAddress } = this.plan;
     const target = this.#targetOf(publisher, workload.publisherServers);
     const onCutOff = (error: Error): void => this.#count(`${publisherPrefix}${error.message}`);
     const onFailure = (error: Error): void => {
@@ -234,7 +254,7 @@ export class Shard {
       this.#outlets.set(publisher, connection);
       return;
     }
-    const protocol = protocols[this.#plan.protocol];
+    const protocol = protocols[this.plan.protocol];
     const connection = await Connection.open({
       protocol,
       target,
@@ -242,6 +262,9 @@ export class Shard {
       role: 'publisher',
       topics: [],
       onPublication: () => {},
+      onAcknowledged: (publications) => {
+        this.#acknowledgedCount += publications;
+      },
       onFailure,
       timeoutMs: connectTimeoutMs,
     });
@@ -249,8 +272,8 @@ export class Shard {
   }
 
   #clientOptions(target: Target) {
-    const { publicationBytes } = this.#plan.workload;
-    const encoding = this.#plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
+    const { publicationBytes } = this.plan.workload;
+    const encoding = this.plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
     return {
       target,
       encoding,
@@ -272,9 +295,13 @@ export class Shard {
   }
 
   /** Open loop: sends bursts on schedule, even if earlier ones have not arrived. */
-  async #publish(startUs: number, endUs: number): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
-    const { workload } = this.#plan;
-    const own = new Set(this.#own(workload.publishers));
+  async #publish(
+    startUs: number,
+    endUs: number,
+    isSilent: boolean,
+  ): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
+    const { workload } = this.plan;
+    const own = new Set(this.#ownPublishers());
     const all = Array.from({ length: this.#published.length }, (_, stream) => stream);
     const streams = all.filter((stream) => own.has(publisherOfStream(stream, workload)));
     if (streams.length === 0) {
@@ -282,12 +309,13 @@ export class Shard {
       return { slipP99Us: 0, lateShare: 0 };
     }
     const next = chooser(streams, workload);
+    const { isJoined } = protocols[this.plan.protocol] as Protocol;
     const weigh = (some: readonly number[]): number => some.reduce((sum, each) => sum + weightOf(each, workload), 0);
     const share = weigh(streams) / weigh(all);
     const intervalUs = (workload.burst * 1_000_000) / (workload.perSecond * share);
     const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
     // Shards do not all send at the same moment.
-    const firstUs = startUs + (intervalUs * this.#plan.shard) / this.#plan.shards;
+    const firstUs = startUs + (intervalUs * this.#publisherTurn) / this.plan.shards;
     let late = 0;
     let bursts = 0;
     for (;;) {
@@ -300,17 +328,23 @@ export class Shard {
         slips.record(Math.max(1, Math.round(now - at)));
         if (now - at >= intervalUs) late++;
         bursts++;
-        for (let index = 0; index < workload.burst; index++) this.#send(next(), at);
+        for (let index = 0; index < workload.burst && !isSilent; index++) this.#send(next(), at);
+        // Several bursts could be too large for a frame.
+        if (isJoined) this.#flush();
       }
-      for (const outlet of this.#outlets.values()) outlet.flush();
+      this.#flush();
     }
     // At a low rate, the last burst is sent long before the end.
     await sleepUntil(endUs);
     return { slipP99Us: slips.percentile(99), lateShare: late / Math.max(1, bursts) };
   }
 
+  #flush(): void {
+    for (const outlet of this.#outlets.values()) outlet.flush();
+  }
+
   #send(stream: number, plannedUs: number): void {
-    const { workload } = this.#plan;
+    const { workload } = this.plan;
     const outlet = this.#outlets.get(publisherOfStream(stream, workload));
     // Without a connection, nothing is published.
     if (outlet?.isConnected !== true) return;
@@ -353,15 +387,15 @@ export class Shard {
         });
       case 'resubscribe':
         return await this.#eachInTime(disturbance.subscriptionsPerSecond, startUs, endUs, async (subscriber, round) => {
-          const topics = topicsOfSubscriber(subscriber, this.#plan.workload);
+          const topics = topicsOfSubscriber(subscriber, this.plan.workload);
           const topic = topics[round % topics.length] as number;
           this.#reception.interrupt(subscriber, topic);
           const member = this.#members.get(subscriber);
           try {
-            await member?.unsubscribe([topicName(topic, this.#plan.workload)]);
+            await member?.unsubscribe([topicName(topic, this.plan.workload)]);
             // Publications in transit while it unsubscribed do not count for the new subscription.
             this.#reception.interrupt(subscriber, topic);
-            await member?.subscribe([topicName(topic, this.#plan.workload)]);
+            await member?.subscribe([topicName(topic, this.plan.workload)]);
           } catch (error) {
             this.#lost(subscriber, error as Error);
           }
@@ -376,7 +410,7 @@ export class Shard {
     endUs: number,
     work: (subscriber: number, round: number) => Promise<void>,
   ): Promise<Turns> {
-    const intervalUs = (this.#plan.shards * 1_000_000) / perSecond;
+    const intervalUs = (this.plan.shards * 1_000_000) / perSecond;
     const subscribers = [...this.#members.keys()];
     const busy = new Map<number, Promise<void>>();
     let done = 0;
@@ -399,7 +433,7 @@ export class Shard {
 
   /** Each shard selects its members among the first subscribers, so all shards together select exactly the share. */
   #someMembers(share: number): number[] {
-    const end = Math.round(this.#plan.workload.subscribers * share);
+    const end = Math.round(this.plan.workload.subscribers * share);
     return [...this.#members.keys()].filter((subscriber) => subscriber < end);
   }
 
@@ -412,7 +446,7 @@ export class Shard {
   }
 
   async #comeBack(subscribers: readonly number[], sinceUs: number): Promise<void> {
-    const atOnce = Math.max(1, Math.floor(maxConnecting / this.#plan.shards));
+    const atOnce = Math.max(1, Math.floor(maxConnecting / this.plan.shards));
     await forEachAtOnce(subscribers, atOnce, (subscriber) => this.#rejoin(subscriber, sinceUs));
   }
 

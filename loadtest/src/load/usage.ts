@@ -8,11 +8,12 @@ export interface Usage {
   readonly atMs: number;
   /** CPU time so far, in nanoseconds, by role. */
   readonly serverCpuNs: number;
+  /** The same of each process of the deployment. */
+  readonly cpuNsOfEach: readonly number[];
   readonly redisCpuNs: number;
   readonly generatorCpuNs: readonly number[];
   readonly serverRssBytes: number;
   readonly serverAnonymousBytes: number;
-  readonly redisRssBytes: number;
   /** TCP buffers of all sockets of this machine. */
   readonly kernelTcpBytes: number;
   readonly redisCommands: number;
@@ -24,31 +25,30 @@ export async function readUsage(deployment: Deployment, generatorPids: readonly 
   const { processes, readRedisStats } = deployment;
   const gone = processes.find(({ pid }) => !existsSync(`/proc/${pid}`));
   if (gone !== undefined) throw new Error(`A process under load has ended: ${gone.name}.`);
-  const of = async (role: 'server' | 'redis', read: (pid: number) => Promise<number>): Promise<number> => {
-    const values = await Promise.all(processes.filter((each) => each.role === role).map(({ pid }) => read(pid)));
+  const ofServers = async (read: (pid: number) => Promise<number>): Promise<number> => {
+    const values = await Promise.all(processes.filter(({ role }) => role === 'server').map(({ pid }) => read(pid)));
     return values.reduce((sum, value) => sum + value, 0);
   };
   const rss = async (pid: number): Promise<number> => (await readMemory(pid)).rssBytes;
   const anonymous = async (pid: number): Promise<number> => (await readMemory(pid)).anonymousBytes;
-  const [serverCpuNs, redisCpuNs, serverRssBytes, serverAnonymousBytes, redisRssBytes, generatorCpuNs, kernelTcpBytes] =
-    await Promise.all([
-      of('server', readCpuNs),
-      of('redis', readCpuNs),
-      of('server', rss),
-      of('server', anonymous),
-      of('redis', rss),
-      Promise.all(generatorPids.map(readCpuNs)),
-      readKernelTcpBytes(),
-    ]);
+  const [cpuNsOfEach, serverRssBytes, serverAnonymousBytes, generatorCpuNs, kernelTcpBytes] = await Promise.all([
+    Promise.all(processes.map(({ pid }) => readCpuNs(pid))),
+    ofServers(rss),
+    ofServers(anonymous),
+    Promise.all(generatorPids.map(readCpuNs)),
+    readKernelTcpBytes(),
+  ]);
+  const cpuOf = (role: 'server' | 'redis'): number =>
+    cpuNsOfEach.reduce((sum, cpuNs, index) => (processes[index]?.role === role ? sum + cpuNs : sum), 0);
   const redis = parseInfo((await readRedisStats?.()) ?? '');
   return {
     atMs: performance.now(),
-    serverCpuNs,
-    redisCpuNs,
+    serverCpuNs: cpuOf('server'),
+    redisCpuNs: cpuOf('redis'),
+    cpuNsOfEach,
     generatorCpuNs,
     serverRssBytes,
     serverAnonymousBytes,
-    redisRssBytes,
     kernelTcpBytes,
     redisCommands: redis.get('total_commands_processed') ?? 0,
     redisInputBytes: redis.get('total_net_input_bytes') ?? 0,

@@ -1,6 +1,6 @@
 /** `fanfare.v1.json` (PROTOCOL.md section 5.1). */
 
-import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
+import { blankData, stampMark } from '@fanfare/kit/stamp';
 import { endpointPath, jsonClientCodec, subprotocols } from '@fanfare/protocol';
 import { readFanfareMessage } from './fanfare-message.js';
 import type { Protocol } from './protocol.js';
@@ -31,10 +31,8 @@ export const fanfareJson: Protocol = {
     return { message, stampAt: Buffer.from(message).indexOf(stampMark) };
   },
   reader: (onPublication, events) => (bytes, start, end) => {
-    if (findStamp(bytes, start, end) >= 0) takePublications(bytes, start, end, onPublication);
-    else
-      readFanfareMessage(jsonClientCodec.decode(Buffer.from(bytes.subarray(start, end)).toString()), events, () =>
-        onPublication(bytes, start),
-      );
+    if (takePublications(bytes, start, end, onPublication)) return;
+    const message = jsonClientCodec.decode(Buffer.from(bytes.subarray(start, end)).toString());
+    readFanfareMessage(message, events, () => onPublication(bytes, start));
   },
 };

@@ -1,6 +1,6 @@
 /** `fanfare.v1.msgpack` (PROTOCOL.md section 5.2). */
 
-import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
+import { blankData, stampBytes, stampMark } from '@fanfare/kit/stamp';
 import { endpointPath, MsgpackClientCodec, subprotocols, Writer } from '@fanfare/protocol';
 import { readFanfareMessage } from './fanfare-message.js';
 import type { Protocol } from './protocol.js';
@@ -20,6 +20,7 @@ const codec = new MsgpackClientCodec({
   decode: () => null,
 });
 
+/** Without acknowledgement, and each publication in a frame of its own. */
 export const fanfareMsgpack: Protocol = {
   transport: () => 'websocket',
   isBinary: true,
@@ -38,10 +39,23 @@ export const fanfareMsgpack: Protocol = {
     return { message, stampAt: Buffer.from(message).indexOf(stampMark) };
   },
   reader: (onPublication, events) => (bytes, start, end) => {
-    if (findStamp(bytes, start, end) >= 0) takePublications(bytes, start, end, onPublication);
-    else
-      readFanfareMessage(codec.decode(bytes.slice(start, end).buffer as ArrayBuffer), events, () =>
-        onPublication(bytes, start),
-      );
+    if (takePublications(bytes, start, end, onPublication)) return;
+    const message = codec.decode(bytes.slice(start, end).buffer as ArrayBuffer);
+    readFanfareMessage(message, events, () => onPublication(bytes, start));
+  },
+};
+
+/** As a publisher sends a batch: its commands share a frame. */
+export const fanfareBatched: Protocol = { ...fanfareMsgpack, isJoined: true };
+
+export const fanfareAcknowledged: Protocol = {
+  ...fanfareBatched,
+  isAcknowledged: true,
+  publication(topic, publicationBytes) {
+    const data = blankData(publicationBytes);
+    // One id is enough, because answers are only counted.
+    const command = { type: 'publish', id: 1, topic, data, messageId: blankData(stampBytes) } as const;
+    const message = Buffer.from(codec.encode(command).slice());
+    return { message, stampAt: message.indexOf(stampMark), messageIdAt: message.lastIndexOf(stampMark) };
   },
 };

@@ -20,10 +20,11 @@ export interface Events {
 /** Reads one message, or, over TCP, the bytes that arrived. They are in `bytes[start, end)`, and only until this returns. */
 export type Reader = (bytes: Uint8Array, start: number, end: number) => void;
 
-/** A publication that is ready except for its stamp, at `stampAt`. */
+/** A publication that is ready except for its stamp, at `stampAt`, and for the same stamp as its messageId if it has one. */
 export interface PublicationTemplate {
   readonly message: Uint8Array;
   readonly stampAt: number;
+  readonly messageIdAt?: number;
 }
 
 export type Role = 'subscriber' | 'publisher';
@@ -45,7 +46,11 @@ export interface Protocol {
   subscribe(topics: readonly string[]): readonly Uint8Array[] | null;
   /** Messages that end subscriptions; the server confirms each topic. Null: it cannot be done. */
   unsubscribe(topics: readonly string[]): readonly Uint8Array[] | null;
-  /** A publication with this many bytes of data, which gets no reply. */
+  /** Whether each publication is answered. */
+  readonly isAcknowledged?: true;
+  /** Whether publications that are sent together share a frame. */
+  readonly isJoined?: true;
+  /** A publication with this many bytes of data. */
   publication(topic: string, publicationBytes: number): PublicationTemplate;
   /** A reader for one connection. */
   reader(onPublication: OnPublication, events: Events): Reader;

@@ -15,5 +15,5 @@ export const raw: Protocol = {
     const head = Buffer.from([topic.length, ...Buffer.from(topic)]);
     return { message: Buffer.concat([head, Buffer.from(blankData(publicationBytes))]), stampAt: head.length };
   },
-  reader: (onPublication) => (bytes, start, end) => takePublications(bytes, start, end, onPublication),
+  reader: (onPublication) => (bytes, start, end) => void takePublications(bytes, start, end, onPublication),
 };

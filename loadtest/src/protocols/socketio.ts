@@ -2,7 +2,7 @@
  * Engine.IO 4 and Socket.IO 5 over WebSocket only, as far as our server (socketio-server.ts) needs them. The first character of a
  * message is the type of the Engine.IO packet. If that is a message, the second character is the type of the Socket.IO packet.
  */
-import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
+import { blankData, stampMark } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 
@@ -27,10 +27,7 @@ export const socketio: Protocol = {
     return { message, stampAt: message.indexOf(stampMark) };
   },
   reader: (onPublication, events) => (bytes, start, end) => {
-    if (findStamp(bytes, start, end) >= 0) {
-      takePublications(bytes, start, end, onPublication);
-      return;
-    }
+    if (takePublications(bytes, start, end, onPublication)) return;
     const text = Buffer.from(bytes.subarray(start, end)).toString();
     if (text === enginePing) {
       events.reply(Buffer.from(enginePong));

@@ -1,5 +1,5 @@
 /** The protocol of ws-redis-server.ts: JSON in text messages. */
-import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
+import { blankData, stampMark } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 
@@ -16,10 +16,7 @@ export const wsRedis: Protocol = {
     return { message, stampAt: message.indexOf(stampMark) };
   },
   reader: (onPublication, events) => (bytes, start, end) => {
-    if (findStamp(bytes, start, end) >= 0) {
-      takePublications(bytes, start, end, onPublication);
-      return;
-    }
+    if (takePublications(bytes, start, end, onPublication)) return;
     const answer = JSON.parse(Buffer.from(bytes.subarray(start, end)).toString()) as { readonly topics: number };
     events.confirmed(answer.topics);
   },

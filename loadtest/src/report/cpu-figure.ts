@@ -2,26 +2,16 @@
 import { median } from '@fanfare/kit/median';
 import type { Figure } from './chart.js';
 import { type Group, notesOn, type Section } from './group.js';
+import { seriesOfServers } from './server-series.js';
 
 export function cpuFigures(section: Section): readonly Figure[] {
   const groups = section.groups.filter((group) => costsOf(group).length > 0);
   if (groups.length === 0) return [];
   const runs = section.runs.filter((run) => groups.some((group) => group.run === run));
-  const pointOf = (group: Group) => {
-    const costs = costsOf(group);
-    const [low, high] = [Math.min(...costs), Math.max(...costs)];
-    const point = { x: runs.indexOf(group.run), y: median(costs) };
-    return costs.length > 1 ? { ...point, low, high } : point;
-  };
-  const series = section.servers.flatMap((server) =>
-    [true, false].flatMap((isValid) => {
-      const own = groups.filter((group) => group.server === server && group.isValid === isValid);
-      const [first] = own;
-      if (first === undefined) return [];
-      const name = isValid ? server : `INVALID: ${server}`;
-      return [{ name, color: first.color, dash: 0, marks: 'none' as const, isValid, points: own.map(pointOf) }];
-    }),
-  );
+  const series = seriesOfServers(section, groups, 'none', (group) => ({
+    x: runs.indexOf(group.run),
+    values: costsOf(group),
+  }));
   return [
     {
       chart: {

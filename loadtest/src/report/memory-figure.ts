@@ -4,22 +4,17 @@ import { median } from '@fanfare/kit/median';
 import type { Figure } from './chart.js';
 import { type Group, notesOn, type Section, unique } from './group.js';
 import { count } from './load-table.js';
+import { seriesOfServers } from './server-series.js';
 
 const mib = 2 ** 20;
 
 export function memoryFigures(section: Section): readonly Figure[] {
   const groups = section.groups.filter((group) => memoriesOf(group).length > 0);
   if (unique(groups.map(connectionsOf)).length < 2) return [];
-  const series = section.servers.flatMap((server) =>
-    [true, false].flatMap((isValid) => {
-      const own = groups.filter((group) => group.server === server && group.isValid === isValid);
-      const [first] = own;
-      if (first === undefined) return [];
-      const points = own.map(pointOf).toSorted((one, other) => one.x - other.x);
-      const name = isValid ? server : `INVALID: ${server}`;
-      return [{ name, color: first.color, dash: 0, marks: 'full' as const, isValid, points }];
-    }),
-  );
+  const series = seriesOfServers(section, groups, 'full', (group) => ({
+    x: connectionsOf(group),
+    values: memoriesOf(group),
+  }));
   return [
     {
       chart: {
@@ -48,12 +43,6 @@ export function memoryFigures(section: Section): readonly Figure[] {
       },
     },
   ];
-}
-
-function pointOf(group: Group) {
-  const memories = memoriesOf(group);
-  const point = { x: connectionsOf(group), y: median(memories) };
-  return memories.length > 1 ? { ...point, low: Math.min(...memories), high: Math.max(...memories) } : point;
 }
 
 function connectionsOf({ rounds }: Group): number {

@@ -8,33 +8,30 @@ const momentsPerLine = 20;
 type Output = Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'write'>;
 
 export class ProgressLine {
-  readonly #stream: Output;
   #isDirty = false;
   #moments = 0;
 
-  constructor(stream: Output) {
-    this.#stream = stream;
-  }
+  constructor(private readonly stream: Output) {}
 
   line(text: string): void {
     this.end();
-    this.#stream.write(`${text}\n`);
+    this.stream.write(`${text}\n`);
     this.#moments = 0;
   }
 
   moment(moment: Moment): void {
-    if (this.#stream.isTTY) {
+    if (this.stream.isTTY) {
       // A line that wraps cannot be overwritten.
-      this.#stream.write(`\r\u001b[K${describe(moment).slice(0, this.#stream.columns - 1)}`);
+      this.stream.write(`\r\u001b[K${describe(moment).slice(0, this.stream.columns - 1)}`);
       this.#isDirty = true;
     } else if (++this.#moments % momentsPerLine === 0) {
-      this.#stream.write(`${describe(moment)}\n`);
+      this.stream.write(`${describe(moment)}\n`);
     }
   }
 
   /** Ends the line that is overwritten. */
   end(): void {
-    if (this.#isDirty) this.#stream.write('\r\u001b[K');
+    if (this.#isDirty) this.stream.write('\r\u001b[K');
     this.#isDirty = false;
   }
 }

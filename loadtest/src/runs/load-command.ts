@@ -12,7 +12,7 @@ import { runLoad } from '../load/run-load.js';
 import { streamsOf } from '../load/workload.js';
 import { type ProtocolName, protocols } from '../protocols/protocols.js';
 import type { Run } from '../scenarios/scenario.js';
-import type { ServerKind } from '../servers/server.js';
+import type { ServerKind } from '../servers/servers.js';
 import { servers } from '../servers/servers.js';
 
 /** Connections of one process: many machines let a process open only 20,000 files. */
@@ -61,7 +61,7 @@ export function checkRun(run: Run, { servers: names, url, generators, isTyped }:
 
 /** What a run requires but this kind of server cannot do; null: nothing. */
 function whatItCannot(name: string, { workload, nodes, needsClient }: Run): string | null {
-  const { isAlone = false, protocol } = kindNamed(name);
+  const { isAlone, protocol } = kindNamed(name);
   if (needsClient && !name.startsWith('fanfare')) {
     return "serve the typed client, which this needs and which speaks only Fanfare's protocol";
   }

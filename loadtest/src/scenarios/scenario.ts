@@ -50,22 +50,38 @@ export function run(
   };
 }
 
+type Shared = Partial<Pick<Workload, 'topics' | 'subscribers' | 'publishers' | 'burst' | 'seconds'>> & {
+  readonly rate?: number;
+  readonly bytes?: number;
+  readonly nodes?: number;
+};
+
+/** A run with the values of the options that mean the same in every scenario, and with what else belongs to the workload. */
+export function runOf(
+  label: string,
+  { rate = 0, bytes, nodes = 1, ...same }: Shared,
+  workload: Partial<Workload> = {},
+): Run {
+  const size = bytes === undefined ? {} : { publicationBytes: bytes };
+  return run(label, { ...same, ...size, perSecond: rate, ...workload }, { nodes });
+}
+
 /** A run for each combination of the values. If the label of the scenario does not distinguish them, the value follows it.
  * `mark` precedes the names of options in errors. */
 export function runsOf(
   name: string,
-  { options, run: runOf }: Scenario,
+  { options, run: makeRun }: Scenario,
   given: Readonly<Record<string, string>>,
   mark = '--',
 ): readonly Run[] {
   const combinations = readOptions(options, given, mark);
   const unnamed = Object.keys(options).filter((option) => {
     const values = new Set(combinations.map((combination) => combination[option] as number));
-    const labels = new Set([...values].map((value) => runOf({ ...combinations[0], [option]: value }).label));
+    const labels = new Set([...values].map((value) => makeRun({ ...combinations[0], [option]: value }).label));
     return labels.size < values.size;
   });
   return combinations.map((combination) => {
-    const made = runOf(combination);
+    const made = makeRun(combination);
     const label = [made.label, ...unnamed.map((option) => `${option} ${combination[option]}`)].join(', ');
     return { ...made, scenario: name, label };
   });

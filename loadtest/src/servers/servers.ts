@@ -1,81 +1,75 @@
-/** The kinds of server by name, in the order of tables. */
-import { type ServerKind, server } from './server.js';
+/** The kinds of server by name, in the order of tables: Fanfare, and the brokers that it is compared with. */
+import { UsageError } from '@fanfare/kit/options';
+import type { Launcher } from '../launch/launcher.js';
+import type { ProtocolName } from '../protocols/protocols.js';
 
-const fanfare = (level: 'fast' | 'recoverable' | 'durable', protocol: 'msgpack' | 'json'): ServerKind => {
-  const redis = level === 'durable' ? '; with Redis and one replica, also on one node' : '';
-  const about = `Fanfare, level ${level}, ${protocol === 'json' ? 'JSON' : 'MessagePack'}${redis}`;
-  return server({ about, protocol }, async () => (await import('../launch/fanfare.js')).fanfare(level));
+export interface ServerKind extends Launcher {
+  /** A description of the server and its configuration, for the report. */
+  readonly about: string;
+  readonly protocol: ProtocolName;
+  /** Its processes do not connect to each other, so it is always one node. */
+  readonly isAlone: boolean;
+}
+
+type Facts = readonly [protocol: ProtocolName, about: string, isAlone?: true];
+
+const facts: Readonly<Record<string, Facts>> = {
+  fanfare: ['msgpack', 'Fanfare, level recoverable, MessagePack'],
+  'fanfare-json': ['json', 'Fanfare, level recoverable, JSON'],
+  'fanfare-fast': ['msgpack', 'Fanfare, level fast, MessagePack'],
+  'fanfare-fast-json': ['json', 'Fanfare, level fast, JSON'],
+  'fanfare-durable': ['msgpack', 'Fanfare, level durable, MessagePack; with Redis and one replica, also on one node'],
+  raw: ['raw', 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do', true],
+  'raw-deferred': ['raw', 'uWebSockets.js with nothing on top; publishes after the handler has returned', true],
+  ioredis: [
+    'raw',
+    'plain ioredis, one PUBLISH for each publication with automatic pipelines, between raw uWebSockets.js sockets',
+  ],
+  'ws-redis': [
+    'ws-redis',
+    'ws and ioredis by hand: SUBSCRIBE for each topic with subscribers, PUBLISH for each publication, also on one node',
+  ],
+  socketio: ['socketio', socketio('ws, Redis adapter')],
+  'socketio-sharded': ['socketio', socketio('ws, sharded Redis adapter')],
+  'socketio-uws': ['socketio', socketio('uWebSockets.js, Redis adapter')],
+  nats: ['nats', 'nats-server, core NATS over WebSocket; nodes are joined by cluster routes'],
+  nchan: [
+    'nchan',
+    'nginx with Nchan, one worker, memory store, published to by POST; nodes share a Redis in mode nostore',
+  ],
+  mosquitto: ['mqtt', 'Mosquitto, MQTT 3.1.1 at QoS 0 over plain TCP, no WebSocket', true],
+  aedes: ['mqtt-websocket', 'Aedes, MQTT 3.1.1 at QoS 0 over WebSocket (ws), in memory', true],
 };
 
-const raw = (isDeferred: boolean): ServerKind =>
-  server(
-    {
-      about: isDeferred
-        ? 'uWebSockets.js with nothing on top; publishes after the handler has returned'
-        : 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do',
-      protocol: 'raw',
-      isAlone: true,
-    },
-    async () => (await import('../launch/raw.js')).raw(isDeferred),
-  );
+function socketio(variant: string): string {
+  return `Socket.IO, WebSocket only, ${variant}; with the Redis adapter even on one node, because people deploy it that way`;
+}
 
-const socketio = (variant: string, args: readonly string[]): ServerKind =>
-  server(
-    {
-      about: `Socket.IO, WebSocket only, ${variant}; with the Redis adapter even on one node, because people deploy it that way`,
-      protocol: 'socketio',
-    },
-    async () => (await import('../launch/socketio.js')).socketio(args),
-  );
+export const servers: Readonly<Record<string, ServerKind>> = Object.fromEntries(
+  Object.entries(facts).map(([name, [protocol, about, isAlone = false]]) => {
+    const kind: ServerKind = {
+      ...{ protocol, about, isAlone },
+      missing: async () => (await launcherOf(name)).missing(),
+      start: async (options) => (await launcherOf(name)).start(options),
+    };
+    return [name, kind];
+  }),
+);
 
-export const servers: Readonly<Record<string, ServerKind>> = {
-  fanfare: fanfare('recoverable', 'msgpack'),
-  'fanfare-json': fanfare('recoverable', 'json'),
-  'fanfare-fast': fanfare('fast', 'msgpack'),
-  'fanfare-fast-json': fanfare('fast', 'json'),
-  'fanfare-durable': fanfare('durable', 'msgpack'),
-  raw: raw(false),
-  'raw-deferred': raw(true),
-  ioredis: server(
-    {
-      about:
-        'plain ioredis, one PUBLISH for each publication with automatic pipelines, between raw uWebSockets.js sockets',
-      protocol: 'raw',
-    },
-    async () => (await import('../launch/ioredis.js')).ioredis,
-  ),
-  'ws-redis': server(
-    {
-      about:
-        'ws and ioredis by hand: SUBSCRIBE for each topic with subscribers, PUBLISH for each publication, also on one node',
-      protocol: 'ws-redis',
-    },
-    async () => (await import('../launch/ws-redis.js')).wsRedis,
-  ),
-  socketio: socketio('ws, Redis adapter', []),
-  'socketio-sharded': socketio('ws, sharded Redis adapter', ['--sharded']),
-  'socketio-uws': socketio('uWebSockets.js, Redis adapter', ['--uws']),
-  nats: server(
-    { about: 'nats-server, core NATS over WebSocket; nodes are joined by cluster routes', protocol: 'nats' },
-    async () => (await import('../launch/nats.js')).nats,
-  ),
-  nchan: server(
-    {
-      about: 'nginx with Nchan, one worker, memory store, published to by POST; nodes share a Redis in mode nostore',
-      protocol: 'nchan',
-    },
-    async () => (await import('../launch/nchan.js')).nchan,
-  ),
-  mosquitto: server(
-    { about: 'Mosquitto, MQTT 3.1.1 at QoS 0 over plain TCP, no WebSocket', protocol: 'mqtt', isAlone: true },
-    async () => (await import('../launch/mosquitto.js')).mosquitto,
-  ),
-  aedes: server(
-    {
-      about: 'Aedes, MQTT 3.1.1 at QoS 0 over WebSocket (ws), in memory',
-      protocol: 'mqtt-websocket',
-      isAlone: true,
-    },
-    async () => (await import('../launch/aedes.js')).aedes,
-  ),
-};
+/** Imports the code that starts servers. The image of the load generator does not contain that code. */
+async function launcherOf(name: string): Promise<Launcher> {
+  const { launchers } = await fromRepository(() => import('../launch/launchers.js'));
+  const launcher = launchers[name];
+  if (launcher === undefined) throw new Error(`There is no server ${name}.`);
+  return launcher;
+}
+
+/** Loads code that only the repository contains. */
+export async function fromRepository<Loaded>(load: () => Promise<Loaded>): Promise<Loaded> {
+  try {
+    return await load();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new UsageError('This installation cannot start servers: give the URL of a broker with --url.');
+  }
+}

@@ -224,17 +224,14 @@ class Probes implements AsyncDisposable {
 
 /** The peak memory of a process. */
 class MemoryWatch implements AsyncDisposable {
-  readonly #pid: number;
   #timer: NodeJS.Timeout | undefined;
   #beginBytes = 0;
   #mostBytes = 0;
 
-  constructor(pid: number) {
-    this.#pid = pid;
-  }
+  constructor(private readonly pid: number) {}
 
   async begin(): Promise<void> {
-    this.#beginBytes = (await readMemory(this.#pid)).anonymousBytes;
+    this.#beginBytes = (await readMemory(this.pid)).anonymousBytes;
     this.#mostBytes = this.#beginBytes;
     this.#timer = setInterval(() => void this.#look(), memoryIntervalMs);
   }
@@ -245,7 +242,7 @@ class MemoryWatch implements AsyncDisposable {
 
   async #look(): Promise<void> {
     // The process may have ended, which other checks report.
-    const memory = await readMemory(this.#pid).catch(() => null);
+    const memory = await readMemory(this.pid).catch(() => null);
     this.#mostBytes = Math.max(this.#mostBytes, memory?.anonymousBytes ?? 0);
   }
 

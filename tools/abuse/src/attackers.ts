@@ -1,6 +1,7 @@
 /** A running attack in the attackers' process: the functions that all attacks use. */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { handshakeLines } from '@fanfare/kit/frames';
 import { type RedisReply, redisCommand } from '@fanfare/local-cluster';
 import { adminKey, type Claims, tokenOf } from './keys.js';
 import type { Outcome } from './outcome.js';
@@ -50,11 +51,7 @@ const patienceMs = 30_000;
 
 export class Attackers {
   sent = 0;
-  readonly target: Addresses;
-  /** Cuts the link between the last node and Redis, or heals it; resolves once that is done. */
-  readonly link: (command: LinkCommand) => Promise<void>;
   readonly #endsAtMs: number;
-  readonly #answers: readonly Outcome[];
   readonly #outcomes = new Map<Outcome, number>();
   readonly #faults = new Set<string>();
   readonly #peers = new Set<Peer>();
@@ -62,21 +59,19 @@ export class Attackers {
 
   /** `answers`: the documented answers of a node. */
   constructor(
-    target: Addresses,
+    readonly target: Addresses,
     seconds: number,
-    answers: readonly Outcome[],
-    link: (command: LinkCommand) => Promise<void>,
+    private readonly answers: readonly Outcome[],
+    /** Cuts the link between the last node and Redis, or heals it; resolves once that is done. */
+    readonly link: (command: LinkCommand) => Promise<void>,
   ) {
-    this.target = target;
     this.#endsAtMs = performance.now() + seconds * 1_000;
-    this.#answers = answers;
-    this.link = link;
   }
 
   /** Whether the time is up, and the node has given each answer or had enough time for it. */
   get isOver(): boolean {
     const lateMs = performance.now() - this.#endsAtMs;
-    return lateMs >= patienceMs || (lateMs >= 0 && this.#answers.every((answer) => this.#outcomes.has(answer)));
+    return lateMs >= patienceMs || (lateMs >= 0 && this.answers.every((answer) => this.#outcomes.has(answer)));
   }
 
   /** Waits until the attack is over. */
@@ -193,14 +188,7 @@ export class Attackers {
   }
 }
 
-export const handshake = [
-  'GET /ws HTTP/1.1',
-  'Host: localhost',
-  'Upgrade: websocket',
-  'Connection: Upgrade',
-  'Sec-WebSocket-Version: 13',
-  `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}`,
-] as const;
+export const handshake = handshakeLines('/ws', 'localhost');
 
 /** One of many addresses of this machine. */
 export function addressOf(n: number): string {

@@ -3,6 +3,7 @@ import {
   choices,
   describeNames,
   describeOptions,
+  HelpRequest,
   integer,
   number,
   type Option,
@@ -14,18 +15,15 @@ import type { Attack } from './attack.js';
 import type { AttackRunOptions } from './attack-run.js';
 import { attacks } from './attacks/index.js';
 
-export type AbuseRequest =
-  | { readonly name: 'help'; readonly text: string }
-  | {
-      readonly name: 'abuse';
-      readonly attacks: readonly Attack[];
-      /** Sizes of the cluster. */
-      readonly nodes: readonly number[];
-      readonly options: Pick<AttackRunOptions, 'seconds' | 'rounds'>;
-      readonly jsonFile: string | null;
-      /** Whether to print the table of docs/security.md. */
-      readonly isForDocs: boolean;
-    };
+export interface AbuseRequest {
+  readonly attacks: readonly Attack[];
+  /** Sizes of the cluster. */
+  readonly nodes: readonly number[];
+  readonly options: Pick<AttackRunOptions, 'seconds' | 'rounds'>;
+  readonly jsonFile: string | null;
+  /** Whether to print the table of docs/security.md. */
+  readonly isForDocs: boolean;
+}
 
 const oneSize = integer('nodes; 1 works in memory, more share a Redis; an attack may need more', 1, 1, 9);
 const sizes: Option<readonly number[]> = {
@@ -72,12 +70,17 @@ function attackList(): string {
 }
 
 export function parseAbuseCommandLine(args: readonly string[]): AbuseRequest {
-  const parsed = parseOptions(args, abuseOptions);
-  if (parsed === null) return { name: 'help', text: abuseHelp };
-  const { attack: names, seconds, rounds, nodes, json, docs, list } = parsed.values;
-  if (list) return { name: 'help', text: attackList() };
+  const {
+    attack: names,
+    seconds,
+    rounds,
+    nodes,
+    json,
+    docs,
+    list,
+  } = parseOptions(args, abuseOptions, () => abuseHelp).values;
+  if (list) throw new HelpRequest(attackList());
   return {
-    name: 'abuse',
     attacks: names.flatMap((name) => attacks.filter((attack) => attack.name === name)),
     nodes,
     options: { seconds, rounds },

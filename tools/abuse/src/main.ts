@@ -9,10 +9,6 @@ import { type AbuseRequest, parseAbuseCommandLine } from './command-line.js';
 import { type AttackRun, documentAttackRuns, reportAttackRuns, verdictOf } from './report.js';
 
 async function carryOut(request: AbuseRequest): Promise<void> {
-  if (request.name !== 'abuse') {
-    process.stdout.write(request.text);
-    return;
-  }
   const { attacks, nodes, options, jsonFile, isForDocs } = request;
   void exitWhenStopped();
   if (jsonFile !== null) await checkOutput(jsonFile);

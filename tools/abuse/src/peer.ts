@@ -1,6 +1,6 @@
 /** One connection of an attacker, on a bare socket: sends any bytes, and records the answers of the node. */
 import { connect, type Socket } from 'node:net';
-import { type FrameOptions, frame, opcodes } from './frames.js';
+import { buildFrame, type FrameOptions, FrameWalker, opcodes } from '@fanfare/kit/frames';
 import type { Outcome } from './outcome.js';
 
 export interface DialOptions {
@@ -23,9 +23,9 @@ export class Peer {
   /** Resolves once the node has answered `connect`, or the socket is closed. Never rejects. */
   readonly greeted: Promise<void>;
   readonly #socket: Socket;
-  readonly #see: (outcome: Outcome) => void;
-  #unread: Buffer = Buffer.alloc(0);
-  #isOpen = false;
+  readonly #walker = new FrameWalker(true);
+  /** The unread part of the answer to the request; null once the connection is a WebSocket. */
+  #head: Buffer | null = Buffer.alloc(0);
   /** The node has announced why it closes the connection, or that it closes it after an answer. */
   #isAnswered = false;
   #isOurEnd = false;
@@ -36,8 +36,11 @@ export class Peer {
   #onStatus: (status: number) => void = () => {};
   #onGreeted: () => void = () => {};
 
-  constructor(port: number, { head = [], from = '127.0.0.1' }: DialOptions, see: (outcome: Outcome) => void) {
-    this.#see = see;
+  constructor(
+    port: number,
+    { head = [], from = '127.0.0.1' }: DialOptions,
+    private readonly see: (outcome: Outcome) => void,
+  ) {
     this.status = new Promise((resolve) => {
       this.#onStatus = resolve;
     });
@@ -67,17 +70,12 @@ export class Peer {
   }
 
   frame(payload: string | Uint8Array, options: FrameOptions = {}): void {
-    this.write(frame(payload, options));
+    this.write(buildFrame(payload, options));
   }
 
   /** In one frame. */
   send(...commands: readonly object[]): void {
     this.frame(JSON.stringify(commands));
-  }
-
-  /** Bytes that the node has not taken yet. */
-  get unsentBytes(): number {
-    return this.#socket.writableLength;
   }
 
   /** Resolves once this many commands have their answers, or the socket is closed. Never rejects. One may wait at a time. */
@@ -114,52 +112,46 @@ export class Peer {
   }
 
   #read(bytes: Buffer): void {
-    this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes]);
-    while (this.#isOpen ? this.#readFrame() : this.#readAnswer());
+    let rest: Uint8Array = bytes;
+    if (this.#head !== null) {
+      this.#head = Buffer.concat([this.#head, bytes]);
+      while (this.#head !== null) {
+        const left = this.#afterAnswer(this.#head);
+        if (left === null) return;
+        rest = left;
+      }
+    }
+    this.#walker.walk(rest, this.#onFrame);
   }
 
-  /** Returns whether there was an answer. */
-  #readAnswer(): boolean {
-    const end = this.#unread.indexOf('\r\n\r\n');
-    if (end < 0) return false;
-    const head = this.#unread.toString('latin1', 0, end);
+  /** Takes an answer at the beginning; returns what follows it, or null if it is incomplete. */
+  #afterAnswer(bytes: Buffer): Buffer | null {
+    const end = bytes.indexOf('\r\n\r\n');
+    if (end < 0) return null;
+    const head = bytes.toString('latin1', 0, end);
     const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
-    if (this.#unread.length < end + 4 + length) return false;
-    this.#unread = this.#unread.subarray(end + 4 + length);
+    if (bytes.length < end + 4 + length) return null;
+    const rest = bytes.subarray(end + 4 + length);
     const status = Number(head.split(' ')[1]);
-    this.#isOpen = status === 101;
-    if (!this.#isOpen) {
-      this.#see(`HTTP ${status}`);
+    this.#head = status === 101 ? null : rest;
+    if (status !== 101) {
+      this.see(`HTTP ${status}`);
       this.#isAnswered = true;
     }
     this.#onStatus(status);
-    return true;
+    return rest;
   }
 
-  #readFrame(): boolean {
-    const [first = 0, second = 0] = this.#unread;
-    const lengthBytes = second < 126 ? 0 : second === 126 ? 2 : 8;
-    const start = 2 + lengthBytes;
-    if (this.#unread.length < start) return false;
-    const length =
-      lengthBytes === 0
-        ? second
-        : lengthBytes === 2
-          ? this.#unread.readUInt16BE(2)
-          : Number(this.#unread.readBigUInt64BE(2));
-    if (this.#unread.length < start + length) return false;
-    const payload = this.#unread.subarray(start, start + length);
-    this.#unread = this.#unread.subarray(start + length);
-    const opcode = first & 0x0f;
+  readonly #onFrame = (opcode: number, bytes: Uint8Array, start: number, end: number): void => {
+    const payload = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
     if (opcode === opcodes.close) this.#takeClose(payload);
-    else if (opcode === opcodes.pong) this.#see('pong frame');
+    else if (opcode === opcodes.pong) this.see('pong frame');
     else if (opcode === opcodes.text) this.#takeText(payload.toString('latin1', 0, lookedAtBytes));
-    return true;
-  }
+  };
 
   #takeClose(payload: Buffer): void {
     this.#isAnswered = true;
-    this.#see(`close ${payload.length < 2 ? 1005 : payload.readUInt16BE(0)}`);
+    this.see(`close ${payload.length < 2 ? 1005 : payload.readUInt16BE(0)}`);
     this.#socket.destroy();
   }
 
@@ -167,7 +159,7 @@ export class Peer {
     const type = /"type":"(\w+)"/.exec(text)?.[1] ?? 'unreadable';
     if (type === 'connected') return this.#onGreeted();
     if (pushes.has(type)) return;
-    this.#see(type === 'error' ? `error ${/"code":"(\w+)"/.exec(text)?.[1]}` : `reply ${type}`);
+    this.see(type === 'error' ? `error ${/"code":"(\w+)"/.exec(text)?.[1]}` : `reply ${type}`);
     this.#lastAnswer = text;
     this.#answers++;
     this.#onAnswer();

@@ -11,7 +11,6 @@ import {
 } from '@fanfare/kit/options';
 
 export type Request =
-  | { readonly name: 'help'; readonly text: string }
   | { readonly name: 'replay'; readonly target: string; readonly file: string }
   | {
       readonly name: 'fuzz';
@@ -33,9 +32,8 @@ export function parseCommandLine(args: readonly string[], targets: Abouts): Requ
     lines: toggle('list the lines that no input reached'),
     replay: text('run the target once on the bytes of a file, and show what fails', '<file>', null),
   };
-  const parsed = parseOptions(args, options);
-  if (parsed === null) {
-    const help = `Searches for input that breaks a parser: mutates a corpus, and keeps inputs that reach new code.
+  const help =
+    (): string => `Searches for input that breaks a parser: mutates a corpus, and keeps inputs that reach new code.
 
 usage: npm run fuzz -- --target <names> [options]
 
@@ -45,9 +43,7 @@ ${describeNames(Object.entries(targets).map(([name, { about }]) => [name, about]
 options:
 ${describeOptions(options)}
 `;
-    return { name: 'help', text: help };
-  }
-  const { target: names, seconds, seed, keep, lines, replay } = parsed.values;
+  const { target: names, seconds, seed, keep, lines, replay } = parseOptions(args, options, help).values;
   if (names === null) throw new UsageError(`Name the targets with --target: ${options.target.range}.`);
   if (replay !== null) {
     const [target, ...others] = names;

@@ -26,15 +26,13 @@ export interface FuzzerOptions {
 
 export class Fuzzer {
   runs = 0;
-  readonly #options: FuzzerOptions;
   readonly #random: Random;
   readonly #words: readonly Uint8Array[];
   readonly #seen = new Set<number>();
   readonly #kinds = new Set<string>();
   #corpus: Uint8Array[] = [];
 
-  constructor(options: FuzzerOptions) {
-    this.#options = options;
+  constructor(private readonly options: FuzzerOptions) {
     this.#random = new Random(options.seed);
     this.#words = wordsOf(options.target);
   }
@@ -49,14 +47,14 @@ export class Fuzzer {
 
   /** Starts with these inputs, without those that reach nothing new. */
   async begin(inputs: readonly Uint8Array[]): Promise<void> {
-    this.#options.coverage.take(false);
+    this.options.coverage.take(false);
     for (const input of inputs) await this.#look(input);
     if (this.#corpus.length === 0) this.#corpus.push(new Uint8Array(0));
   }
 
   /** A batch of new inputs. */
   async step(): Promise<void> {
-    const { target, coverage } = this.#options;
+    const { target, coverage } = this.options;
     const inputs: Uint8Array[] = [];
     let allowedSteps = maxSteps(target, 0);
     for (let index = 0; index < batch; index++) {
@@ -75,7 +73,7 @@ export class Fuzzer {
 
   /** The shortest inputs that together reach all the code that was reached, each shortened. */
   async minimize(): Promise<readonly Uint8Array[]> {
-    const { coverage } = this.#options;
+    const { coverage } = this.options;
     const sorted = this.#corpus.toSorted((a, b) => a.length - b.length);
     const reached = new Set<number>();
     const kept: Uint8Array[] = [];
@@ -98,14 +96,14 @@ export class Fuzzer {
   }
 
   async #blocksOf(input: Uint8Array): Promise<ReadonlySet<number>> {
-    this.#options.coverage.take(false);
+    this.options.coverage.take(false);
     await this.#run(input);
-    return this.#options.coverage.take().blocks;
+    return this.options.coverage.take().blocks;
   }
 
   /** Runs one input alone, and keeps it if it reaches new code. */
   async #look(input: Uint8Array): Promise<void> {
-    const { target, coverage } = this.#options;
+    const { target, coverage } = this.options;
     coverage.take(false);
     await this.#run(input);
     const { blocks, steps } = coverage.take();
@@ -124,9 +122,9 @@ export class Fuzzer {
   }
 
   async #errorOf(input: Uint8Array): Promise<Error | null> {
-    this.#options.onRun(input);
+    this.options.onRun(input);
     try {
-      await runOnce(this.#options.target, input);
+      await runOnce(this.options.target, input);
       return null;
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
@@ -141,7 +139,7 @@ export class Fuzzer {
       const other = await this.#errorOf(shorter);
       return other !== null && kindOf(other) === kind;
     });
-    this.#options.onFound({ input: short, error: (await this.#errorOf(short)) ?? error });
+    this.options.onFound({ input: short, error: (await this.#errorOf(short)) ?? error });
   }
 }
 

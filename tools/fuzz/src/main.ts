@@ -19,7 +19,6 @@ const { targets } = await import('./targets/index.js');
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 async function carryOut(request: Request): Promise<void> {
-  if (request.name === 'help') return say(request.text);
   if (request.name === 'replay') return replay(request.target, request.file);
   for (const name of request.targets) await fuzz(name, targets[name] as Target, request);
 }

@@ -50,3 +50,8 @@ export function textOf(input: Uint8Array): string {
 export function texts(...given: readonly string[]): Uint8Array[] {
   return given.map((text) => new TextEncoder().encode(text));
 }
+
+/** Words without spaces, written in one text. */
+export function list(words: string): string[] {
+  return words.split(' ');
+}

@@ -7,6 +7,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** The user asks for help. The message is the help. */
+export class HelpRequest extends Error {
+  override readonly name = 'HelpRequest';
+}
+
 export interface Option<Value = unknown> {
   /** Its meaning, without range and default. */
   readonly about: string;
@@ -147,12 +152,13 @@ export interface Parsed<Table extends OptionTable> {
 
 const help = toggle('show this help');
 
-/** Null if the user asks for `--help`. */
+/** Throws a {@link UsageError}, or a {@link HelpRequest} for `--help`. */
 export function parseOptions<const Table extends OptionTable>(
   args: readonly string[],
   table: Table,
+  helpText: () => string,
   maxPositionals = 0,
-): Parsed<Table> | null {
+): Parsed<Table> {
   const known: OptionTable = { ...table, help };
   const options = Object.fromEntries(
     Object.entries(known).map(([name, { placeholder }]) => [
@@ -169,7 +175,7 @@ export function parseOptions<const Table extends OptionTable>(
   });
   const texts = new Map<string, string>();
   for (const token of tokens) if (token.kind === 'option') texts.set(token.name, textOf(token, known));
-  if (texts.has('help')) return null;
+  if (texts.has('help')) throw new HelpRequest(helpText());
   const unexpected = positionals[maxPositionals];
   if (unexpected !== undefined) throw new UsageError(`Unexpected argument "${unexpected}".`);
   const values = Object.entries(table).map(([name, option]) => {
@@ -238,11 +244,12 @@ function wrap(words: string, width: number): string[] {
   return lines;
 }
 
-/** Runs a command. A wrong command line ends it with code 2, any other error with code 1. */
+/** Runs a command. Help is printed. A wrong command line ends it with code 2, any other error with code 1. */
 export async function runCommand(run: (args: readonly string[]) => Promise<void>): Promise<void> {
   try {
     await run(process.argv.slice(2));
   } catch (error) {
+    if (error instanceof HelpRequest) return void process.stdout.write(error.message);
     const isUsage = error instanceof UsageError;
     process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
     process.exitCode = isUsage ? 2 : 1;

@@ -4,6 +4,7 @@ import {
   choice,
   choices,
   describeOptions,
+  HelpRequest,
   integer,
   number,
   parseOptions,
@@ -11,6 +12,8 @@ import {
   toggle,
   UsageError,
 } from '../src/options.js';
+
+const help = (): string => 'the help';
 
 const table = {
   rate: number('publications per second', 10, 0.5, 100),
@@ -23,19 +26,19 @@ const table = {
 };
 
 it('the parser returns values, defaults, and the options that were given', () => {
-  expect(parseOptions(['--rate', '-0.5e0', '--rate=2.5', '--list', 'file'], table, 1)).toEqual({
+  expect(parseOptions(['--rate', '-0.5e0', '--rate=2.5', '--list', 'file'], table, help, 1)).toEqual({
     values: { rate: 2.5, topics: null, bytes: 128, level: 'fast', servers: ['one', 'two'], json: null, list: true },
     given: new Set(['rate', 'list']),
     positionals: ['file'],
   });
-  expect(parseOptions(['--servers', 'two,two', '--topics', '3'], table)?.values).toMatchObject({
+  expect(parseOptions(['--servers', 'two,two', '--topics', '3'], table, help).values).toMatchObject({
     servers: ['two'],
     topics: 3,
   });
 });
 
-it('the parser returns null for --help, even if other options are invalid', () => {
-  expect(parseOptions(['--rate', 'x', '--help'], table)).toBeNull();
+it('the parser throws the help for --help, even if other options are invalid', () => {
+  expect(() => parseOptions(['--rate', 'x', '--help'], table, help)).toThrow(new HelpRequest('the help'));
 });
 
 it.each([
@@ -52,7 +55,7 @@ it.each([
   [['--servers', 'one,three'], '--servers does not accept "three". Valid: one, two.'],
   [['now'], 'Unexpected argument "now".'],
 ])('the parser refuses %j', (args, sentence) => {
-  expect(() => parseOptions(args, table)).toThrow(new UsageError(sentence));
+  expect(() => parseOptions(args, table, help)).toThrow(new UsageError(sentence));
 });
 
 it('the help has every option with its range and default', () => {

@@ -80,30 +80,29 @@ export class Child implements AsyncDisposable {
 
   /** The first result of `read` for a past or future line; null if the process ends without one. */
   async find<Answer>(read: (line: string) => Answer | null, signal: AbortSignal): Promise<Answer | null> {
-    for (const line of this.#lines) {
-      const answer = read(line);
-      if (answer !== null) return answer;
-    }
-    signal.throwIfAborted();
-    const { promise, resolve, reject } = withResolvers<Answer | null>();
-    const watch = (line: string): void => {
-      const answer = read(line);
-      if (answer !== null) resolve(answer);
-    };
-    const abort = (): void => reject(signal.reason);
-    this.#watchers.add(watch);
-    signal.addEventListener('abort', abort);
-    void this.exited.then(() => resolve(null));
+    let watch = (_line: string): void => {};
+    let abort = (): void => {};
     try {
-      return await promise;
+      return await new Promise<Answer | null>((resolve, reject) => {
+        watch = (line) => {
+          const answer = read(line);
+          if (answer !== null) resolve(answer);
+        };
+        abort = () => reject(signal.reason);
+        for (const line of this.#lines) watch(line);
+        if (signal.aborted) abort();
+        this.#watchers.add(watch);
+        signal.addEventListener('abort', abort);
+        void this.exited.then(() => resolve(null));
+      });
     } finally {
       this.#watchers.delete(watch);
       signal.removeEventListener('abort', abort);
     }
   }
 
-  /** Sends SIGTERM and returns the exit code. After the deadline it kills the process and throws. */
-  async stop(deadlineMs: number): Promise<number | null> {
+  /** Sends SIGTERM and returns the exit code. After the deadline, which is longer than a drain, it kills the process and throws. */
+  async stop(deadlineMs = 60_000): Promise<number | null> {
     this.#process.kill('SIGTERM');
     // A paused process would receive the signal, but not act on it.
     this.#process.kill('SIGCONT');
@@ -153,19 +152,4 @@ export class Child implements AsyncDisposable {
     running.delete(this.#process);
     resolve(code);
   }
-}
-
-// Promise.withResolvers needs Node 22.
-function withResolvers<Value>(): {
-  promise: Promise<Value>;
-  resolve: (value: Value) => void;
-  reject: (reason: unknown) => void;
-} {
-  let resolve: (value: Value) => void = () => {};
-  let reject: (reason: unknown) => void = () => {};
-  const promise = new Promise<Value>((onValue, onReason) => {
-    resolve = onValue;
-    reject = onReason;
-  });
-  return { promise, resolve, reject };
 }

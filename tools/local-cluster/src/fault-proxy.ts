@@ -25,7 +25,6 @@ export type FaultDirection = 'toTarget' | 'toClient';
  * acknowledges data and keepalive probes from the peers, so a peer notices a blocked network only by silence.
  */
 export class FaultProxy implements AsyncDisposable {
-  readonly port: number;
   /** `host:port`, as in a URL. */
   readonly address: string;
   #target: Address;
@@ -51,8 +50,10 @@ export class FaultProxy implements AsyncDisposable {
     }
   }
 
-  private constructor(port: number, { targetHost = host, targetPort }: FaultProxyOptions) {
-    this.port = port;
+  private constructor(
+    readonly port: number,
+    { targetHost = host, targetPort }: FaultProxyOptions,
+  ) {
     this.address = `${host}:${port}`;
     this.#target = { host: targetHost, port: targetPort };
     // One listener for each connection is not a leak: it is removed with the connection.
@@ -172,36 +173,33 @@ interface Faults {
 class Connection {
   /** Resolves when both of its sides have closed. */
   readonly closed: Promise<unknown>;
-  readonly #client: Socket;
-  readonly #target: Socket;
-  readonly #address: Address;
-  readonly #faults: Faults;
   readonly #lanes: readonly Lane[];
   #isAsked = false;
 
-  constructor(client: Socket, target: Socket, address: Address, faults: Faults) {
+  constructor(
+    private readonly client: Socket,
+    private readonly target: Socket,
+    private readonly address: Address,
+    private readonly faults: Faults,
+  ) {
     this.closed = Promise.all(
       [client, target].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
     );
-    this.#client = client;
-    this.#target = target;
-    this.#address = address;
-    this.#faults = faults;
     this.#lanes = [new Lane('toTarget', client, target, faults), new Lane('toClient', target, client, faults)];
   }
 
   pass(): void {
     // The request for a connection is the first thing that passes to the target.
-    if (!this.#isAsked && !this.#client.destroyed && !this.#faults.blocked.has('toTarget')) {
+    if (!this.#isAsked && !this.client.destroyed && !this.faults.blocked.has('toTarget')) {
       this.#isAsked = true;
-      this.#target.connect(this.#address);
+      this.target.connect(this.address);
     }
     for (const lane of this.#lanes) lane.pass();
   }
 
   reset(): void {
-    reset(this.#client);
-    reset(this.#target);
+    reset(this.client);
+    reset(this.target);
   }
 }
 
@@ -212,19 +210,16 @@ type Passing =
 
 /** One direction of a connection. */
 class Lane {
-  readonly #direction: FaultDirection;
-  readonly #from: Socket;
-  readonly #to: Socket;
-  readonly #faults: Faults;
   #held: { readonly passing: Passing; readonly sinceMs: number }[] = [];
   #heldBytes = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(direction: FaultDirection, from: Socket, to: Socket, faults: Faults) {
-    this.#direction = direction;
-    this.#from = from;
-    this.#to = to;
-    this.#faults = faults;
+  constructor(
+    private readonly direction: FaultDirection,
+    private readonly from: Socket,
+    private readonly to: Socket,
+    private readonly faults: Faults,
+  ) {
     from.on('data', (bytes: Buffer) => this.#take({ name: 'data', bytes }));
     from.on('end', () => this.#take({ name: 'end' }));
     // Whatever the cause, even if nothing listens on the target: TCP reports all failures as a reset.
@@ -236,15 +231,15 @@ class Lane {
   /** Sends everything that may be sent now, and reads on unless too much is buffered. */
   pass(): void {
     clearTimeout(this.#timer);
-    if (this.#to.destroyed) {
+    if (this.to.destroyed) {
       this.#held = [];
-      this.#from.pause();
+      this.from.pause();
       return;
     }
-    const isBlocked = this.#faults.blocked.has(this.#direction);
+    const isBlocked = this.faults.blocked.has(this.direction);
     if (!isBlocked) this.#send();
-    if (isBlocked || this.#heldBytes >= maxHeldBytes) this.#from.pause();
-    else this.#from.resume();
+    if (isBlocked || this.#heldBytes >= maxHeldBytes) this.from.pause();
+    else this.from.resume();
   }
 
   #take(passing: Passing): void {
@@ -254,9 +249,9 @@ class Lane {
   }
 
   #send(): void {
-    for (let next = this.#held[0]; next !== undefined && !this.#to.writableNeedDrain; next = this.#held[0]) {
-      const waitMs = next.sinceMs + this.#faults.delayMs - performance.now();
-      if (this.#faults.delayMs > 0 && waitMs > 0) {
+    for (let next = this.#held[0]; next !== undefined && !this.to.writableNeedDrain; next = this.#held[0]) {
+      const waitMs = next.sinceMs + this.faults.delayMs - performance.now();
+      if (this.faults.delayMs > 0 && waitMs > 0) {
         this.#timer = setTimeout(() => this.pass(), waitMs);
         return;
       }
@@ -264,13 +259,13 @@ class Lane {
       switch (next.passing.name) {
         case 'data':
           this.#heldBytes -= next.passing.bytes.length;
-          this.#to.write(next.passing.bytes);
+          this.to.write(next.passing.bytes);
           break;
         case 'end':
-          this.#to.end();
+          this.to.end();
           break;
         case 'reset':
-          reset(this.#to);
+          reset(this.to);
           break;
       }
     }

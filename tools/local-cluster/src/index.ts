@@ -6,6 +6,7 @@ export { type FaultDirection, FaultProxy, type FaultProxyOptions } from './fault
 export { findFreePort } from './free-port.js';
 export { hasKubectl, type Manifest, renderKustomization, renderOverlay } from './manifests.js';
 export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
+export { Program, type ProgramOptions } from './program.js';
 export type { RedisOptions, RedisProcess } from './redis.js';
 export { type RedisReply, readCommandCalls, redisCommand } from './redis-command.js';
 export { pingRedis } from './redis-ping.js';

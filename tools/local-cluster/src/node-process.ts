@@ -7,8 +7,6 @@ import { findFreePort } from './free-port.js';
 
 const main = fileURLToPath(new URL('../../../broker/dist/main.js', import.meta.url));
 const startDeadlineMs = 60_000;
-/** Longer than a drain takes by default. */
-const stopDeadlineMs = 60_000;
 const pollIntervalMs = 10;
 
 export interface NodeOptions {
@@ -26,60 +24,11 @@ export interface NodeOptions {
   readonly waitReady?: boolean;
 }
 
-export class NodeProcess implements AsyncDisposable {
+/** A child process that is a node. Disposing of it sends SIGKILL; a test that needs a drain calls `stop`. */
+export interface NodeProcess extends Child, Ports {
   /** Where clients connect. */
   readonly url: string;
-  readonly port: number;
   readonly adminUrl: string;
-  readonly adminPort: number;
-  readonly #child: Child;
-
-  constructor(child: Child, host: string, ports: Ports, scheme: 'ws' | 'wss') {
-    this.#child = child;
-    this.port = ports.port;
-    this.adminPort = ports.adminPort;
-    this.url = `${scheme}://${host}:${ports.port}/ws`;
-    this.adminUrl = `http://${host}:${ports.adminPort}`;
-  }
-
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  /** Resolves with the exit code, or null if a signal ended it. */
-  get exited(): Promise<number | null> {
-    return this.#child.exited;
-  }
-
-  /** The last lines that it logged. */
-  logs(): string[] {
-    return this.#child.logs();
-  }
-
-  /** Sends SIGTERM, waits for the drain, and returns the exit code. */
-  stop(deadlineMs = stopDeadlineMs): Promise<number | null> {
-    return this.#child.stop(deadlineMs);
-  }
-
-  /** Sends SIGKILL. Resolves when the process has ended. */
-  kill(): Promise<void> {
-    return this.#child.kill();
-  }
-
-  /** SIGSTOP: its connections stay open and nothing answers. */
-  pause(): void {
-    this.#child.pause();
-  }
-
-  /** SIGCONT. */
-  resume(): void {
-    this.#child.resume();
-  }
-
-  /** Sends SIGKILL. A test that needs a drain calls `stop`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#child.kill();
-  }
 }
 
 interface Ports {
@@ -126,8 +75,10 @@ async function startOn(port: number, options: NodeOptions): Promise<NodeProcess>
   try {
     const ports = await child.find(readPorts, signal);
     if (ports === null) throw new Error(child.explain('The node ended before it listened.'));
-    const node = new NodeProcess(child, host, ports, env['FANFARE_TLS_CERT_FILE'] === undefined ? 'ws' : 'wss');
-    if (waitReady) await becomesReady(node, child, signal);
+    const scheme = env['FANFARE_TLS_CERT_FILE'] === undefined ? 'ws' : 'wss';
+    const [url, adminUrl] = [`${scheme}://${host}:${ports.port}/ws`, `http://${host}:${ports.adminPort}`];
+    const node = Object.assign(child, { ...ports, url, adminUrl });
+    if (waitReady) await becomesReady(node, signal);
     return node;
   } catch (error) {
     await child.kill();
@@ -150,9 +101,9 @@ function readPorts(line: string): Ports | null {
   return { port, adminPort };
 }
 
-async function becomesReady(node: NodeProcess, child: Child, signal: AbortSignal): Promise<void> {
+async function becomesReady(node: NodeProcess, signal: AbortSignal): Promise<void> {
   while (true) {
-    if (child.hasExited) throw new Error(child.explain('The node ended before it was ready.'));
+    if (node.hasExited) throw new Error(node.explain('The node ended before it was ready.'));
     const response = await fetch(`${node.adminUrl}/readyz`, { signal }).catch(() => null);
     await response?.body?.cancel();
     if (response?.status === 200) return;

@@ -1,16 +1,12 @@
 /** Our own Redis Sentinel: it watches a master, and promotes a replica if the master is down. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { Child } from './child.js';
 import { findFreePort } from './free-port.js';
+import { Program } from './program.js';
 import { pingRedis } from './redis-ping.js';
 import { findRedis } from './redis-source.js';
 
 const host = '127.0.0.1';
-const startDeadlineMs = 60_000;
 
 export interface SentinelOptions {
   readonly masterName: string;
@@ -36,37 +32,23 @@ export async function startSentinel(options: SentinelOptions): Promise<SentinelP
   const source = await findRedis(true);
   if (source.name === 'container') throw new Error('A Sentinel needs redis-server on the PATH.');
   const port = options.port ?? (await findFreePort());
-  const folder = mkdtempSync(join(tmpdir(), 'fanfare-sentinel-'));
-  const onExit = (): void => rmSync(folder, { recursive: true, force: true });
-  process.on('exit', onExit);
-  // The Sentinel writes its state to this file.
-  const file = join(folder, 'sentinel.conf');
-  writeFileSync(
-    file,
-    [
-      `port ${port}`,
-      `bind ${host}`,
-      `dir ${folder}`,
-      `sentinel monitor ${masterName} ${masterHost} ${masterPort} 1`,
-      `sentinel down-after-milliseconds ${masterName} ${downAfterMs}`,
-      `sentinel failover-timeout ${masterName} 5000`,
-      ...lines,
-      '',
-    ].join('\n'),
-  );
-  const child = new Child({ command: [source.path, file, '--sentinel'], cwd: folder });
-  const end = async (): Promise<void> => {
-    await child.kill();
-    await rm(folder, { recursive: true, force: true });
-    process.off('exit', onExit);
-  };
-  const deadline = performance.now() + startDeadlineMs;
-  while ((await pingRedis(host, port)) === null) {
-    if (child.hasExited || performance.now() > deadline) {
-      await end();
-      throw new Error(child.explain(`The Sentinel on port ${port} did not answer.`));
-    }
-    await delay(10);
-  }
-  return { port, kill: () => child.kill(), [Symbol.asyncDispose]: end };
+  return await Program.start({
+    name: 'sentinel',
+    port,
+    command: (folder) => {
+      // The Sentinel writes its state to this file.
+      const file = join(folder, 'sentinel.conf');
+      const settings = [
+        `port ${port}`,
+        `bind ${host}`,
+        `dir ${folder}`,
+        `sentinel monitor ${masterName} ${masterHost} ${masterPort} 1`,
+        `sentinel down-after-milliseconds ${masterName} ${downAfterMs}`,
+        `sentinel failover-timeout ${masterName} 5000`,
+      ];
+      writeFileSync(file, [...settings, ...lines, ''].join('\n'));
+      return [source.path, file, '--sentinel'];
+    },
+    answers: async () => (await pingRedis(host, port)) !== null,
+  });
 }

@@ -6,6 +6,7 @@ import {
   choices,
   describeNames,
   describeOptions,
+  HelpRequest,
   integer,
   number,
   parseOptions,
@@ -26,7 +27,6 @@ export interface VerifyExistingRequest {
 }
 
 export type VerifyRequest =
-  | { readonly name: 'help'; readonly text: string }
   | {
       readonly name: 'verify';
       readonly faults: readonly Fault[];
@@ -94,10 +94,8 @@ function faultList(): string {
 }
 
 export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
-  const parsed = parseOptions(args, verifyOptions);
-  if (parsed === null) return { name: 'help', text: verifyHelp };
-  const { values } = parsed;
-  if (values.list) return { name: 'help', text: faultList() };
+  const { values } = parseOptions(args, verifyOptions, () => verifyHelp);
+  if (values.list) throw new HelpRequest(faultList());
   if (values.url !== null) return parseExisting(values, values.url);
   if (values.token !== null) throw new UsageError('--token needs --url: nodes that this command starts need no token.');
   if (values.fault === null)

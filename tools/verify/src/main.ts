@@ -11,10 +11,6 @@ import { type FaultRunResult, runFault } from './fault-run/fault-run.js';
 import { reportVerdicts } from './fault-run/verdict-report.js';
 
 async function carryOut(request: VerifyRequest): Promise<void> {
-  if (request.name === 'help') {
-    process.stdout.write(request.text);
-    return;
-  }
   if (request.jsonFile !== null) await checkOutput(request.jsonFile);
   if (request.name === 'verifyExisting') {
     await verifyExisting(request);

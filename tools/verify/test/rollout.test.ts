@@ -142,7 +142,6 @@ describe('the spread of reconnects', () => {
 describe('the command line of the rollout', () => {
   it('has defaults for everything', () => {
     expect(parseRolloutCommandLine([])).toMatchObject({
-      name: 'rollout',
       overlay: 'production',
       options: { timeScale: 1, rate: 2_000, subscribers: 300, maxConnections: null },
     });

@@ -1,7 +1,7 @@
 /** WebSocket's own pings: too many of them, and none answered. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { opcodes } from '@fanfare/kit/frames';
 import { type Attack, attack } from '../attack.js';
-import { opcodes } from '../frames.js';
 
 export const pingFrames: Attack = attack({
   name: 'ping-frames',

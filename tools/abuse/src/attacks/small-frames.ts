@@ -1,6 +1,6 @@
 /** Messages in the smallest possible pieces. */
+import { opcodes } from '@fanfare/kit/frames';
 import { type Attack, attack } from '../attack.js';
-import { opcodes } from '../frames.js';
 
 export const oneByteFrames: Attack = attack({
   name: 'one-byte-frames',

@@ -1,7 +1,7 @@
 /** Frames that neither our broker nor any WebSocket server can decode. */
+import { type FrameOptions, opcodes } from '@fanfare/kit/frames';
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';
-import { type FrameOptions, opcodes } from '../frames.js';
 
 const unreadable = ['{', '[]', 'null', '{"type":"conect"}', '{"type":"subscribe","id":"1"}', '"text"', '[[[[', '{}'];
 

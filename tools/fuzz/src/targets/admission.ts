@@ -11,7 +11,7 @@ import { forever, type Revocation, Revocations } from '@fanfare/broker/internal/
 import { isTicket, Tickets } from '@fanfare/broker/internal/auth/tickets';
 import { Subjects } from '@fanfare/broker/internal/limits/subjects';
 import { isToken, type Topic } from '@fanfare/protocol';
-import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
+import { Finding, hold, holdSentence, list, type Target, textOf, texts } from '../target.js';
 
 /** How long a revocation of anything but an API key is remembered. */
 const rememberedMs = 86_400_000;
@@ -61,18 +61,7 @@ export const revocations: Target = {
     'null',
     '{"forSeconds":1}',
   ),
-  words: [
-    '"subject":',
-    '"tokenId":',
-    '"connection":',
-    '"forSeconds":',
-    '"__proto__":',
-    '\\ud800',
-    '1.5',
-    'key:',
-    'null',
-    '""',
-  ],
+  words: list('"subject": "tokenId": "connection": "forSeconds": "__proto__": \\ud800 1.5 key: null ""'),
   files: ['broker/dist/api/api'],
   // Longest body of a request (connection/server.ts).
   maxBytes: 4_096,
@@ -178,18 +167,7 @@ export const token: Target = {
       `{"alg":"HS256"}\u0000${claims.replace('4102444800', '1')}`,
     ),
   ),
-  words: [
-    '"alg":',
-    '"none"',
-    '"RS256"',
-    '"kid":"1"',
-    '"crit":["b64"]',
-    '"b64":false',
-    '"exp":',
-    '"nbf":',
-    '"iat":',
-    '"aud":',
-  ].concat([
+  words: list('"alg": "none" "RS256" "kid":"1" "crit":["b64"] "b64":false "exp": "nbf": "iat": "aud":').concat([
     '"jti":"1"',
     '"fanfare":',
     '"publish":[',

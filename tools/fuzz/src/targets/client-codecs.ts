@@ -11,7 +11,7 @@ import {
   type ServerMessage,
   writeAsJson,
 } from '@fanfare/protocol';
-import { Finding, hold, holdEqual, holdSentence, type Target, textOf } from '../target.js';
+import { Finding, hold, holdEqual, holdSentence, list, type Target, textOf } from '../target.js';
 import { goldenData, goldenFrames } from './golden.js';
 
 const data = createMsgpackData();
@@ -54,26 +54,10 @@ export const clientJson: Target = {
   seeds: goldenFrames('from node', 'json'),
   words: [
     ...[...types].map((type) => `"${type}"`),
-    ...[
-      '"type":',
-      '"items":[',
-      '{"data":1}',
-      '{"error":"undecodable"}',
-      '"epoch":"e"',
-      '"offset":',
-      '"recovered":true',
-    ],
-    ...[
-      '"publications":[]',
-      '"code":',
-      '"message":',
-      '"retryable":',
-      '"retryAfterMs":',
-      '"delayMs":',
-      'null',
-      '"__proto__":',
-      '"toString"',
-    ],
+    ...list('"type": "items":[ {"data":1} {"error":"undecodable"} "epoch":"e" "offset": "recovered":true'),
+    ...list(
+      '"publications":[] "code": "message": "retryable": "retryAfterMs": "delayMs": null "__proto__": "toString"',
+    ),
   ],
   files: ['protocol/dist/json-client-codec'],
   maxBytes: 65_536,

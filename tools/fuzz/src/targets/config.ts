@@ -1,48 +1,15 @@
 /** The configuration: mistakes of operators, and of programs that set variables for them. */
 import { ConfigError, loadConfig } from '@fanfare/broker';
-import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
+import { Finding, hold, holdSentence, list, type Target, textOf, texts } from '../target.js';
 
 const jwt =
   'FANFARE_AUTH={"issuers":[{"issuer":"https://id.example.com","audience":"fanfare","keys":[{"algorithm":"HS256","secret":"hunter2-hunter2-hunter2-hunter2-hunter2","kid":"1"}],"clockSkewSeconds":5,"maxLifetimeSeconds":86400}]}';
 const apiKeys =
   'FANFARE_AUTH={"apiKeys":[{"id":"orders","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","permissions":{"publish":["chat.>"]},"admin":true}]}';
 
-const fields = [
-  'level',
-  'historySize',
-  'historyAgeSeconds',
-  'lastValue',
-  'presence',
-  'issuers',
-  'issuer',
-  'audience',
-  'keys',
-];
-const moreFields = [
-  'algorithm',
-  'secret',
-  'publicKey',
-  'jwksUrl',
-  'kid',
-  'apiKeys',
-  'sha256',
-  'permissions',
-  'hook',
-  'url',
-];
-const values = [
-  '"fast"',
-  '"durable"',
-  '"chat.>"',
-  '"HS256"',
-  '"RS256"',
-  'true',
-  '[',
-  '{}',
-  '"https://a.example"',
-  '-1',
-  'null',
-];
+const fields = list('level historySize historyAgeSeconds lastValue presence issuers issuer audience keys');
+const moreFields = list('algorithm secret publicKey jwksUrl kid apiKeys sha256 permissions hook url');
+const values = list('"fast" "durable" "chat.>" "HS256" "RS256" true [ {} "https://a.example" -1 null');
 
 /** Variables are separated by a byte that no variable can contain. */
 const separator = '\u0000';
@@ -51,13 +18,7 @@ export const config: Target = {
   about: 'environment variables',
   seeds: texts(
     ...['FANFARE_TOPICS={"prices.>":{"level":"fast"},"chat.*":{"historySize":10,"lastValue":true}}', jwt, apiKeys],
-    ...[
-      'FANFARE_AUTH=none',
-      'FANFARE_AUTH=@keys.json',
-      'FANFARE_TOPICS=@topics.json',
-      'FANFARE_TOPIC={}',
-      'FANFARE_PORT=x',
-    ],
+    ...list('FANFARE_AUTH=none FANFARE_AUTH=@keys.json FANFARE_TOPICS=@topics.json FANFARE_TOPIC={} FANFARE_PORT=x'),
     ...['FANFARE_ORIGINS=https://app.example.com,*', 'FANFARE_TRUSTED_PROXIES=10.0.0.0/8,::1/128', 'FANFARE_WORKERS=2'],
     ...['FANFARE_PORT=tcp://10.0.0.1:8080', 'FANFARE_REDIS_URL=redis://u:hunter2@h:1', 'FANFARE_HOST=0.0.0.0'],
     ['FANFARE_PORT=1', 'FANFARE_ADMIN_PORT=1', 'FANFARE_NODE_NAME=a'].join(separator),

@@ -20,7 +20,7 @@ import {
   replyErrors,
   writeAsJson,
 } from '@fanfare/protocol';
-import { Finding, hold, holdEqual, holdSentence, type Target } from '../target.js';
+import { Finding, hold, holdEqual, holdSentence, list, type Target } from '../target.js';
 import { goldenFrames } from './golden.js';
 
 type Outcome = Command | CommandError;
@@ -132,44 +132,9 @@ export const nodeMsgpack: Target = {
 export const nodeJson: Target = {
   about: 'JSON frames to a node',
   seeds: goldenFrames('to node', 'json'),
-  words: [
-    ...[
-      '"type":',
-      '"publish"',
-      '"subscribe"',
-      '"history"',
-      '"connect"',
-      '"refresh"',
-      '"ping"',
-      '"id":1',
-      '"topic":"a"',
-    ],
-    ...[
-      '"data":',
-      '"d\\u0061ta":',
-      '"messageId":"m"',
-      '"repeat":true',
-      '"since":{"epoch":"e","offset":1}',
-      '"limit":',
-      '"direction":',
-    ],
-    ...[
-      '"token":"t"',
-      '"backward"',
-      'null',
-      '{}',
-      '[]',
-      '[',
-      '{"data":',
-      '0,',
-      '\\\\',
-      '\\u0000',
-      '\\ud800',
-      '\u2028',
-      '1e400',
-      '"__proto__":',
-    ],
-  ],
+  words: list(
+    '"type": "publish" "subscribe" "history" "connect" "refresh" "ping" "id":1 "topic":"a" "data": "d\\u0061ta": "messageId":"m" "repeat":true "since":{"epoch":"e","offset":1} "limit": "direction": "token":"t" "backward" null {} [] [ {"data": 0, \\\\ \\u0000 \\ud800 \u2028 1e400 "__proto__":',
+  ),
   files: ['protocol/dist/json-node-codec', 'protocol/dist/json-spans'],
   maxBytes: 65_536,
   run(input) {

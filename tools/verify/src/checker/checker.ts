@@ -72,7 +72,6 @@ export function publishersFor(nodes: number): number {
 
 export class Checker implements AsyncDisposable {
   readonly #parts = new Disposables();
-  readonly #publishers: readonly Client<VerifyTopics>[];
   readonly #streams: PublisherStream[] = [];
   readonly #loads: Load[] = [];
   readonly #groups: { readonly name: string; readonly group: SubscriberGroup }[] = [];
@@ -109,8 +108,10 @@ export class Checker implements AsyncDisposable {
     return window(rate / topics, rememberedSeconds, 500);
   }
 
-  private constructor(publishers: readonly Client<VerifyTopics>[], parts: Disposables) {
-    this.#publishers = publishers;
+  private constructor(
+    private readonly publishers: readonly Client<VerifyTopics>[],
+    parts: Disposables,
+  ) {
     this.#parts.use(parts);
   }
 
@@ -244,7 +245,7 @@ export class Checker implements AsyncDisposable {
 
   #addStream(topic: VerifyTopic, order: TopicOrder, perSecond: number, bytes: number): PublisherStream {
     const id = this.#streams.length;
-    const publisher = this.#publishers[id % this.#publishers.length];
+    const publisher = this.publishers[id % this.publishers.length];
     if (publisher === undefined) throw new Error('There is no publisher.');
     const maxPending = window(perSecond, pendingSeconds, 64);
     const stream = new PublisherStream({ id, topic, publisher, order, filler: 'x'.repeat(bytes), maxPending });

@@ -15,16 +15,13 @@ export interface LoadOptions {
 const tickMs = 4;
 
 export class Load {
-  readonly #options: LoadOptions;
   #running: Promise<void> | null = null;
   #isStopped = false;
 
-  constructor(options: LoadOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: LoadOptions) {}
 
   get streams(): readonly PublisherStream[] {
-    return this.#options.streams;
+    return this.options.streams;
   }
 
   start(): void {
@@ -38,7 +35,7 @@ export class Load {
   }
 
   async #run(): Promise<void> {
-    const { streams, perSecond, burst = 1 } = this.#options;
+    const { streams, perSecond, burst = 1 } = this.options;
     const startedUs = nowUs();
     const intervalUs = (1_000_000 / perSecond) * burst;
     for (let turn = 0; ; ) {

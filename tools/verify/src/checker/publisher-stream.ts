@@ -31,17 +31,15 @@ export class PublisherStream {
   disagreements = 0;
   /** The number of rejected publishes by error code. */
   readonly rejections = new Map<string, number>();
-  readonly #settings: StreamSettings;
 
-  constructor(settings: StreamSettings) {
-    this.#settings = settings;
+  constructor(private readonly settings: StreamSettings) {
     this.id = settings.id;
     this.topic = settings.topic;
     this.order = settings.order;
   }
 
   publish(plannedUs: number): void {
-    const { id, topic, publisher, filler, maxPending } = this.#settings;
+    const { id, topic, publisher, filler, maxPending } = this.settings;
     if (this.ledger.pending >= maxPending) {
       this.heldBack++;
       return;

@@ -35,7 +35,6 @@ interface StreamView {
 }
 
 export class SubscriberLog {
-  readonly #settings: SubscriberLogSettings;
   readonly #streams = new Map<number, StreamView>();
   readonly #findings = noFindings();
   /** The position before that of the next delivery; null if it is not known yet. */
@@ -43,8 +42,7 @@ export class SubscriberLog {
   /** Whether a gap since the last delivery had no position. */
   #isReported = false;
 
-  constructor(settings: SubscriberLogSettings) {
-    this.#settings = settings;
+  constructor(private readonly settings: SubscriberLogSettings) {
     const { streams, maxHoles = 1_024 } = settings;
     for (const stream of streams) {
       const [holes, reportedHoles, late] = [new RangeSet(maxHoles), new RangeSet(maxHoles), new RangeSet(maxHoles)];
@@ -53,7 +51,7 @@ export class SubscriberLog {
   }
 
   get streams(): readonly number[] {
-    return this.#settings.streams;
+    return this.settings.streams;
   }
 
   /** The findings so far; `judge` finds losses. */
@@ -69,7 +67,7 @@ export class SubscriberLog {
     this.#position ??= position;
     for (const [stream, view] of this.#streams) {
       if (view.first !== null) continue;
-      view.first = this.#settings.published(stream) + 1;
+      view.first = this.settings.published(stream) + 1;
       view.last = view.first - 1;
     }
   }
@@ -100,7 +98,7 @@ export class SubscriberLog {
     else this.#findings.reportedResets++;
     this.#isReported = position === null;
     this.#position = position ?? this.#position;
-    for (const [stream, view] of this.#streams) view.reportedUpTo = this.#settings.published(stream);
+    for (const [stream, view] of this.#streams) view.reportedUpTo = this.settings.published(stream);
   }
 
   /** The subscription ended unexpectedly. */
@@ -163,7 +161,7 @@ export class SubscriberLog {
     const before = this.#position;
     const step = before?.epoch === position.epoch ? position.offset - before.offset : 1;
     if (step > 0) this.#position = position;
-    if (this.#settings.order.note(position, stream, n) === 'disagreed') {
+    if (this.settings.order.note(position, stream, n) === 'disagreed') {
       this.#found(
         'disagreements',
         `${n} of stream ${stream} at ${position.epoch}/${position.offset}, where others have another`,
@@ -190,7 +188,7 @@ export class SubscriberLog {
   }
 
   #judgeStream(findings: Findings, stream: number, view: StreamView, ledger: LedgerEntries): void {
-    const { name } = this.#settings;
+    const { name } = this.settings;
     const { published, lastAcknowledged } = ledger;
     const { holes, reportedHoles, late, first, last, reportedUpTo } = view;
     const [unknown, excused] = [new RangeSet(), new RangeSet()];
@@ -235,7 +233,7 @@ export class SubscriberLog {
   }
 
   #found(what: FindingCount, example: string): void {
-    find(this.#findings, what, 1, `${this.#settings.name} got ${example}.`);
+    find(this.#findings, what, 1, `${this.settings.name} got ${example}.`);
   }
 }
 

@@ -43,7 +43,6 @@ const connectingAtOnce = 100;
 const openTimeoutMs = 30_000;
 
 export class Subscribers implements SubscriberGroup {
-  readonly #options: SubscribersOptions;
   readonly #clients: Client<VerifyTopics>[] = [];
   readonly #logs: SubscriberLog[] = [];
   readonly #logsOfStream = new Map<number, SubscriberLog[]>();
@@ -70,9 +69,7 @@ export class Subscribers implements SubscriberGroup {
     return subscribers;
   }
 
-  private constructor(options: SubscribersOptions) {
-    this.#options = options;
-  }
+  private constructor(private readonly options: SubscribersOptions) {}
 
   /** The number of closed connections by close code; null for closes without a code. */
   get closeCodes(): ReadonlyMap<number | null, number> {
@@ -127,7 +124,7 @@ export class Subscribers implements SubscriberGroup {
 
   async #add(number: number, topics: readonly TopicPlan[]): Promise<void> {
     if (this.#isClosing) return;
-    const { url, clientOptions, onSubscribed } = this.#options;
+    const { url, clientOptions, onSubscribed } = this.options;
     const client = createClient<VerifyTopics>(url, { ...subscriberOptions, ...clientOptions });
     this.#clients.push(client);
     let isUp = false;
@@ -153,7 +150,7 @@ export class Subscribers implements SubscriberGroup {
     { topic, streams, order }: TopicPlan,
     onConfirmed: () => void,
   ): Promise<void> {
-    const { published, name = 'subscriber' } = this.#options;
+    const { published, name = 'subscriber' } = this.options;
     const log = new SubscriberLog({ name: `${name} ${number}, ${topic},`, streams, published, order });
     this.#logs.push(log);
     for (const stream of streams) {

@@ -59,7 +59,7 @@ function settingsOf(
   };
 }
 
-export class ClusterUnderTest implements AsyncDisposable {
+export interface ClusterUnderTest extends AsyncDisposable {
   readonly redis: RedisProcess;
   /** The replica of Redis; null if there is none. */
   readonly replica: RedisProcess | null;
@@ -74,86 +74,54 @@ export class ClusterUnderTest implements AsyncDisposable {
   readonly clock: FakeClock | null;
   /** Watches Redis and its replicas; null if none was asked for. */
   readonly sentinel: SentinelProcess | null;
-
-  static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
-    const { nodes: count, redisArgs, proxy: place, replica: replicaPlace } = options;
-    await using parts = new Disposables();
-    const replicationArgs = replicaPlace === null ? [] : [...masterArgs, ...safeArgs];
-    const { clockAheadSeconds } = options;
-    const clock = clockAheadSeconds === null ? null : parts.use(new FakeClock(clockAheadSeconds));
-    const redis = parts.use(await startRedis({ args: [...redisArgs, ...replicationArgs], env: clock?.env ?? {} }));
-    const replicaLink =
-      replicaPlace === 'proxied' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
-    const masterPort = replicaLink?.port ?? redis.port;
-    const replica = replicaPlace === null ? null : parts.use(await startReplica(masterPort, safeArgs));
-    const sentinel = replicaPlace === 'watched' ? await startWatch(redis, parts) : null;
-    const brokerUrl = sentinel === null ? redis.url : `redis+sentinel://127.0.0.1:${sentinel.port}/${masterName}`;
-    const isOnBus = place === 'bus' || place === 'allBuses';
-    const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
-    const started = await Promise.allSettled(
-      Array.from({ length: count }, async (_, index) => {
-        const isBehind = busProxy !== null && (index === 0 || place === 'allBuses');
-        const redisUrl = isBehind ? `redis://${busProxy.address}` : brokerUrl;
-        return await NodeUnderTest.start(redisUrl, settingsOf(index, options));
-      }),
-    );
-    const nodes = started.flatMap((result) => (result.status === 'fulfilled' ? [parts.use(result.value)] : []));
-    const failure = started.find((result) => result.status === 'rejected');
-    if (failure !== undefined) throw failure.reason;
-    const clientPorts = nodes.map(({ port }) => port);
-    const [firstPort] = clientPorts;
-    const clientProxy =
-      place === 'clients' && firstPort !== undefined
-        ? parts.use(await FaultProxy.start({ targetPort: firstPort }))
-        : null;
-    if (clientProxy !== null) clientPorts[0] = clientProxy.port;
-    const proxy = busProxy ?? clientProxy;
-    const startNewcomer = (): Promise<NodeUnderTest> =>
-      NodeUnderTest.start(brokerUrl, {
-        ...settingsOf(count, options),
-        FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs,
-      });
-    return new ClusterUnderTest({
-      ...{ redis, replica, replicaLink, nodes, proxy, clientPorts, clock, sentinel, startNewcomer },
-      parts: parts.move(),
-    });
-  }
-
   /** Starts another node, which gets no clients. Resolves once it is ready. */
-  readonly startNewcomer: () => Promise<NodeUnderTest>;
-  readonly #parts: Disposables;
+  startNewcomer(): Promise<NodeUnderTest>;
+  command(...args: readonly string[]): Promise<RedisReply>;
+}
 
-  private constructor(made: {
-    readonly redis: RedisProcess;
-    readonly replica: RedisProcess | null;
-    readonly replicaLink: FaultProxy | null;
-    readonly nodes: readonly NodeUnderTest[];
-    readonly proxy: FaultProxy | null;
-    readonly clientPorts: readonly number[];
-    readonly clock: FakeClock | null;
-    readonly sentinel: SentinelProcess | null;
-    readonly startNewcomer: () => Promise<NodeUnderTest>;
-    readonly parts: Disposables;
-  }) {
-    this.redis = made.redis;
-    this.replica = made.replica;
-    this.replicaLink = made.replicaLink;
-    this.nodes = made.nodes;
-    this.proxy = made.proxy;
-    this.clientPorts = made.clientPorts;
-    this.clock = made.clock;
-    this.sentinel = made.sentinel;
-    this.startNewcomer = made.startNewcomer;
-    this.#parts = made.parts;
-  }
-
-  command(...args: readonly string[]): Promise<RedisReply> {
-    return redisCommand(this.redis.port, args);
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#parts[Symbol.asyncDispose]();
-  }
+export async function startClusterUnderTest(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
+  const { nodes: count, redisArgs, proxy: place, replica: replicaPlace } = options;
+  await using parts = new Disposables();
+  const replicationArgs = replicaPlace === null ? [] : [...masterArgs, ...safeArgs];
+  const { clockAheadSeconds } = options;
+  const clock = clockAheadSeconds === null ? null : parts.use(new FakeClock(clockAheadSeconds));
+  const redis = parts.use(await startRedis({ args: [...redisArgs, ...replicationArgs], env: clock?.env ?? {} }));
+  const replicaLink = replicaPlace === 'proxied' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+  const masterPort = replicaLink?.port ?? redis.port;
+  const replica = replicaPlace === null ? null : parts.use(await startReplica(masterPort, safeArgs));
+  const sentinel = replicaPlace === 'watched' ? await startWatch(redis, parts) : null;
+  const brokerUrl = sentinel === null ? redis.url : `redis+sentinel://127.0.0.1:${sentinel.port}/${masterName}`;
+  const isOnBus = place === 'bus' || place === 'allBuses';
+  const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+  const started = await Promise.allSettled(
+    Array.from({ length: count }, async (_, index) => {
+      const isBehind = busProxy !== null && (index === 0 || place === 'allBuses');
+      const redisUrl = isBehind ? `redis://${busProxy.address}` : brokerUrl;
+      return await NodeUnderTest.start(redisUrl, settingsOf(index, options));
+    }),
+  );
+  const nodes = started.flatMap((result) => (result.status === 'fulfilled' ? [parts.use(result.value)] : []));
+  const failure = started.find((result) => result.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+  const clientPorts = nodes.map(({ port }) => port);
+  const [firstPort] = clientPorts;
+  const clientProxy =
+    place === 'clients' && firstPort !== undefined
+      ? parts.use(await FaultProxy.start({ targetPort: firstPort }))
+      : null;
+  if (clientProxy !== null) clientPorts[0] = clientProxy.port;
+  const proxy = busProxy ?? clientProxy;
+  const startNewcomer = (): Promise<NodeUnderTest> =>
+    NodeUnderTest.start(brokerUrl, {
+      ...settingsOf(count, options),
+      FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs,
+    });
+  const kept = parts.move();
+  return {
+    ...{ redis, replica, replicaLink, nodes, proxy, clientPorts, clock, sentinel, startNewcomer },
+    command: (...args) => redisCommand(redis.port, args),
+    [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose](),
+  };
 }
 
 /** The setting that docs/guarantees.md asks for on every server that is or may become the master. */
@@ -187,17 +155,17 @@ const defaultNewNodeWaitMs = '5000';
 
 export class NodeUnderTest implements AsyncDisposable {
   readonly port: number;
-  readonly #redisUrl: string;
-  readonly #env: Readonly<Record<string, string>>;
   #process: NodeProcess;
 
   static async start(redisUrl: string, env: Readonly<Record<string, string>>): Promise<NodeUnderTest> {
     return new NodeUnderTest(redisUrl, env, await startNode({ redisUrl, env }));
   }
 
-  private constructor(redisUrl: string, env: Readonly<Record<string, string>>, process: NodeProcess) {
-    this.#redisUrl = redisUrl;
-    this.#env = env;
+  private constructor(
+    private readonly redisUrl: string,
+    private readonly env: Readonly<Record<string, string>>,
+    process: NodeProcess,
+  ) {
     this.#process = process;
     this.port = process.port;
   }
@@ -209,8 +177,8 @@ export class NodeUnderTest implements AsyncDisposable {
 
   /** Starts it again on the same port after its end. Resolves once it is ready. */
   async startAgain(): Promise<void> {
-    const env = { FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs, ...this.#env };
-    this.#process = await startNode({ redisUrl: this.#redisUrl, env, port: this.port });
+    const env = { FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs, ...this.env };
+    this.#process = await startNode({ redisUrl: this.redisUrl, env, port: this.port });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -15,15 +15,12 @@ export interface Detection {
 }
 
 export class Watch implements AsyncDisposable {
-  readonly #cluster: ClusterUnderTest;
   readonly #ended = new AbortController();
   #polling: Promise<unknown> = Promise.resolve();
   #detection: Detection | null = null;
   #beganAt = 0;
 
-  constructor(cluster: ClusterUnderTest) {
-    this.#cluster = cluster;
-  }
+  constructor(private readonly cluster: ClusterUnderTest) {}
 
   get detection(): Detection | null {
     return this.#detection;
@@ -32,7 +29,7 @@ export class Watch implements AsyncDisposable {
   /** Call it when the fault starts. */
   start(): void {
     this.#beganAt = Date.now();
-    this.#polling = Promise.all(this.#cluster.nodes.map((node, index) => this.#poll(node, `node-${index}`)));
+    this.#polling = Promise.all(this.cluster.nodes.map((node, index) => this.#poll(node, `node-${index}`)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

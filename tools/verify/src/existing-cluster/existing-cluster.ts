@@ -115,19 +115,20 @@ function inTurn(urls: readonly [string, ...string[]]): Pick<ClientOptions, 'webS
 
 /** Finds the longest time in which no publication was acknowledged. */
 class Pauses {
-  readonly #checker: Checker;
   #acknowledged = 0;
   #sinceMs: number;
   longestMs = 0;
 
-  constructor(checker: Checker, nowMs: number) {
-    this.#checker = checker;
+  constructor(
+    private readonly checker: Checker,
+    nowMs: number,
+  ) {
     this.#sinceMs = nowMs;
   }
 
   look(nowMs: number): void {
     this.longestMs = Math.max(this.longestMs, nowMs - this.#sinceMs);
-    const { acknowledged } = this.#checker.published;
+    const { acknowledged } = this.checker.published;
     if (acknowledged > this.#acknowledged) this.#sinceMs = nowMs;
     this.#acknowledged = acknowledged;
   }

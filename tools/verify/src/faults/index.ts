@@ -1,7 +1,5 @@
 /** All faults, in the order in which `--fault all` tries them. */
 
-import { busBlackhole, busHalfOpen, busReset, killPubsub, outputBuffer } from './bus-faults.js';
-import { clientBlackhole, clientHalfOpen, clientReset } from './client-faults.js';
 import type { Fault } from './fault.js';
 import {
   clockBack,
@@ -12,7 +10,9 @@ import {
   redisSnapshot,
   scriptFlushDistant,
 } from './lost-state-faults.js';
+import { busFaults, clientFaults } from './network-faults.js';
 import { killNode, none, pauseNode, rollingRestart } from './node-faults.js';
+import { killPubsub, outputBuffer } from './pubsub-faults.js';
 import {
   redisFailover,
   redisFailoverBehind,
@@ -53,12 +53,8 @@ export const faults: readonly Fault[] = [
   flushallInRollingRestart,
   killPubsub,
   outputBuffer,
-  busBlackhole,
-  busHalfOpen,
-  busReset,
-  clientBlackhole,
-  clientHalfOpen,
-  clientReset,
+  ...busFaults,
+  ...clientFaults,
   storm,
   stalledSubscriber,
 ];

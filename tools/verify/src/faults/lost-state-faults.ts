@@ -1,9 +1,10 @@
 /** Faults in which Redis loses its state, or its sense of time, at a bad moment. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type RedisProcess, redisCommand } from '@fanfare/local-cluster';
+import { redisCommand } from '@fanfare/local-cluster';
 import { masterName } from '../cluster/cluster-under-test.js';
 import type { Fault } from './fault.js';
-import { firstNode } from './victim.js';
+import { restartEach } from './node-faults.js';
+import { firstNode, restart, untilDemoted } from './victim.js';
 
 /** Less than the tolerated loss of data (broker/src/relay/memory-times.ts). */
 const snapshotAgeMs = 2_000;
@@ -36,11 +37,6 @@ export const redisRestartAfterKill: Fault = {
     await Promise.all([node.startAgain(), delay(diedBeforeMs).then(() => restart(cluster.redis))]);
   },
 };
-
-async function restart(redis: RedisProcess): Promise<void> {
-  await redis.kill();
-  await redis.restart();
-}
 
 const hourSeconds = 3_600;
 /** Rounds of moving the clock and deleting histories. */
@@ -113,35 +109,21 @@ export const plannedFailover: Fault = {
   async strike({ cluster: { redis, sentinel } }) {
     if (sentinel === null) throw new Error('There is no Sentinel.');
     await redisCommand(sentinel.port, ['SENTINEL', 'FAILOVER', masterName]);
-    const deadline = performance.now() + demotionDeadlineMs;
-    // A server closes its connections when it becomes a replica.
-    const role = (): Promise<string> => redisCommand(redis.port, ['INFO', 'replication']).then(String, () => '');
-    while (!(await role()).includes('role:slave')) {
-      if (performance.now() > deadline) throw new Error('The Sentinel has not demoted the old master.');
-      await delay(50);
-    }
+    await untilDemoted(redis);
   },
 };
-
-const demotionDeadlineMs = 30_000;
 
 export const flushallInRollingRestart: Fault = {
   name: 'flushall-in-rolling-restart',
   about:
     'A rolling restart during which FLUSHALL deletes all data in Redis three times: while the first node stops, after the second has ended, and after the third has started.',
   resets: 'none',
-  async strike({ cluster, balancer, reportProblem }) {
-    const flushall = (): Promise<unknown> => cluster.command('FLUSHALL');
-    for (const [index, node] of cluster.nodes.entries()) {
-      balancer.markDown(index);
-      const stopping = node.process.stop();
-      if (index === 0) await delay(500).then(flushall);
-      const code = await stopping;
-      if (code !== 0) reportProblem(`node-${index} ended with code ${code}, not 0`);
-      if (index === 1) await flushall();
-      await node.startAgain();
-      if (index === 2) await flushall();
-      balancer.markUp(index);
-    }
+  async strike(environment) {
+    const flushall = (): Promise<unknown> => environment.cluster.command('FLUSHALL');
+    await restartEach(environment, {
+      onStopping: async (index) => index === 0 && delay(500).then(flushall),
+      onEnded: async (index) => index === 1 && flushall(),
+      onStarted: async (index) => index === 2 && flushall(),
+    });
   },
 };

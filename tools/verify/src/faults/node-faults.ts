@@ -1,6 +1,6 @@
 /** Faults of a node. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Fault } from './fault.js';
+import type { Fault, FaultEnvironment } from './fault.js';
 import { firstNode } from './victim.js';
 
 export const none: Fault = {
@@ -38,13 +38,25 @@ export const rollingRestart: Fault = {
   about:
     'The nodes stop one after the other (SIGTERM), exit with code 0 and restart; new connections go to the other nodes.',
   resets: 'none',
-  async strike({ cluster, balancer, reportProblem }) {
-    for (const [index, node] of cluster.nodes.entries()) {
-      balancer.markDown(index);
-      const code = await node.process.stop();
-      if (code !== 0) reportProblem(`node-${index} ended with code ${code}, not 0`);
-      await node.startAgain();
-      balancer.markUp(index);
-    }
-  },
+  strike: (environment) => restartEach(environment),
 };
+
+type Step = (index: number) => Promise<unknown>;
+
+/** Stops and starts one node after the other, without new connections meanwhile. */
+export async function restartEach(
+  { cluster, balancer, reportProblem }: FaultEnvironment,
+  { onStopping, onEnded, onStarted }: Partial<Record<'onStopping' | 'onEnded' | 'onStarted', Step>> = {},
+): Promise<void> {
+  for (const [index, node] of cluster.nodes.entries()) {
+    balancer.markDown(index);
+    const stopping = node.process.stop();
+    await onStopping?.(index);
+    const code = await stopping;
+    if (code !== 0) reportProblem(`node-${index} ended with code ${code}, not 0`);
+    await onEnded?.(index);
+    await node.startAgain();
+    await onStarted?.(index);
+    balancer.markUp(index);
+  }
+}

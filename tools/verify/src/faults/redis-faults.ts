@@ -4,11 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { redisCommand, startReplica } from '@fanfare/local-cluster';
 import { safeArgs } from '../cluster/cluster-under-test.js';
 import type { Fault, FaultEnvironment } from './fault.js';
-
-async function killAndRestart({ cluster: { redis } }: FaultEnvironment): Promise<void> {
-  await redis.kill();
-  await redis.restart();
-}
+import { restart, untilDemoted } from './victim.js';
 
 export const redisRestartAof: Fault = {
   name: 'redis-restart-aof',
@@ -17,7 +13,7 @@ export const redisRestartAof: Fault = {
   isDetectable: true,
   // With `everysec` and a slow disk, Redis may reply before it writes. Then a kill loses acknowledged publications.
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
-  strike: killAndRestart,
+  strike: ({ cluster }) => restart(cluster.redis),
 };
 
 export const redisRestartEmpty: Fault = {
@@ -25,7 +21,7 @@ export const redisRestartEmpty: Fault = {
   about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and restarts empty.',
   resets: 'allowed',
   isDetectable: true,
-  strike: killAndRestart,
+  strike: ({ cluster }) => restart(cluster.redis),
 };
 
 export const redisFlushall: Fault = {
@@ -133,18 +129,9 @@ export const redisHang: Fault = {
     await redis.pause();
     await delay(6_000);
     await redis.resume();
-    // The Sentinel makes the old master a replica.
-    const deadline = performance.now() + demotionDeadlineMs;
-    // The server closes connections when it becomes a replica.
-    const role = (): Promise<string> => redisCommand(redis.port, ['INFO', 'replication']).then(String, () => '');
-    while (!(await role()).includes('role:slave')) {
-      if (performance.now() > deadline) throw new Error('The Sentinel has not replaced the master.');
-      await delay(50);
-    }
+    await untilDemoted(redis);
   },
 };
-
-const demotionDeadlineMs = 30_000;
 
 export const redisReadonly: Fault = {
   name: 'redis-readonly',

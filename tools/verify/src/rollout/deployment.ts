@@ -25,15 +25,13 @@ interface Placed {
 const reconcileMs = 20;
 
 export class Deployment implements AsyncDisposable {
-  readonly #settings: DeploymentSettings;
   readonly #placed: Placed[] = [];
   readonly #ending = new Set<Promise<void>>();
   #replicas: number;
   #generation = 1;
   #started = 0;
 
-  constructor(settings: DeploymentSettings) {
-    this.#settings = settings;
+  constructor(private readonly settings: DeploymentSettings) {
     this.#replicas = settings.spec.replicas;
   }
 
@@ -69,7 +67,7 @@ export class Deployment implements AsyncDisposable {
 
   /** Returns whether the pods match the desired state. */
   async #step(): Promise<boolean> {
-    const { maxSurge, maxUnavailable } = this.#settings.spec;
+    const { maxSurge, maxUnavailable } = this.settings.spec;
     // Terminating pods do not count: the next pod starts meanwhile.
     const live = this.#placed.filter(({ pod }) => pod.phase === 'starting' || pod.phase === 'running');
     const old = live.filter(({ generation }) => generation !== this.#generation);
@@ -91,7 +89,7 @@ export class Deployment implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { spec, command, environment, timeScale, onPodChange, say, reportProblem } = this.#settings;
+    const { spec, command, environment, timeScale, onPodChange, say, reportProblem } = this.settings;
     const name = `${spec.name}-${this.#generation}-${++this.#started}`;
     say(`${name} is started`);
     let wasReady = false;
@@ -113,7 +111,7 @@ export class Deployment implements AsyncDisposable {
   }
 
   #terminate(pod: Pod): void {
-    const { say } = this.#settings;
+    const { say } = this.settings;
     say(`${pod.name} terminates: preStop, then SIGTERM`);
     const ending = pod.terminate().then((end) => {
       this.#ending.delete(ending);
@@ -123,7 +121,7 @@ export class Deployment implements AsyncDisposable {
   }
 
   #judge(name: string, { code, wasKilled, seconds }: PodEnd): void {
-    const { say, reportProblem, spec } = this.#settings;
+    const { say, reportProblem, spec } = this.settings;
     const how = code === null ? 'by a signal' : `with code ${code}`;
     say(`${name} has ended after ${seconds.toFixed(1)} s of its ${spec.terminationGracePeriodSeconds} s, ${how}`);
     if (wasKilled) reportProblem(`${name} had to be killed after its grace period`);

@@ -35,10 +35,6 @@ const unscaledMs = 7_000;
 
 export class Pod implements AsyncDisposable {
   readonly name: string;
-  /** The port for clients on this machine. */
-  readonly clientPort: number;
-  readonly #adminPort: number;
-  readonly #settings: PodSettings;
   #child: Child | null = null;
   #phase: PodPhase = 'starting';
   #readySince: number | null = null;
@@ -52,11 +48,13 @@ export class Pod implements AsyncDisposable {
     return pod;
   }
 
-  private constructor(settings: PodSettings, clientPort: number, adminPort: number) {
+  private constructor(
+    private readonly settings: PodSettings,
+    /** The port for clients on this machine. */
+    readonly clientPort: number,
+    private readonly adminPort: number,
+  ) {
     this.name = settings.name;
-    this.#settings = settings;
-    this.clientPort = clientPort;
-    this.#adminPort = adminPort;
   }
 
   /** The metrics of `/metrics`; null while the pod does not respond. */
@@ -79,7 +77,7 @@ export class Pod implements AsyncDisposable {
 
   /** Whether the pod has been ready for as long as the Deployment requires. */
   get isAvailable(): boolean {
-    const { spec, timeScale } = this.#settings;
+    const { spec, timeScale } = this.settings;
     return (
       this.#readySince !== null && performance.now() - this.#readySince >= spec.minReadySeconds * 1_000 * timeScale
     );
@@ -106,11 +104,11 @@ export class Pod implements AsyncDisposable {
   }
 
   get #adminUrl(): string {
-    return `http://127.0.0.1:${this.#adminPort}`;
+    return `http://127.0.0.1:${this.adminPort}`;
   }
 
   #run(): void {
-    const { name, spec, command, environment } = this.#settings;
+    const { name, spec, command, environment } = this.settings;
     const { PATH } = process.env;
     this.#child = new Child({
       command,
@@ -119,13 +117,13 @@ export class Pod implements AsyncDisposable {
         ...spec.environment(name),
         ...environment,
         FANFARE_PORT: String(this.clientPort),
-        FANFARE_ADMIN_PORT: String(this.#adminPort),
+        FANFARE_ADMIN_PORT: String(this.adminPort),
       },
     });
   }
 
   async #watch(): Promise<void> {
-    const { spec, onChange } = this.#settings;
+    const { spec, onChange } = this.settings;
     let readinessFailures = 0;
     let livenessFailures = 0;
     if (!(await this.#hasStarted())) return this.#restart();
@@ -150,10 +148,10 @@ export class Pod implements AsyncDisposable {
   async #hasStarted(): Promise<boolean> {
     let failures = 0;
     let hasStarted = false;
-    await this.#each(this.#settings.spec.startupProbe, (isGood) => {
+    await this.#each(this.settings.spec.startupProbe, (isGood) => {
       hasStarted = isGood;
       failures++;
-      return !isGood && failures < this.#settings.spec.startupProbe.failureThreshold;
+      return !isGood && failures < this.settings.spec.startupProbe.failureThreshold;
     });
     return hasStarted;
   }
@@ -164,7 +162,7 @@ export class Pod implements AsyncDisposable {
     while (isAsked()) {
       const isGood = await this.#ask(probe);
       if (!isAsked() || !heed(isGood)) return;
-      await delay(probe.periodSeconds * 1_000 * this.#settings.timeScale);
+      await delay(probe.periodSeconds * 1_000 * this.settings.timeScale);
     }
   }
 
@@ -185,14 +183,14 @@ export class Pod implements AsyncDisposable {
     this.#restarts++;
     this.#readySince = null;
     this.#phase = 'starting';
-    this.#settings.onChange(this);
+    this.settings.onChange(this);
     await this.#child?.kill();
     this.#run();
     void this.#watch();
   }
 
   async #terminate(): Promise<PodEnd> {
-    const { spec, timeScale, onChange } = this.#settings;
+    const { spec, timeScale, onChange } = this.settings;
     const beganAt = performance.now();
     this.#phase = 'terminating';
     this.#readySince = null;

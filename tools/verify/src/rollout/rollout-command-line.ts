@@ -2,14 +2,11 @@
 import { describeOptions, integer, number, parseOptions, text, UsageError } from '@fanfare/kit/options';
 import type { RolloutOptions } from './rollout.js';
 
-export type RolloutRequest =
-  | { readonly name: 'help'; readonly text: string }
-  | {
-      readonly name: 'rollout';
-      readonly overlay: string;
-      readonly options: RolloutOptions;
-      readonly jsonFile: string | null;
-    };
+export interface RolloutRequest {
+  readonly overlay: string;
+  readonly options: RolloutOptions;
+  readonly jsonFile: string | null;
+}
 
 const rolloutOptions = {
   overlay: text('a folder of k8s/overlays', '<name>', 'production'),
@@ -33,16 +30,13 @@ ${describeOptions(rolloutOptions)}
 `;
 
 export function parseRolloutCommandLine(args: readonly string[]): RolloutRequest {
-  const parsed = parseOptions(args, rolloutOptions);
-  if (parsed === null) return { name: 'help', text: rolloutHelp };
-  const { overlay, json, topics, ...values } = parsed.values;
+  const { overlay, json, topics, ...values } = parseOptions(args, rolloutOptions, () => rolloutHelp).values;
   const topicsPerSubscriber = values['topics-each'];
   if (!/^[a-z0-9-]+$/.test(overlay))
     throw new UsageError(`--overlay must be the name of a folder in k8s/overlays, not "${overlay}".`);
   if (topicsPerSubscriber > topics)
     throw new UsageError(`--topics-each must be at most ${topics} (--topics), not ${topicsPerSubscriber}.`);
   return {
-    name: 'rollout',
     overlay,
     jsonFile: json,
     options: {

@@ -10,10 +10,6 @@ import { parseRolloutCommandLine, type RolloutRequest } from './rollout-command-
 import { reportRollout } from './rollout-report.js';
 
 async function carryOut(request: RolloutRequest): Promise<void> {
-  if (request.name === 'help') {
-    process.stdout.write(request.text);
-    return;
-  }
   const { overlay, options, jsonFile } = request;
   void exitWhenStopped();
   if (jsonFile !== null) await checkOutput(jsonFile);

@@ -1,6 +1,7 @@
 /** A rollout as Markdown, so that a terminal and a page show the same. */
 import { describeMachine } from '@fanfare/kit/machine';
 import { markdownTable } from '@fanfare/kit/markdown-table';
+import { count, detailsOf } from '../fault-run/verdict-report.js';
 import { type RolloutOptions, type RolloutResult, spreadSeconds } from './rollout.js';
 
 export function reportRollout(overlay: string, result: RolloutResult, options: RolloutOptions): string {
@@ -73,15 +74,7 @@ function connectionsTable({ samples }: RolloutResult): string {
   return `Connections of each pod:\n\n${markdownTable(['s', ...pods, 'opened since'], body)}`;
 }
 
-function explain({ notes, rejections, heldBack, findings }: RolloutResult): string[] {
-  const lines = [...notes];
-  const codes = Object.entries(rejections).map(([code, times]) => `${code} ${times}`);
-  if (codes.length > 0) lines.push(`Publishes rejected: ${codes.join(', ')}.`);
-  if (heldBack > 0) lines.push(`${count(heldBack)} publications were due but not sent: too many had no answer yet.`);
-  lines.push(...Object.values(findings.examples).flat());
+function explain(result: RolloutResult): string[] {
+  const lines = detailsOf(result);
   return lines.length === 0 ? [] : [lines.map((line) => `- ${line}`).join('\n')];
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en');
 }

@@ -16,8 +16,6 @@ export interface Sample {
 const intervalMs = 100;
 
 export class Samples implements AsyncDisposable {
-  readonly #pods: () => readonly Pod[];
-  readonly #timeScale: number;
   readonly #samples: Sample[] = [];
   readonly #beganAt = performance.now();
   /** The last counts of each pod, also of pods that have ended. */
@@ -26,9 +24,10 @@ export class Samples implements AsyncDisposable {
   readonly #running: Promise<void>;
   #isStopped = false;
 
-  constructor(pods: () => readonly Pod[], timeScale: number) {
-    this.#pods = pods;
-    this.#timeScale = timeScale;
+  constructor(
+    private readonly pods: () => readonly Pod[],
+    private readonly timeScale: number,
+  ) {
     this.#running = this.#run();
   }
 
@@ -42,7 +41,7 @@ export class Samples implements AsyncDisposable {
 
   /** In the Deployment's seconds. */
   get seconds(): number {
-    return (performance.now() - this.#beganAt) / 1_000 / this.#timeScale;
+    return (performance.now() - this.#beganAt) / 1_000 / this.timeScale;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,7 +58,7 @@ export class Samples implements AsyncDisposable {
 
   async #look(): Promise<void> {
     const connections = new Map<string, number>();
-    const pods = this.#pods().filter(({ phase }) => phase !== 'gone');
+    const pods = this.pods().filter(({ phase }) => phase !== 'gone');
     await Promise.all(
       pods.map(async (pod) => {
         const text = await pod.metrics();

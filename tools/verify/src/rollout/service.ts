@@ -4,10 +4,6 @@ import { Balancer } from '@fanfare/local-cluster';
 import type { Pod } from './pod.js';
 
 export class Service implements AsyncDisposable {
-  /** The time of each connection, by performance.now(), in order. */
-  readonly connectedAt: readonly number[];
-  readonly #balancer: Balancer;
-  readonly #delayMs: number;
   /** The state of each pod that it will apply after the delay. */
   readonly #wanted = new Map<Pod, boolean>();
 
@@ -18,15 +14,16 @@ export class Service implements AsyncDisposable {
     return new Service(await Balancer.start({ ports: [], onConnection }), delayMs, connectedAt);
   }
 
-  private constructor(balancer: Balancer, delayMs: number, connectedAt: readonly number[]) {
-    this.#balancer = balancer;
-    this.#delayMs = delayMs;
-    this.connectedAt = connectedAt;
-  }
+  private constructor(
+    private readonly balancer: Balancer,
+    private readonly delayMs: number,
+    /** The time of each connection, by performance.now(), in order. */
+    readonly connectedAt: readonly number[],
+  ) {}
 
   /** Where clients connect. */
   get url(): string {
-    return this.#balancer.url;
+    return this.balancer.url;
   }
 
   /** Call it at each change of the pod. */
@@ -34,13 +31,13 @@ export class Service implements AsyncDisposable {
     const isWanted = pod.isReady && pod.phase === 'running';
     if (this.#wanted.get(pod) === isWanted) return;
     this.#wanted.set(pod, isWanted);
-    void delay(this.#delayMs).then(() => {
-      if (isWanted) this.#balancer.add(pod.clientPort);
-      else this.#balancer.remove(pod.clientPort);
+    void delay(this.delayMs).then(() => {
+      if (isWanted) this.balancer.add(pod.clientPort);
+      else this.balancer.remove(pod.clientPort);
     });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#balancer[Symbol.asyncDispose]();
+    return this.balancer[Symbol.asyncDispose]();
   }
 }

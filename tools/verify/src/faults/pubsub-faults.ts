@@ -1,11 +1,10 @@
-/** Faults of the network between nodes and Redis. */
+/** Faults of the pub/sub connections between nodes and Redis. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { becomes } from '@fanfare/kit/within';
 import { Subscribers } from '../checker/subscribers.js';
 import type { Fault } from './fault.js';
-import { firstNode, proxyOf } from './victim.js';
+import { firstNode } from './victim.js';
 
-const blockedMs = 5_000;
 const intervalMs = 500;
 
 export const killPubsub: Fault = {
@@ -61,48 +60,5 @@ export const outputBuffer: Fault = {
         else reportProblem(`Redis did not cut the connection within ${maxStallMs} ms`);
       },
     };
-  },
-};
-
-export const busBlackhole: Fault = {
-  name: 'bus-blackhole',
-  about: 'For 5 s no data passes between a node and Redis; the connections stay open.',
-  resets: 'none',
-  isDetectable: true,
-  proxy: 'bus',
-  async strike({ cluster }) {
-    const proxy = proxyOf(cluster);
-    proxy.blackhole();
-    await delay(blockedMs);
-    await proxy.heal();
-  },
-};
-
-export const busHalfOpen: Fault = {
-  name: 'bus-half-open',
-  about: 'For 5 s a node sends to Redis but receives nothing.',
-  resets: 'none',
-  isDetectable: true,
-  proxy: 'bus',
-  async strike({ cluster }) {
-    const proxy = proxyOf(cluster);
-    proxy.block('toClient');
-    await delay(blockedMs);
-    await proxy.heal();
-  },
-};
-
-export const busReset: Fault = {
-  name: 'bus-reset',
-  about: 'The connections of a node to Redis are reset (RST) every 500 ms.',
-  resets: 'none',
-  isDetectable: true,
-  proxy: 'bus',
-  async strike({ cluster, faultMs }) {
-    const proxy = proxyOf(cluster);
-    for (let rest = faultMs; rest > 0; rest -= intervalMs) {
-      proxy.reset();
-      await delay(intervalMs);
-    }
   },
 };

@@ -1,6 +1,6 @@
 /** The walker finds frames wherever reads split them. */
 import { describe, expect, it } from 'vitest';
-import { buildFrame, FrameWalker, opcodes } from '../src/load/frame-walker.js';
+import { buildFrame, FrameWalker, opcodes } from '../src/frames.js';
 
 interface Found {
   readonly opcode: number;
@@ -20,7 +20,7 @@ function walk(chunks: readonly Uint8Array[]): Found[] {
 
 /** An unmasked frame, as a server sends it. */
 function serverFrame(payload: string, opcode: number = opcodes.text): Uint8Array {
-  const masked = buildFrame(new TextEncoder().encode(payload), opcode);
+  const masked = buildFrame(payload, { opcode });
   const maskAt = masked.length - payload.length - 4;
   const frame = Uint8Array.from([...masked.subarray(0, maskAt), ...masked.subarray(maskAt + 4)]);
   frame[1] = (frame[1] as number) & 0x7f;
