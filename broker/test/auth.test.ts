@@ -588,10 +588,11 @@ describe.concurrent('a limit', () => {
     lazy.socket.pause();
     const publisher = await small.connect();
     const data = 'x'.repeat(60_000);
-    for (let sent = 0; sent < 400; sent++) {
-      await publisher.publish('t', data);
-      if ((await small.node().metric('fanfare_connections_shed_total')) > 0) break;
-    }
+    // The node checks this once a second.
+    await until('the node closes a client', async () => {
+      for (let sent = 0; sent < 10; sent++) await publisher.publish('t', data);
+      return (await small.node().metric('fanfare_connections_shed_total')) > 0;
+    });
     expect(await small.node().metric('fanfare_connections_shed_total')).toBe(1);
     lazy.socket.resume();
     expect(await within('the connection is closed', lazy.closed)).toEqual(closeReasons.overloaded);
