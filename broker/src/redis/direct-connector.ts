@@ -26,7 +26,7 @@ export class DirectConnector extends AbstractConnector {
 
   override async connect(): Promise<Socket> {
     this.connecting = true;
-    // As ioredis does it: a `disconnect` in this turn ends the attempt.
+    // Like the connector of ioredis: a `disconnect` in this turn ends the attempt.
     await new Promise<void>((resolve) => process.nextTick(resolve));
     if (!this.connecting) throw new Error('Connection is closed.');
     const { path, host, port, family, tls } = this.#options;

@@ -53,7 +53,7 @@ export class SubscriberLink extends Link {
     return this.#carryOut('SUBSCRIBE', channels);
   }
 
-  /** As {@link subscribe}. Redis executes the commands in the order of the calls. */
+  /** Like {@link subscribe}. Redis executes the commands in the order of the calls. */
   unsubscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisUnsubscribeCommands++;
     return this.#carryOut('UNSUBSCRIBE', channels);

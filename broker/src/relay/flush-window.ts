@@ -13,15 +13,15 @@ const busyShare = 0.6;
 const idleShare = 0.2;
 
 export class FlushWindow {
-  readonly #mostMs: number;
+  readonly #maxMs: number;
   readonly #timer: NodeJS.Timeout | null;
   #last: EventLoopUtilization = performance.eventLoopUtilization();
   #ms = 0;
 
-  /** `mostMs`: the maximum width; 0 keeps it closed. */
-  constructor(mostMs: number) {
-    this.#mostMs = mostMs;
-    this.#timer = mostMs === 0 ? null : setInterval(() => this.#look(), lookMs);
+  /** `maxMs`: the maximum width; 0 keeps it closed. */
+  constructor(maxMs: number) {
+    this.#maxMs = maxMs;
+    this.#timer = maxMs === 0 ? null : setInterval(() => this.#look(), lookMs);
     this.#timer?.unref();
   }
 
@@ -43,7 +43,7 @@ export class FlushWindow {
 
   /** `utilization`: the share of the time since the last call in which the event loop was busy. */
   adapt(utilization: number): void {
-    if (utilization > busyShare) this.#ms = Math.min(this.#mostMs, this.#ms + 1);
+    if (utilization > busyShare) this.#ms = Math.min(this.#maxMs, this.#ms + 1);
     else if (utilization < idleShare) this.#ms = Math.max(0, this.#ms - 1);
   }
 }

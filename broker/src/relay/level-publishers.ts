@@ -75,7 +75,7 @@ export class LevelPublishers {
     return this.#window.ms;
   }
 
-  /** As {@link Relay.publish}. */
+  /** See {@link Relay.publish}. */
   add(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
     const policy = this.settings.topics.of(topic);
     if (!this.status.canPublish(policy.level)) {
@@ -97,7 +97,7 @@ export class LevelPublishers {
     this.#batcher.add(topic, policy, payload, id, receipt, payer);
   }
 
-  /** As {@link Relay.hasPublished}. */
+  /** See {@link Relay.hasPublished}. */
   hasPublished(topic: Topic): boolean {
     return this.publishers.recoverable.hasPublished(topic) || this.publishers.durable.hasPublished(topic);
   }

@@ -66,7 +66,7 @@ export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): 
   return { epoch, first, last: first + count - 1, run, bytes };
 }
 
-/** As {@link decodeEntry}, for bytes that were checked before. */
+/** Like {@link decodeEntry}, for bytes that were checked before. */
 export function readEntry(epoch: string, first: number, bytes: Buffer): StreamEntry {
   const count = bytes.readUInt16BE(1);
   const run = { count, bytes: bytes.subarray(headBytes, headBytes + bytes.readUInt32BE(3)) };

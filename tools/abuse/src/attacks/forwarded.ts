@@ -3,7 +3,7 @@ import { type Attack, attack } from '../attack.js';
 import { proxyOf } from '../attackers.js';
 
 /** The default limit of connections from one address to one node (docs/configuration.md). */
-const most = 100;
+const limit = 100;
 /** Tolerance: the node may count a connection as closed before the attacker does. */
 const slack = 1.2;
 
@@ -15,7 +15,7 @@ function forwarded(name: string, what: string, addresses: number, write: (n: num
     besides: ['left open', 'close 4004'],
     leastSeconds: 2,
     run: async (attackers) => {
-      const allowed = most * addresses * attackers.target.ports.length;
+      const allowed = limit * addresses * attackers.target.ports.length;
       let inside = 0;
       await attackers.pace(300 * attackers.target.ports.length, (n) => {
         const peer = attackers.handshake({ from: proxyOf(0), headers: [`X-Forwarded-For: ${write(n)}`] });
