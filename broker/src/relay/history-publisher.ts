@@ -210,7 +210,7 @@ export class HistoryPublisher {
     // Replicas of another generation may have lost a part of this one.
     const isSame = this.generations.generation?.name === generation.name;
     const isSafe = this.wait === null || (Number(replies.at(-1)) >= this.wait.replicas && isSame);
-    if (!isSafe && isSame) this.link.report(new Error(`WAIT ${replies.at(-1)}`));
+    if (!isSafe && isSame && typeof replies.at(-1) === 'number') this.link.report(new Error(`WAIT ${replies.at(-1)}`));
     for (let index = 0; index < pieces.length; index++) {
       const piece = pieces[index] as readonly Sent[];
       const answer = replies[index];
