@@ -135,3 +135,8 @@ it('code, manifests and dashboards refer to pages that exist', () => {
   );
   expect(missing).toEqual([]);
 });
+
+it('no text contains the marks of an unresolved merge', () => {
+  const isText = (file: string): boolean => /\.(?:ts|js|mjs|sh|lua|md|ya?ml|json|conf)$/.test(file);
+  expect(tracked.filter((file) => isText(file) && /^(?:<{7}|>{7}) /m.test(read(file)))).toEqual([]);
+});
