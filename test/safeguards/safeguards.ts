@@ -682,7 +682,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'one drain for repeated signals',
     about: 'a supervisor that signals the whole process group does not cut the drain short',
-    file: 'broker/src/main.ts',
+    file: 'broker/src/node/program.ts',
     find: 'if (performance.now() - askedAt > sameRequestMs) process.exit(1);',
     replace: 'process.exit(1);',
     testFile: 'broker/test/process.test.ts',
