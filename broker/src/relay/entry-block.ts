@@ -2,7 +2,7 @@
 import { readEntry, type StreamEntry } from './stream-entry.js';
 
 /** The approximate memory of a block and of an entry in addition to the buffer, in bytes. */
-const blockOverheadBytes = 450;
+const blockOverheadBytes = 600;
 const entryOverheadBytes = 16;
 
 export class EntryBlock {
