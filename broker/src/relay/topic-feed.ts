@@ -7,7 +7,7 @@
  */
 import { type Position, ReplyError, Sequencer, type Topic } from '@fanfare/protocol';
 import type { Delivery } from './relay.js';
-import { copyOf, fromHole, type StreamEntry, upToHole } from './stream-entry.js';
+import { copyOf, fromHole, runOf, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
 
 /** A part of a topic's stream. */
@@ -299,8 +299,8 @@ export class TopicFeed {
     const { epoch, first, last } = entry;
     this.cache.append(entry);
     // Only an entry from a read may begin before `from`, because Redis stores and returns whole entries.
-    const run = first === from ? entry.run : this.cache.between(from, last);
-    if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
+    const run = first === from ? entry.run : runOf([entry], from, last);
+    this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
   }
 
   /** Keeps the entries in memory even if they are too many for one answer, so that they are read only once. */
