@@ -14,6 +14,7 @@ import { type Counters, Metrics } from '../observe/metrics.js';
 import { Refusals } from '../observe/refusals.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { MemoryRelay } from '../relay/memory-relay.js';
+import { type MemoryTimes, memoryTimes } from '../relay/memory-times.js';
 import type { Load, Relay } from '../relay/relay.js';
 import type { Config } from '../settings/config.js';
 import { maxClientSockets } from '../settings/file-descriptors.js';
@@ -46,9 +47,14 @@ export interface Broker {
 
 /**
  * Starts one node in this process, whatever `config.workers` is. `worker`: its number among the workers that share the port. A worker has no
- * admin port.
+ * admin port. `times`: only tests pass other ones.
  */
-export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
+export async function startBroker(
+  config: Config,
+  log: Log,
+  worker: number | null = null,
+  times: MemoryTimes = memoryTimes,
+): Promise<Broker> {
   const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
@@ -74,7 +80,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     tracing,
   );
-  const redis = await startRedis(config, fanout, log, counters, () => load(), tracing);
+  const redis = await startRedis({ ...config, memoryTimes: times }, fanout, log, counters, () => load(), tracing);
   const relay: Relay = redis?.relay ?? new MemoryRelay(config, fanout, tracing);
   const refusalLog = log.isLevelEnabled('debug') ? new RefusalLog(log) : null;
   const parts: Parts = {
@@ -285,7 +291,7 @@ async function startTracing(config: Config, log: Log, counters: Counters): Promi
 }
 
 async function startRedis(
-  config: Config,
+  config: Config & { readonly memoryTimes: MemoryTimes },
   fanout: Fanout,
   log: Log,
   counters: Counters,

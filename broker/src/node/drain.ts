@@ -3,8 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { closeReasons } from '@fanfare/protocol';
 import type { Connection } from '../connection/connection.js';
 import type { Log } from '../observe/log.js';
-import { leaseMs } from '../relay/memory-times.js';
-import { collectorTimeoutMs } from './collector-timeout.js';
+import { memoryTimes } from '../relay/memory-times.js';
+
+/**
+ * How long the collector of traces may take for a complete answer, including retries, in milliseconds. A stopping node waits no longer.
+ */
+export const collectorTimeoutMs = 3_000;
 
 export interface DrainSettings {
   readonly drainWindowMs: number;
@@ -24,7 +28,7 @@ export function longestDrainMs({
   drainTimeoutMs,
 }: DrainSettings): number {
   if (drainWindowMs === 0) return drainTimeoutMs;
-  return drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs + leaseMs;
+  return drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs + memoryTimes.leaseMs;
 }
 
 export interface StopSettings extends DrainSettings {

@@ -7,6 +7,7 @@ import type { Counters } from '../observe/metrics.js';
 import { SentinelWatch } from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
+import type { MemoryTimes } from '../relay/memory-times.js';
 import { newNodeId } from '../relay/redis-message.js';
 import { RedisRelay } from '../relay/redis-relay.js';
 import type { Load, PublishTracer } from '../relay/relay.js';
@@ -23,7 +24,7 @@ export interface RedisParts {
 
 /** `load`: the load of this node for the other nodes; null while it takes no connections. */
 export function openRedis(
-  config: Config & { readonly redisUrl: string },
+  config: Config & { readonly redisUrl: string; readonly memoryTimes: MemoryTimes },
   fanout: Fanout,
   log: Log,
   counters: Counters,

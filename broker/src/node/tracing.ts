@@ -20,7 +20,7 @@ import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from '@opent
 import type { Log } from '../observe/log.js';
 import type { PublishTracer, TakenRun } from '../relay/relay.js';
 import type { DeliveredRun, DeliveryTracer } from '../topics/fanout.js';
-import { collectorTimeoutMs } from './collector-timeout.js';
+import { collectorTimeoutMs } from './drain.js';
 
 export interface TracingSettings {
   readonly tracingUrl: string;

@@ -6,7 +6,7 @@ import { isOfAnotherLayout, type RedisMessage, type ScriptCall } from '../redis/
 import type { GenerationChange, GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
 import type { KnownNodes } from './known-nodes.js';
-import { leaseMs, maxHeartbeatMs } from './memory-times.js';
+import type { MemoryTimes } from './memory-times.js';
 import type { Probe } from './probe.js';
 import type { Load, Spread } from './relay.js';
 import { type CallingLink, callScript, scripts } from './scripts.js';
@@ -14,6 +14,7 @@ import { type CallingLink, callScript, scripts } from './scripts.js';
 export interface MembershipSettings {
   readonly nodeId: string;
   readonly probeIntervalMs: number;
+  readonly memoryTimes: Pick<MemoryTimes, 'leaseMs' | 'maxHeartbeatMs'>;
 }
 
 /** The connection that publishes, as this file needs it. */
@@ -62,8 +63,9 @@ export class Membership {
     private readonly nodes: KnownNodes,
     private readonly load: () => Load | null,
   ) {
-    const { probeIntervalMs } = settings;
-    // Heartbeats are sent every second at least, however rare probes are.
+    const { probeIntervalMs, memoryTimes } = settings;
+    const { maxHeartbeatMs } = memoryTimes;
+    // Heartbeats are sent this often at least, however rare probes are.
     this.#beatsPerProbe = Math.ceil(probeIntervalMs / maxHeartbeatMs);
     this.#timer = setInterval(() => {
       void this.#beat(++this.#beats % this.#beatsPerProbe === 0);
@@ -176,7 +178,7 @@ export class Membership {
 
   #heartbeat({ probeNumber = '' as number | '', isLast = false } = {}): ScriptCall {
     const { nodes, run, clock, connections, layout, layoutVersion, unpublished, generation } = this.keys;
-    const { nodeId } = this.settings;
+    const { nodeId, memoryTimes } = this.settings;
     const now = this.nodes.clock.nowMs;
     this.#reported = isLast ? null : this.load();
     const load = this.#reported === null ? '' : countOf(this.#reported);
@@ -185,7 +187,7 @@ export class Membership {
     return {
       script: scripts.heartbeat,
       keys: [nodes, run, clock, connections, layout, unpublished, generation, this.keys.probe(nodeId)],
-      args: [nodeId, leaseMs, load, layoutVersion, now, state, knownGeneration, probeNumber],
+      args: [nodeId, memoryTimes.leaseMs, load, layoutVersion, now, state, knownGeneration, probeNumber],
     };
   }
 

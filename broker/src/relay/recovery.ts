@@ -9,7 +9,7 @@ import type { ScriptCall } from '../redis/redis.js';
 import { type Generation, type GenerationChange, type GenerationSource, parseGeneration } from './generation.js';
 import type { Keys } from './keys.js';
 import type { KnownNodes } from './known-nodes.js';
-import { signSlackMs, toleratedLossMs } from './memory-times.js';
+import type { MemoryTimes } from './memory-times.js';
 import type { PublishScript } from './publish-script.js';
 import type { Restorer } from './restorer.js';
 import { scripts } from './scripts.js';
@@ -17,6 +17,7 @@ import { scripts } from './scripts.js';
 export interface RecoverySettings {
   readonly nodeId: string;
   readonly newNodeWaitMs: number;
+  readonly memoryTimes: Pick<MemoryTimes, 'signSlackMs' | 'toleratedLossMs'>;
 }
 
 /** The connection, as this file needs it. */
@@ -195,7 +196,7 @@ export class Recovery implements GenerationSource {
   #recoverCall(part: Part, reportsNodes: boolean): ScriptCall {
     const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } =
       this.keys;
-    const { nodeId, newNodeWaitMs } = this.settings;
+    const { nodeId, newNodeWaitMs, memoryTimes } = this.settings;
     const remembersAll = this.restorer.remembersAll ? 1 : 0;
     const listens = this.owner.isOnControlChannel() ? 1 : this.#mayListen(part) ? 0 : '';
     return {
@@ -203,7 +204,7 @@ export class Recovery implements GenerationSource {
       keys: [generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished],
       args: [
         nodeId,
-        signSlackMs,
+        memoryTimes.signSlackMs,
         part.stage,
         this.#last === null ? '' : remembersAll,
         this.nodes.clock.newestMs,
@@ -211,7 +212,7 @@ export class Recovery implements GenerationSource {
         randomBytes(6).toString('hex'),
         control,
         part.recovery,
-        toleratedLossMs,
+        memoryTimes.toleratedLossMs,
         layoutVersion,
         this.#minEpoch,
         listens,
