@@ -1,7 +1,7 @@
 -- Chooses the copy of the script that publishes (publish-script.ts) for all nodes.
 --
 -- KEYS[1]  the name of the copy
--- ARGV[1]  name of a copy that Redis has lost; ''
+-- ARGV[1]  name of a copy that Redis has lost, or ''
 -- ARGV[2]  name of the next copy
 --
 -- Returns the name to use: the stored one, or ARGV[2] if none is stored or that copy is lost.

@@ -1,4 +1,4 @@
--- Records that a node is alive, and its number of connections. Returns the same for all nodes. Advances the clock, which shows how old
+-- Records that a node is alive, and its number of connections. Returns the nodes and their connections. Advances the clock, which shows how old
 -- the data in Redis is. If asked, it also publishes a probe: a message that must come back to the node that sent it.
 --
 -- The clock counts ms and never goes back: it is the greatest value that any node sends. Nodes measure with their own monotonic
@@ -11,13 +11,13 @@
 -- KEYS[5]  version of the layout of everything that nodes keep in Redis (recover.lua)
 -- KEYS[6]  nodes that have never published, a sorted set by the clock of their last heartbeat
 -- KEYS[7]  generation
--- KEYS[8]  the channel of this node's probes; there is no such key
+-- KEYS[8]  the channel of this node's probes; no key has this name
 -- ARGV[1]  id of the node
 -- ARGV[2]  how long after its last heartbeat the others wait for a node if Redis loses its state, in ms
 -- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if it is stopping, so
 --          that its connections do not count
 -- ARGV[4]  the version of the layout that this node uses
--- ARGV[5]  the clock, as the node knows it; 0
+-- ARGV[5]  the clock, as the node knows it, or 0
 -- ARGV[6]  'left' if the node leaves: it has nothing to restore if Redis loses its state; 'unpublished' if it has never published; else ''
 -- ARGV[7]  the generation that the node knows
 -- ARGV[8]  the probe to send; '' for none
@@ -66,7 +66,7 @@ local function setConnections()
   else
     redis.call('HSET', connectionsKey, nodeId, connections)
   end
-  -- For the case that no node is left to remove old reports.
+  -- The reports expire even if no node is left to remove them.
   redis.call('PEXPIRE', connectionsKey, lease)
 end
 

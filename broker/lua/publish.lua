@@ -7,15 +7,15 @@
 -- ARGV[1]   the generation that the node knows
 -- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
--- ARGV[4]   1 if WAIT follows; ''
+-- ARGV[4]   1 if WAIT follows, or ''
 -- then for each run:
---   epoch of the topic, if the node knows it; ''
+--   epoch of the topic, or '' if the node does not know it
 --   offset before which the stream may be trimmed; '' leaves the stream as it is
---   when the stream expires, in ms from now; negative: only if it is created now
+--   when the stream expires, in ms from now; a negative number applies only to a stream that is created now
 --   number of publications
 --   the entry (stream-entry.ts): version, count, length of the run, run, messageIds
---   1 to check whether old messageIds can be forgotten; ''
---   number of messageIds, then of each: place in the run (0 the first), messageId
+--   1 to check whether old messageIds can be forgotten, or ''
+--   number of messageIds, then for each: place in the run (counted from 0), messageId
 --
 -- Returns for each run one of
 --   'epoch-offset' of its first publication
@@ -87,7 +87,7 @@ local function publish(stream, epoch, ttl, entry)
   return added, epoch
 end
 
--- The messageIds of a run and their positions, as `remember` takes them. `fresh`: those that are not known, if others are.
+-- The messageIds of a run and their positions, as `remember` takes them. `fresh`: the unknown ones, if some are known.
 local function placedIds(epoch, first, fresh, from, count)
   local args = {}
   if fresh then
@@ -104,18 +104,18 @@ local function placedIds(epoch, first, fresh, from, count)
   return args
 end
 
--- What follows when an entry was added to a stream: moves the last id to the end of the run, and remembers the messageIds. `window`: to
--- check whether old ones can be forgotten.
+-- Call it after an entry was added to a stream. Moves the last id to the end of the run, and remembers the messageIds. With `window`, also
+-- checks whether old ones can be forgotten.
 local function finish(stream, id, epoch, count, window, fresh, from, idCount)
   if count == 1 and idCount == 0 then return end
   local first = offsetOf(id)
-  -- The entry's id has the offset of its first publication; that of the next entry must follow its last.
+  -- The entry's id has the offset of its first publication. The id of the next entry must follow the offset of its last publication.
   if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
   local args = placedIds(epoch, first, fresh, from, idCount)
   if #args > 0 then remember(stream .. ':ids', window, args) end
 end
 
--- The answer for a run of which some messageIds were known.
+-- The answer for a run if some of its messageIds were known.
 local function withKnown(answer, known, from, count)
   local all = { answer }
   for i = 1, count do all[i + 1] = known[tonumber(ARGV[from + 2 * i - 2])] or '' end

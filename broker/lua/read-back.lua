@@ -4,10 +4,10 @@
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
 -- ARGV[1]  minimum epoch: lower ones have ended
--- ARGV[2]  epoch; '' for that of the topic
+-- ARGV[2]  epoch, or '' for the topic's epoch
 -- ARGV[3]  offset of the last publication that is wanted; '' for the newest
 -- ARGV[4]  publications that are wanted
--- ARGV[5]  most bytes of entries to return; one entry is returned however long it is
+-- ARGV[5]  maximum bytes of entries to return; the first entry is returned even if it is longer
 --
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, the newest first; there may be
 -- more. The first one may end after the wanted offset. If the topic has another epoch, there are no entries. An empty array if the topic

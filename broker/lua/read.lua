@@ -8,7 +8,7 @@
 -- ARGV[3]  epoch of the position; '' if only the topic's own position is wanted
 -- ARGV[4]  offset of the first publication that is wanted
 -- ARGV[5]  publications that are wanted
--- ARGV[6]  most bytes of entries to return; one entry is returned however long it is
+-- ARGV[6]  maximum bytes of entries to return; the first entry is returned even if it is longer
 -- ARGV[7]  the generation that the node knows
 -- ARGV[8]  1 to give the topic another epoch first, if it has the epoch of the position: it lacks publications that the node knows
 --

@@ -15,8 +15,8 @@
 --   those that have joined;
 --   those that may have published what Redis lost. A node sends a heartbeat at least once a second, on the connection on which it
 --     publishes. So if the data ends when the clock was at C, it has everything from nodes whose last heartbeat is from well before C.
---     A node that has never published is waited for too, because it may have received what others have forgotten. If it does not come,
---     nothing is missing that only it would know.
+--     The recovery also waits for a node that has never published, because it may have received what others have forgotten. If such a
+--     node does not join, nothing is lost that only it knew.
 --
 -- If the nodes may not have restored everything, the streams may end too early, and no offset would show it. Then the next generation
 -- raises the minimum epoch: all topics get another epoch, and their subscribers get a reset.
@@ -44,18 +44,18 @@
 -- ARGV[2]  how long after its last heartbeat a node may still have published, in ms
 -- ARGV[3]  the stage of the node, as above
 -- ARGV[4]  what it remembers: 1 it was part of the last generation and would know of a loss; 0 it was, but has forgotten too much; '' it is new
--- ARGV[5]  the newest clock that it knows; 0
+-- ARGV[5]  the newest clock that it knows, or 0
 -- ARGV[6]  how long nodes wait for each other, in ms
 -- ARGV[7]  name of the recovery, if this call begins one
 -- ARGV[8]  channel of the call. The message is the id of the node that calls
--- ARGV[9]  name of the recovery that the node has joined; ''
+-- ARGV[9]  name of the recovery that the node has joined, or ''
 -- ARGV[10] how much data Redis may lose, as a time in ms: nodes remember what they published in that time
 -- ARGV[11] the version of the layout that this node uses
 -- ARGV[12] minimum epoch of the last generation that it knows
 -- ARGV[13] 1 if it listens on the channel of ARGV[8], 0 if it is about to, '' if it cannot
 -- ARGV[14] how long after the start of this server new nodes wait for one that remembers, in ms
--- ARGV[15..] nodes that it knows: id, clock of the last heartbeat, 1 if it has never published, else '', each; with its first report to
---          this recovery
+-- ARGV[15..] the nodes that it knows, only with its first report to this recovery. For each: id, clock of the last heartbeat, and 1 if that
+--          node has never published, else ''
 --
 -- Returns {'serving', generation}, or {word, name of the recovery}. The node does what the word says, and calls again:
 --   'listen'     subscribe to the channel first: otherwise it is not known whether this node is among those that receive the call
@@ -141,7 +141,7 @@ local function readRecovery()
   return recovery
 end
 
--- Whether nodes that receive the call or have joined have not come to a stage yet.
+-- Whether any node that receives the call or has joined has not reached a stage yet.
 local function areBehind(recovery, wanted)
   local arrived = 0
   for field, stageOfNode in pairs(recovery) do
@@ -153,7 +153,7 @@ local function areBehind(recovery, wanted)
   return arrived < tonumber(recovery.expected)
 end
 
--- Whether a node has not joined that may have published what Redis lost, and whether such a node has ever published.
+-- Returns whether a node is absent that may have published what Redis lost, and whether any of these nodes has ever published.
 local function findAbsent(recovery, deadBefore)
   local isAbsent, isPublisherAbsent = false, false
   for field, lastHeartbeat in pairs(recovery) do
@@ -167,7 +167,7 @@ local function findAbsent(recovery, deadBefore)
 end
 
 -- Adds the time since a node last asked, and returns how long the nodes have waited. Nodes ask every 20 ms. A longer pause counts only in
--- part: this server, or the machines of the nodes, were stopped.
+-- part, because it means that this server or the machines of the nodes hung.
 local function addWaited(recovery, now)
   local pause = math.min(math.max(now - tonumber(recovery.at), 0), 200)
   local waited = tonumber(recovery.waited) + pause
@@ -222,13 +222,14 @@ local recovery = readRecovery()
 local isAbsent, isPublisherAbsent = findAbsent(recovery, deadBefore)
 local waited = addWaited(recovery, now)
 
--- Whether to wait longer for all nodes to come to a stage. `share`: of the patience, from the beginning of the recovery.
+-- Whether to wait longer until all nodes reach a stage. `share`: the part of the whole wait that may pass before
+-- this stage must end.
 local function mustWait(wanted, share)
   return (isAbsent or areBehind(recovery, wanted)) and waited < patience * share
 end
 
 if stage == 0 then return { 'listened', name } end
--- Most of the time is for what nodes listen to, because that is the most.
+-- Most of the time is for the topics that nodes listen to, because these are most of the data.
 if mustWait(1, 0.7) then return { 'wait', name } end
 if stage == 1 then return { 'published', name, text(restoreFrom) } end
 if mustWait(2, 0.85) then return { 'wait', name } end

@@ -1,5 +1,5 @@
 -- Restores the positions of topics if a node remembers their positions but no publications. If Redis has no history of a topic, or only
--- one that ended before, the topic continues at the remembered position. So no offset is used again, and the subscribers need no reset.
+-- one that ended earlier, the topic continues at the remembered position. So no offset is used again, and the subscribers need no reset.
 --
 -- KEYS[1]   generation. There is none while nodes restore what they remember
 -- KEYS[2]   newest epoch

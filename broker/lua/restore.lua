@@ -10,7 +10,7 @@
 -- ARGV[4]  epoch of the topic, as the node knows it
 -- ARGV[5]  offset after which that epoch began, '' if the node does not know
 -- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number of messageIds, then
--- of each: place, messageId
+-- for each: place, messageId
 --
 -- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, the script restores
 -- nothing. If there is a hole, it restores nothing after the hole, and the topic gets another epoch.
@@ -55,7 +55,7 @@ local last = storedLastId(stream)
 if epoch < minEpoch or redis.call('EXISTS', generationKey) == 1 then return { last or '', 0 } end
 local restored = 0
 if not last or epochOf(last) < epoch and not isContinued(last, begun) then
-  -- The history is gone, or what is there ended before: it begins again with the first entry.
+  -- The history is gone, or Redis has only one that ended earlier. It begins again with the first entry.
   last = beginAt(stream, idOf(ARGV[firstEntry], tonumber(ARGV[firstEntry + 1]) - 1), ttl)
   restored = 1
 elseif epochOf(last) > epoch then

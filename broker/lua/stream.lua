@@ -53,8 +53,8 @@ local function renew(stream, last, minEpoch)
   return id
 end
 
--- Whether a history of an older epoch is the beginning of one whose epoch began after the offset `begun`, nil if that is not known. If not,
--- that history ended, or it continued differently from what Redis has.
+-- Whether a history of an older epoch is the beginning of a history whose epoch began after the offset `begun` (nil if unknown). If it is
+-- not, the older history ended, or it continued differently from what Redis has.
 local function isContinued(last, begun)
   return begun ~= nil and offsetOf(last) <= begun
 end
@@ -81,7 +81,7 @@ local function keepAlive(stream, ttl)
 end
 
 -- Returns the entry that holds the publication at `offset`, and its id. If no entry holds it, returns the last entry before it, or nil.
--- `epoch` is the topic's.
+-- `epoch` is the epoch of the topic.
 local function entryAt(stream, epoch, offset)
   while true do
     local row = redis.call('XREVRANGE', stream, idOf(epoch, offset), '-', 'COUNT', 1)[1]
@@ -109,7 +109,7 @@ local function addEntries(answer, command, stream, from, to, start, publications
       if #answer == 1 then
         start = math.max(start, offsetOf(row[1]))
       else
-        -- Where one of the two begins, in either direction.
+        -- The later beginning of the two entries, so that it works in either direction.
         local border = math.max(offsetOf(answer[#answer][1]), offsetOf(row[1]))
         if sum > bytes or #answer > 100 or math.abs(border - start) >= publications then return end
       end

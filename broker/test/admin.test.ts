@@ -1,4 +1,4 @@
-/** The admin port while a client holds its sockets. Number 13, point 6. */
+/** The admin port while a client holds many of its sockets. Issue 13, point 6. */
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -136,7 +136,7 @@ describe('the admin port', () => {
       'GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ',
     );
     await until('the socket is closed', () => {
-      // The port does not close it for silence: that would happen sooner or later anyway.
+      // The client keeps sending, so the port cannot close the socket because it is silent.
       for (const socket of holder.sockets) socket.write('x');
       return holder.open === 0;
     });
@@ -149,7 +149,7 @@ describe('the admin port', () => {
     socket.on('error', () => undefined).pause();
     // More answers than fit into the buffers of a socket.
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2_000));
-    // Only a socket that writes or reads notices this; empty lines between requests are not a request.
+    // Only a socket that writes or reads notices that it was closed. Empty lines do not count as a request.
     await until('the socket is closed', () => {
       socket.write('\r\n');
       return socket.errored !== null;

@@ -243,9 +243,7 @@ describe.each([
     expect(kept).toBe(4);
     expect(refused).toMatchObject({
       code: 'rateLimited',
-      message: expect.stringMatching(
-        /^Hourly limit of bytes published to topics with history exceeded\. Retry in \d+ ms\.$/,
-      ),
+      message: expect.stringMatching(/^The hourly byte limit for topics with history is exceeded\. Retry in \d+ ms\.$/),
     });
     await untilReported(cluster, 'historyBytes', 20_000);
     const again = await connectAs(cluster, nodes - 1);

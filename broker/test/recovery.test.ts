@@ -29,7 +29,7 @@ class Publisher {
     for (let left = count; left > 0; left--) await this.#publishOne();
   }
 
-  /** Continues until {@link stop}, at most 300 times a second: full speed would cost most of the time of this file. */
+  /** Continues until {@link stop}, at most 300 times a second. At full speed, the publishers would take most of the time of this test file. */
   start(): void {
     this.#running = (async () => {
       for (; !this.#isOver; await delay(3)) await this.#publishOne();
@@ -89,7 +89,10 @@ function numbers(last: number): number[] {
   return Array.from({ length: last }, (_, index) => index + 1);
 }
 
-/** Runs `fault` while one node publishes numbers and subscribers of both read them; expects each number once, in order, and only these notices. */
+/**
+ * Runs `fault` while a client publishes numbers at one node, and subscribers at both nodes read them. Expects that each subscriber gets each
+ * number once, in order, and only these notices.
+ */
 async function expectNothingLost(
   cluster: TestCluster,
   fault: () => Promise<void>,
@@ -186,7 +189,7 @@ describe('a subscriber of a topic with history', () => {
     if (page.type === 'history') expect((page.first ?? 0) + page.publications.length - 1).toBe(700);
   });
 
-  it('is not closed for the amount of missed data if it resubscribes to thousands of topics at once', async () => {
+  it('is not closed because of the amount of missed data if it resubscribes to thousands of topics at once', async () => {
     await using cluster = await startCluster({
       nodes: 1,
       redis: true,
@@ -221,13 +224,13 @@ describe('a subscriber that reconnects', () => {
     ['json', false],
   ] as const)('gets missed publications only if they fit in its own encoding: %s', async (encoding, recovered) => {
     await using cluster = await startCluster({ nodes: 1, env: { FANFARE_MAX_BUFFERED_BYTES: '65536' } });
-    // As JSON it is six times as long, and too much for half the limit.
+    // As JSON, the publication is six times as long. An answer may use half the limit, so it does not fit.
     const published = await (await cluster.connect()).publish('t', '\u0001'.repeat(10_000));
     const epoch = published.type === 'published' ? (published.position?.epoch ?? '') : '';
     const back = await cluster.connect(0, encoding);
     const reply = await back.request({ type: 'subscribe', topic: 't', since: { epoch, offset: 0 } });
     expect(reply).toMatchObject({ recovered, publications: { length: recovered ? 1 : 0 }, position: { offset: 1 } });
-    // A history returns it anyway: at least one publication.
+    // A `history` returns the publication anyway: it always returns at least one.
     const history = { type: 'history', topic: 't', since: null, limit: null, direction: null } as const;
     expect(await back.request(history)).toMatchObject({ publications: { length: 1 } });
   });
@@ -268,7 +271,7 @@ describe('a client that requests large amounts of history at once', () => {
     const request = { type: 'history', topic: 't', since: null, limit: 100, direction: null } as const;
     const asked = 80;
     for (let index = 0; index < asked; index++) greedy.send({ ...request, id: 1_000 + index });
-    // One frame beyond a full connection closes it.
+    // If the connection is full, one more frame closes it.
     for (let index = 0; index < 20; index++) greedy.send({ type: 'ping', id: 2_000 + index });
     await until(
       'all requests have replies',
@@ -327,7 +330,7 @@ describe('clients that reconnect to one topic at the same time', () => {
   });
 });
 
-// This suite and the next one run at the same time: tests of each mostly wait.
+// This suite and the next one run at the same time, because their tests spend most of their time waiting.
 describe.concurrent('a subscriber loses nothing, receives nothing twice and gets no notice', () => {
   it.sequential('when the subscribing connections of nodes are killed repeatedly', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
@@ -375,7 +378,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     expect(await cluster.node().metric('fanfare_recoveries_total')).toBe(1);
   });
 
-  it('when Redis returns empty after so long that the nodes reconnect one after the other', async () => {
+  it('when Redis returns empty after such a long time that the nodes reconnect one after the other', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       const killedAt = performance.now();
@@ -386,7 +389,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     });
   });
 
-  it('when Redis restarts empty, and only a node that got the answer "already published" knows the publication', async () => {
+  it('when Redis restarts empty, and the only node with the publication knows it from the answer "already published"', async () => {
     await using redis = await startRedis();
     const publication = { type: 'publish', topic: 't', data: 1, messageId: 'm1' } as const;
     const first = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
@@ -626,7 +629,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     await untilReady(cluster, 503);
     await cluster.redis.restart();
     await untilReady(cluster);
-    // As many as were lost: their offsets are those that the node of the subscriber has already seen.
+    // As many publications as were lost, so they get offsets that the subscriber's node has already seen.
     await publisher.publish(5);
     await reader.next('reset');
     await publisher.publish(1);
@@ -659,7 +662,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     wayOfReader.retarget(replica.port);
     wayOfReader.reset();
     await until(
-      'the node of the reader continues without that of the writer',
+      "the reader's node continues without the writer's node",
       async () => (await cluster.node(1).metric('fanfare_recoveries_total')) === 1,
     );
     await reader.next('reset');
@@ -667,10 +670,10 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     wayOfWriter.retarget(replica.port);
     wayOfWriter.reset();
     await until(
-      'the node of the writer has connected',
+      "the writer's node has connected",
       async () => (await cluster.node(0).metric('fanfare_recoveries_total')) === 1,
     );
-    // The old master acknowledged number 6, and no subscriber will ever receive it; 7 reveals that.
+    // The old master acknowledged number 6, but no subscriber will ever receive it. Number 7 reveals the loss.
     await publisher.publish(1);
     await reader.next('reset');
     await publisher.publish(1);

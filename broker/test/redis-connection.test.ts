@@ -434,7 +434,7 @@ describe.concurrent('a Redis that Fanfare cannot use', () => {
     await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~other:*', '&other:*', '+@all');
     await expectFault(
       redis.url.replace('//', '//app:secret@'),
-      'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX',
+      'The Redis user has no permission for the keys or channels of FANFARE_REDIS_PREFIX',
     );
     admin.disconnect();
   });

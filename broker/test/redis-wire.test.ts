@@ -90,7 +90,7 @@ describe('replies', () => {
 
   it.each([
     ['begin with an unknown byte', 'HTTP/1.1 400 Bad Request\r\n', 'a reply begins with byte 72'],
-    ['have a number with a letter', ':1x\r\n', 'a number has a character that is no digit'],
+    ['have a number with a letter', ':1x\r\n', 'a number has a character that is not a digit'],
     ['have an impossible length', '$-2\r\n', 'a length is -2'],
     ['are longer than Redis allows', '*536870913\r\n', 'a length is 536870913'],
   ])('are refused if they %s', (_, bytes, reason) => {
@@ -190,7 +190,7 @@ describe('a connection', () => {
   });
 
   it.each([
-    ['that nobody waits for', '+OK\r\n', 'Redis sent a reply that nobody waits for'],
+    ['that nobody waits for', '+OK\r\n', 'Redis sent a reply that no call waits for'],
     ['that is no reply', 'hello\r\n', 'a reply begins with byte 104'],
   ])('reports a reply %s', async (_, bytes, reason) => {
     const failed = new Promise<Error>((resolve) => {

@@ -34,7 +34,7 @@ export class Delivery {
     return !this.#isChecking && this.#waiting.size === 0;
   }
 
-  /** `position`: of the first one; null if the topic keeps no history. */
+  /** `position`: the position of the first item; null if the topic keeps no history. */
   take(items: readonly Item[], position: Position | null): void {
     for (const [index, item] of items.entries()) this.#take(item, position && moved(position, index));
   }

@@ -135,7 +135,7 @@ export class PublishQueue {
     this.#queues.add(posting);
   }
 
-  /** As {@link post}, without an answer. `onRefused` is called if the publication cannot be sent after all. */
+  /** Like {@link post}, but without an answer. `onRefused` is called if the publication could not be sent. */
   send(command: OutgoingPublish, onRefused: (error: FanfareError) => void): void {
     const settle = (answer: Answer): void => {
       // A lost connection is not reported for publications of send().

@@ -80,7 +80,7 @@ export interface Unsubscribe {
   readonly topic: Topic;
 }
 
-/** As a node reads it: the payload stays in the frame, so a `Publish` is itself the {@link Payload}. */
+/** A publish as a node reads it: the payload stays in the frame, so a `Publish` is itself the {@link Payload}. */
 export interface Publish extends Payload {
   readonly type: 'publish';
   readonly id: CommandId;
@@ -135,7 +135,7 @@ export interface OutgoingPublish {
   readonly topic: string;
   readonly data: unknown;
   readonly messageId: string | null;
-  /** As in {@link Publish}; only with a `messageId`. */
+  /** See {@link Publish}; only with a `messageId`. */
   readonly repeat?: boolean;
 }
 
@@ -207,7 +207,7 @@ export interface HistoryReply {
 export interface Refreshed {
   readonly type: 'refreshed';
   readonly id: CommandId;
-  /** As in {@link Connected}. */
+  /** See {@link Connected}. */
   readonly expiresInMs: number | null;
 }
 

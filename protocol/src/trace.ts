@@ -8,7 +8,7 @@ import type { Position } from './position.js';
 export interface TraceIds {
   /** 32 hexadecimal digits. */
   readonly traceId: string;
-  /** Of the span `publish`, the parent of all others: 16 hexadecimal digits. */
+  /** The id of the span `publish`, which is the parent of all others: 16 hexadecimal digits. */
   readonly spanId: string;
 }
 

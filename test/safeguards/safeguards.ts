@@ -38,8 +38,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'choosing a copy again',
-    about:
-      'publications that are sent again are not refused, and so not overtaken, if Redis loses its scripts once more',
+    about: 'publications that are sent again keep their order, even if Redis loses its scripts once more',
     file: 'broker/src/relay/publish-script.ts',
     find: 'if (isUnknownScript(answer)) return this.#choose(missing);',
     replace: '',
@@ -85,7 +84,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'holding back, node',
-    about: 'publications that arrive while a node reads a hole are delivered after it',
+    about: 'publications that arrive while a node reads missing ones are delivered after these',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'else this.#sequencer.hold(copyOf(entry));',
     replace: 'else this.#sequencer.take(entry);',
@@ -153,7 +152,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#rememberInPieces(run, start, before);',
     replace: '',
     testFile: 'broker/test/recovery.test.ts',
-    test: 'when Redis restarts empty, and only a node that got the answer "already published" knows the publication',
+    test: 'when Redis restarts empty, and the only node with the publication knows it from the answer "already published"',
   },
   {
     name: 'checking after a failover',
@@ -229,7 +228,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'the state of the server',
-    about: 'a server that was a replica in between does not count as the same server',
+    about: 'a server that was a replica for a while does not count as the same server',
     file: 'broker/lua/stream.lua',
     find: "(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')",
     replace: "''",
@@ -275,7 +274,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'keeping what is owed',
-    about: 'a subject owes everything that the nodes together spent too much',
+    about: 'a subject owes everything that the nodes together spent beyond its budget',
     file: 'broker/lua/auth/spend.lua',
     find: '+ passed * rate / 1000) - taken',
     replace: '+ passed * rate / 1000) - math.min(taken, most)',
@@ -320,7 +319,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'remembering large reads',
-    about: 'a node does not read again, for each subscriber, data that is too much for an answer',
+    about: 'a node reads a history that is too long for an answer once, not once per subscriber',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'this.cache.prepend(older);',
     replace: '',
@@ -474,7 +473,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'gaps after the beginning, client',
-    about: 'a subscription that begins with the last publications reports gaps after the first one',
+    about: 'a subscription that begins with the last publications reports gaps after the first of them',
     file: 'client/src/catch-up.ts',
     find: 'if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;',
     replace: "if (!('since' in beginning)) return;",
@@ -510,7 +509,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'remembering positions',
-    about: 'after a loss, Redis does not assign offsets again that a node has got',
+    about: 'after a loss, Redis does not assign offsets that a node already knows',
     file: 'broker/src/relay/restorer.ts',
     find: '[...listened, ...this.publishLog.topics()]',
     replace: '[...listened]',
@@ -519,7 +518,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'heartbeats',
-    about: 'the age of the data is known, however seldom nodes probe',
+    about: 'the age of the data is known, even if nodes rarely probe',
     file: 'broker/src/relay/membership.ts',
     find: 'Math.ceil(probeIntervalMs / maxHeartbeatMs)',
     replace: '1',
@@ -572,8 +571,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'gets an error, and no gap or reset, if the node cannot read publications that the subscriber has already seen',
   },
   {
-    name: 'a current memory',
-    about: 'history contains every publication that was acknowledged before',
+    name: 'an up-to-date cache',
+    about: 'history contains every publication that was acknowledged before the request',
     file: 'broker/src/relay/topic-feeds.ts',
     find: ' && here.offset >= there.offset',
     replace: '',
@@ -581,7 +580,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'answers a history from Redis, not from memory, while a publication is missing',
   },
   {
-    name: 'a current memory, epoch',
+    name: 'an up-to-date cache, epoch',
     about: 'history is never answered with an epoch that has ended',
     file: 'broker/src/relay/topic-feeds.ts',
     find: 'here?.epoch === there.epoch',
@@ -608,7 +607,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'waits for a node that knows the content of Redis',
   },
   {
-    name: 'waiting for nodes that receive the call',
+    name: 'waiting for nodes on the control channel',
     about: 'connected nodes restore what they remember before a new node begins a generation',
     file: 'broker/lua/recover.lua',
     find: "receivers + (listens == '1' and 0 or 1)",
@@ -725,8 +724,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'is not acknowledged if replicas answer for another generation',
   },
   {
-    name: 'counting nodes that receive the call',
-    about: 'a node that lost its listening connection waits for all nodes that receive the call',
+    name: 'counting nodes on the control channel',
+    about: 'a node that lost its listening connection waits for all nodes that receive its call to a recovery',
     file: 'broker/src/relay/membership.ts',
     find: 'this.#isListening = false;',
     replace: '',
@@ -753,7 +752,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'not waiting for dead nodes',
-    about: 'a node that died before the data ends does not end every history',
+    about: 'a node that died before the newest data in Redis was saved causes no resets',
     file: 'broker/lua/recover.lua',
     find: 'local deadBefore = (dataEnd or',
     replace: 'local deadBefore = 0 * (dataEnd or',
@@ -762,7 +761,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'waiting while machines hang',
-    about: 'nodes that are late because the machine hung do not end every history',
+    about: 'nodes that are late because their machine hung cause no resets',
     file: 'broker/lua/recover.lua',
     find: 'math.min(math.max(now - tonumber(recovery.at), 0), 200)',
     replace: 'now - tonumber(recovery.at)',
@@ -771,7 +770,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'remembering the recovery',
-    about: 'a node that took part in a recovery and then loses its connection does not end a history',
+    about: 'a node that took part in a recovery and then loses its connection causes no resets',
     file: 'broker/src/relay/recovery.ts',
     find: 'generation.recovery === this.#joined',
     replace: 'generation.recovery === this.#joined && restored > 0',
@@ -789,7 +788,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'not waiting for nodes that never published',
-    about: 'a node that never published ends no history when it dies',
+    about: 'a node that never published causes no resets when it dies',
     file: 'broker/lua/recover.lua',
     find: 'and not isPublisherAbsent',
     replace: 'and not isAbsent',
@@ -797,7 +796,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'ends no history if it had never published',
   },
   {
-    name: 'waiting by name',
+    name: 'waiting for a node by its id',
     about: 'new nodes do not count as a missing node that has data to restore',
     file: 'broker/lua/recover.lua',
     find: "if node and not recovery['node:' .. node]",
@@ -878,7 +877,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'revokes on its own node while Redis is unavailable, and sends the revocation to the others afterwards',
   },
   {
-    name: 'writing until it is read',
+    name: 'writing a revocation until Redis has it',
     about: 'a node writes a revocation again until Redis has accepted it',
     file: 'broker/src/auth/redis-auth-store.ts',
     find: 'await this.#write([...this.#unread.values()]);',

@@ -7,7 +7,7 @@
 -- KEYS[2]  nodes with heartbeats, a sorted set (heartbeat.lua)
 -- ARGV[1]  id of the node
 -- ARGV[2]  connections of the subject at this node, with the new one
--- ARGV[3]  most connections at all nodes together
+-- ARGV[3]  maximum number of connections at all nodes together
 -- ARGV[4]  how long the report is valid, in ms
 --
 -- Returns 1 if the connection is counted; 0 if there are too many.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Reports how many connections subjects have at a node (admit.lua). Allowed while Redis is full, as spend.lua.
+-- Reports how many connections subjects have at a node (admit.lua). Allowed while Redis is full, like spend.lua.
 --
 -- KEYS         reports of the nodes, a hash for each subject
 -- ARGV[1]      id of the node

@@ -2,7 +2,7 @@
 -- Adds a revocation. Allowed while Redis is full: otherwise a user who fills it could not be revoked. The number of revocations is bounded.
 --
 -- KEYS[1]  revocations, a stream
--- ARGV[1]  most revocations that the stream may hold
+-- ARGV[1]  maximum number of revocations in the stream
 -- ARGV[2]  kind: subject, tokenId or connection
 -- ARGV[3]  the subject, token id or name of the connection
 -- ARGV[4]  when it was revoked, Unix time in ms

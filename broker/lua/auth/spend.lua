@@ -4,7 +4,7 @@
 --
 -- KEYS            buckets, a hash for each
 -- ARGV[3 * n - 2] rate of bucket n, per second
--- ARGV[3 * n - 1] burst of bucket n: the most that it holds
+-- ARGV[3 * n - 1] burst of bucket n: the maximum that it holds
 -- ARGV[3 * n]     what is taken from bucket n
 --
 -- Returns the tokens that are left in each bucket, as text because Redis would cut numbers to integers. A negative

@@ -33,14 +33,14 @@ import type { Tracing } from './tracing.js';
 export interface Broker {
   /** Where clients connect. */
   readonly port: number;
-  /** Where the console, /healthz, /readyz and /metrics are; null for a worker, whose supervisor answers them. */
+  /** The port of the console, /healthz, /readyz and /metrics; null for a worker, because its supervisor has that port. */
   readonly adminPort: number | null;
   readiness(): Readiness;
   /** All metrics, in Prometheus' text format, or only the one of this name. */
   metrics(name?: string): Promise<string>;
   /**
-   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Closes the others in waves,
-   * and drops the rest after `drainTimeoutMs`. `atOnce`: without the window. May be called once.
+   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Then closes the remaining
+   * connections in waves, and drops those that are still open after `drainTimeoutMs`. `atOnce` skips the window. May be called once.
    */
   drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
@@ -103,7 +103,7 @@ export async function startBroker(
   });
   const sessions = auth?.sessions ?? null;
   const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
-  // Two pings within the idle timeout, which uWebSockets counts in steps of 4 s and may end one step early.
+  // Sends two pings within the idle timeout. uWebSockets counts this timeout in steps of 4 s, and may end it one step early.
   const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
   const context: ConnectionContext = {
     ...config,

@@ -67,7 +67,7 @@ export class OutageWatch {
   readonly #timer: NodeJS.Timeout;
   readonly #startedAt = performance.now();
   #wasConnected = false;
-  /** As of the last check before the outage: commands that failed with the connection count too. */
+  /** The counters at the last check before the outage, so that commands that failed with the connection also count. */
   #before: OutageCounters;
   #outage: Outage | null = null;
 

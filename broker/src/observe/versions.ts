@@ -20,7 +20,7 @@ export function redisLayoutOf(database: number): number {
 /** The labels of `fanfare_build_info`. */
 export function versionsOf(database: number) {
   return {
-    /** As in package.json. */
+    /** The version in package.json. */
     version: manifest.version,
     protocol: String(protocolVersion),
     redis_layout: String(redisLayoutOf(database)),

@@ -1,6 +1,6 @@
 /**
- * A connection to Redis after its handshake: sends commands, and hands each reply to the call that waits for it. ioredis makes the connection;
- * from then on only this reads and writes it. A call costs no object for each command, and the commands of a turn leave as one buffer.
+ * A connection to Redis after its handshake: sends commands, and hands each reply to the call that waits for it. ioredis makes the connection.
+ * After that, only this class reads and writes it. A call costs no object for each command, and the commands of a turn leave as one buffer.
  */
 import type { Socket } from 'node:net';
 import { CommandWriter } from './command-writer.js';
@@ -41,7 +41,7 @@ export class CommandStream {
   #isPlanned = false;
   #isClosed = false;
 
-  /** `socket`: no reply is on its way. From now on only this reads it. */
+  /** `socket`: a socket without pending replies. From now on, only this object reads it. */
   constructor(
     private readonly socket: Socket,
     private readonly events: StreamEvents,
@@ -54,7 +54,7 @@ export class CommandStream {
     startReading(socket, (bytes, length) => this.#read(bytes, length));
   }
 
-  /** Write complete commands, then call {@link expect} in the same turn. Do not keep it. */
+  /** Write complete commands, then call {@link expect} in the same turn. Do not keep the writer. */
   get writer(): CommandWriter {
     return this.#writer;
   }
@@ -75,7 +75,7 @@ export class CommandStream {
     process.nextTick(this.#flush);
   }
 
-  /** The connection is lost or given up: reads nothing any more. */
+  /** The connection is lost, or has been abandoned: reads nothing more. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -93,7 +93,7 @@ export class CommandStream {
     const writer = this.#writer;
     this.socket.write(writer.bytes());
     this.events.onWrite?.();
-    // If nothing waits in the socket, the system has the bytes, and the buffer can be written again.
+    // If nothing waits in the socket, the kernel has the bytes, and the buffer can be reused.
     if (this.socket.writableLength === 0 && writer.capacity <= maxKeptBytes) writer.clear();
     else this.#writer = new CommandWriter();
   };
@@ -109,7 +109,7 @@ export class CommandStream {
 
   #onReply(reply: Reply): void {
     const call = this.#oldest;
-    if (call === null) throw new RedisProtocolError('Protocol error: Redis sent a reply that nobody waits for.');
+    if (call === null) throw new RedisProtocolError('Protocol error: Redis sent a reply that no call waits for.');
     // The reply may close the connection.
     if (!call.onReply(reply) || this.#oldest !== call) return;
     this.#oldest = call.later;

@@ -9,7 +9,7 @@ export class CommandWriter extends Writer {
     super(16_384);
   }
 
-  /** Begins a command of `parts` parts: the name of the command, then its arguments. Write exactly as many. */
+  /** Begins a command of `parts` parts: the name of the command, then its arguments. Then write exactly that many parts. */
   command(parts: number): void {
     this.#line(star, parts);
   }
@@ -60,7 +60,7 @@ export class CommandWriter extends Writer {
     return this.reserve(0).length;
   }
 
-  /** What was written, as a view that the next command after {@link clear} overwrites. */
+  /** A view of everything that was written. The next command after {@link clear} overwrites it. */
   bytes(): Buffer {
     return Buffer.from(this.reserve(0).buffer, 0, this.length);
   }

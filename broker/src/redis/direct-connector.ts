@@ -9,7 +9,7 @@ import { AbstractConnector, type RedisOptions } from 'ioredis';
 /** Size of the buffer, in bytes: as much as Node.js reads at once. */
 const bufferBytes = 65_536;
 
-/** Gets what arrives: the first `length` bytes of a buffer, valid until it returns. */
+/** Receives the bytes that have arrived: the first `length` bytes of a buffer, which is valid until this function returns. */
 type Read = (bytes: Buffer, length: number) => void;
 
 const readers = new WeakMap<Socket, Read>();
@@ -17,7 +17,7 @@ const readers = new WeakMap<Socket, Read>();
 export class DirectConnector extends AbstractConnector {
   readonly #options: RedisOptions;
 
-  /** `options`: of ioredis. They may change between two connections. */
+  /** `options`: the options of ioredis. They may change between two connections. */
   constructor(options: unknown) {
     const read = options as RedisOptions;
     super(read.disconnectTimeout ?? 2_000);
@@ -26,7 +26,7 @@ export class DirectConnector extends AbstractConnector {
 
   override async connect(): Promise<Socket> {
     this.connecting = true;
-    // As ioredis does it: a `disconnect` in this turn ends the attempt.
+    // Like the connector of ioredis: a `disconnect` in this turn ends the attempt.
     await new Promise<void>((resolve) => process.nextTick(resolve));
     if (!this.connecting) throw new Error('Connection is closed.');
     const { path, host, port, family, tls } = this.#options;

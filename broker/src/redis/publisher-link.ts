@@ -69,7 +69,7 @@ export class PublisherLink extends Link {
       const info = await this.info('replication');
       if (this.#hasWarned || !info.includes('role:master') || info.includes('min_slaves_good_slaves')) return;
     } catch {
-      // Lost, or no permission: the scripts need INFO too and report it.
+      // The connection is lost, or INFO is not permitted. The scripts also need INFO, and report that.
       return;
     }
     this.#hasWarned = true;
@@ -107,14 +107,14 @@ export class PublisherLink extends Link {
     }
   }
 
-  /** Loads scripts into Redis. Rejects if it refuses. */
+  /** Loads scripts into Redis. Rejects if Redis refuses them. */
   async load(scripts: readonly Script[]): Promise<void> {
     this.#scriptSources = scripts.map(({ source }) => source).join('\n');
     for (const reply of await this.#send(scripts.map(({ source }) => ['SCRIPT', 'LOAD', source])))
       if (reply instanceof Error) throw reply;
   }
 
-  /** Reports an error among replies, unless the relay expects it: Redis has lost its scripts, or has another state than the node knows. */
+  /** Reports an error among replies, unless the relay expects it: Redis has lost its scripts, or is in a state that the node does not know. */
   reportReply(reply: Reply): void {
     if (reply instanceof Error && this.isReady && !/^(NOSCRIPT|STALE)\b/.test(reply.message)) this.report(reply);
   }

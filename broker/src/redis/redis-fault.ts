@@ -84,7 +84,7 @@ function explainConnection(error: Error, { address, hasWorked, hasClientCertific
     if (message.includes('No such master'))
       return 'The Sentinels in FANFARE_REDIS_URL have no master of that name. Check the name after the slash.';
     if (message.includes('NOPERM'))
-      return 'The Sentinels do not permit this user a required command. Grant the permissions in docs/operations.md, Sentinels.';
+      return 'The Sentinels do not permit a required command to this user. Grant the permissions in docs/operations.md, Sentinels.';
     return 'No Sentinel in FANFARE_REDIS_URL responds. Check that they are running and that host, port, password and TLS (rediss or redis) are correct.';
   }
   if (address.socketPath !== null && code === 'ENOENT')
@@ -148,7 +148,7 @@ function explainAnswer(error: Error, { address }: FaultContext): string | null {
   if (message.startsWith('NOAUTH'))
     return `Redis requires a password. Set it in ${login} (redis://:password@host:port).`;
   if (/^NOPERM .*(keys|channels)|executing the script can't (access|publish)/.test(message))
-    return 'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX. Grant both, for example ~fanfare:* and &fanfare:* for the prefix "fanfare" (docs/operations.md, The user of the nodes).';
+    return 'The Redis user has no permission for the keys or channels of FANFARE_REDIS_PREFIX. Grant both, for example ~fanfare:* and &fanfare:* for the prefix "fanfare" (docs/operations.md, The user of the nodes).';
   if (/^NOPERM|executing the script can't run/.test(message)) {
     const refused = /run the '([^']+)'/.exec(message)?.[1];
     return `Redis does not permit ${refused === undefined ? 'a command' : `the command ${refused.toUpperCase()}`} to this user. Grant the rules in docs/operations.md, The user of the nodes.`;

@@ -43,8 +43,8 @@ const logIntervalMs = 10_000;
 const lostSentence = 'Lost the connection to Redis. Reconnecting.';
 
 /**
- * Common to all connections: they reconnect by themselves, and log what is wrong. ioredis connects: Sentinels, TLS, password, database. Once the
- * connection works, only {@link CommandStream} reads and writes it.
+ * The common part of all connections: it reconnects by itself, and logs what is wrong. ioredis makes the connection: it handles Sentinels,
+ * TLS, the password and the database. Once the connection works, only {@link CommandStream} reads and writes it.
  */
 export abstract class Link {
   readonly #redis: Redis;
@@ -136,7 +136,7 @@ export abstract class Link {
     if (this.#redis.status === 'end') this.#connect();
   }
 
-  /** Closes the connection and opens a new one: it may look healthy but deliver nothing. `why`: for the log, if it has no other line. */
+  /** Closes the connection and opens a new one. Use it if the connection may look healthy but deliver nothing. `why`: a reason for the log. */
   reset(why: string | null = null): void {
     if (!this.isReady) return;
     this.#becomeLost(`Closed the connection to Redis${why === null ? '' : `: ${why}`}. Reconnecting.`);
@@ -148,14 +148,14 @@ export abstract class Link {
     if (replacement !== null) this.reset(`the Sentinels announced ${replacement} as the new master`);
   };
 
-  /** The new master, if the Sentinels have announced another one than that of this connection. */
+  /** The master that the Sentinels have announced; null if this connection already uses it, or if there is no announcement. */
   #replacement(): string | null {
     const { remoteAddress, remotePort } = this.#redis.stream;
     if (remoteAddress === undefined || remotePort === undefined) return null;
     return this.settings.sentinels?.replacementOf(remoteAddress, remotePort) ?? null;
   }
 
-  /** Sends commands. Resolves with the reply to each, an error as a value. Rejects if the connection is lost, or does not work now. */
+  /** Sends commands. Resolves with one reply per command; an error is a reply, too. Rejects if the connection is lost or does not work. */
   protected call(commands: readonly Command[]): Promise<readonly Reply[]> {
     return new Promise((resolve, reject) => {
       const stream = this.#commands;
@@ -234,7 +234,7 @@ export abstract class Link {
       const replacement = this.#replacement();
       if (replacement !== null) throw new ReplacedMasterError(replacement);
     } catch (error) {
-      // Lost meanwhile: the next connection is checked again.
+      // The connection was lost meanwhile. The next connection is checked again.
       if (this.#redis.status !== 'ready') return;
       this.report(error as Error);
       return this.#redis.disconnect(true);
@@ -260,7 +260,7 @@ export abstract class Link {
       enableReadyCheck: true,
       // Redis answers LOADING while it reads its file: retry soon.
       maxLoadingRetryTime: 1_000,
-      // `#connectLater` does it.
+      // `#connectLater` retries.
       retryStrategy: () => null,
     } satisfies RedisOptions;
   }
@@ -324,7 +324,7 @@ function isConsequence({ message }: Error): boolean {
   return message.startsWith("Stream isn't writeable") || message === 'Connection is closed.';
 }
 
-/** The Sentinels are asked once more: this is not a fault yet. */
+/** ioredis asks the Sentinels once more, so this is not a fault yet. */
 function isRetried({ message }: Error): boolean {
   return message.startsWith('All sentinels are unreachable. Retrying');
 }

@@ -83,7 +83,7 @@ export function retryDelayMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random());
 }
 
-/** The options that may change while the node runs. An empty text means none, and replaces the previous value. */
+/** The options that may change while the node runs. An empty text means that there is no value. It replaces the previous value. */
 export function credentialOptions({ isTls }: RedisAddress, credentials: RedisCredentials) {
   const { username, password, sentinelUsername, sentinelPassword, ca, cert, key } = credentials;
   const tls = { ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) };

@@ -13,7 +13,7 @@ export interface RedisAddress {
   readonly password: string | null;
   readonly sentinelUsername: string | null;
   readonly sentinelPassword: string | null;
-  /** For Redis and the Sentinels. */
+  /** Whether to use TLS for Redis and for the Sentinels. */
   readonly isTls: boolean;
   readonly database: number;
 }

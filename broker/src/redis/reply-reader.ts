@@ -8,7 +8,7 @@ export class RedisError extends Error {
   override readonly name = 'RedisError';
 }
 
-/** The bytes are no replies: the server is no Redis, or replies were mixed up. The connection cannot be used any more. */
+/** The bytes are not replies: the server is not a Redis, or replies were mixed up. The connection cannot be used any more. */
 export class RedisProtocolError extends Error {
   override readonly name = 'RedisProtocolError';
 }
@@ -28,10 +28,10 @@ export interface ReplyHandler {
   onMessage?(message: ChannelMessage): void;
 }
 
-/** Largest part, in bytes or elements: as much as Redis sends by default (proto-max-bulk-len). A larger one is no reply. */
+/** Largest part, in bytes or elements: as much as Redis sends by default (proto-max-bulk-len). A larger one is not a reply. */
 const maxLength = 536_870_912;
 
-/** Shorter parts, as most are, are copied in a loop: to copy them as a whole would first make a view of each. */
+/** Shorter parts are copied in a loop, and most parts are shorter. To copy a part as a whole, a view of it must be created first. */
 const maxLoopBytes = 48;
 
 /** Up to this length the memory of an array is allocated at once. */
@@ -58,7 +58,7 @@ export class ReplyReader {
   /** The beginning of an incomplete part, while the rest is on its way. */
   #pieces: Buffer[] = [];
   #piecesLength = 0;
-  /** Bytes from the beginning of the incomplete part that are certainly needed. */
+  /** The number of bytes that the incomplete part needs at least. */
   #needed = 0;
   /** The arrays around the next part, outermost first. */
   readonly #open: Open[] = [];
@@ -80,8 +80,8 @@ export class ReplyReader {
   }
 
   /**
-   * Reads the first `length` of `bytes`, which are not needed after that. Throws {@link RedisProtocolError}. The handler may call {@link end}
-   * meanwhile.
+   * Reads the first `length` bytes of `bytes`. The caller may reuse `bytes` afterwards. Throws {@link RedisProtocolError}. The handler may call
+   * {@link end} during this call.
    */
   read(bytes: Buffer, length = bytes.length): void {
     this.#bytes = bytes;
@@ -192,7 +192,7 @@ export class ReplyReader {
     return false;
   }
 
-  /** Where the line break is that ends the line at `from`; -1 if it has not arrived. */
+  /** The position of the line break that ends the line at `from`; -1 if it has not arrived. */
   #endOfLine(from: number): number {
     const bytes = this.#bytes;
     for (let at = from; at < this.#length - 1; at++) if (bytes[at] === carriageReturn) return at;
@@ -200,7 +200,7 @@ export class ReplyReader {
     return -1;
   }
 
-  /** -1: there is nothing. */
+  /** A length of -1 means that there is no value. */
   #lengthAt(from: number, end: number): number {
     const length = this.#integer(from, end);
     if (length < -1 || length > maxLength) throw new RedisProtocolError(`Protocol error: a length is ${length}.`);
@@ -214,7 +214,7 @@ export class ReplyReader {
     for (let at = isNegative ? from + 1 : from; at < end; at++) {
       const digit = (bytes[at] as number) - zero;
       if (digit < 0 || digit > 9)
-        throw new RedisProtocolError('Protocol error: a number has a character that is no digit.');
+        throw new RedisProtocolError('Protocol error: a number has a character that is not a digit.');
       value = value * 10 + digit;
     }
     return isNegative ? -value : value;

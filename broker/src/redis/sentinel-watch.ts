@@ -14,8 +14,8 @@ import {
 import { type RedisAddress, readRedisUrl } from './redis-url.js';
 
 /**
- * How long only the announced server is used, in milliseconds. The Sentinels agree within a few seconds, and demote the old master after about ten. Not
- * longer, because the next announcement may be missed.
+ * How long only the announced server is used, in milliseconds. The Sentinels agree within a few seconds, and demote the old master after about ten. It
+ * must not be much longer, because the node may miss the next announcement.
  */
 const validMs = 20_000;
 
@@ -28,7 +28,7 @@ interface Announcement {
   /** Its IP addresses. */
   readonly addresses: readonly string[];
   readonly port: number;
-  /** By performance.now(). */
+  /** When it was announced, by performance.now(). */
   readonly at: number;
 }
 
@@ -97,7 +97,7 @@ export class SentinelWatch {
     });
     let isRefused = false;
     const onError = (error: Error): void => {
-      // Only answers of the Sentinel. If none can be reached, the links log that when they need one.
+      // Only answers of the Sentinel are logged here. If no Sentinel can be reached, the links log that when they need one.
       if (error.name !== 'ReplyError' || isRefused) return;
       isRefused = true;
       this.log.error(
@@ -127,7 +127,7 @@ export class SentinelWatch {
     return sentinel;
   }
 
-  /** `message`: the name, the address of the old master and that of the new one. Each Sentinel announces it when it hears of it. */
+  /** `message`: the name, the old address and the new address of the master. Each Sentinel announces a new master when it learns of it. */
   async #hear(message: string, sentinel: string): Promise<void> {
     const [name, oldHost, oldPort, host = '', port] = message.split(' ');
     if (name !== this.address.masterName) return;

@@ -20,7 +20,7 @@ export class StoreLink extends Link {
     const answers = await this.#send(calls.map((call) => commandOf('EVALSHA', call.script.sha, call)));
     const unknown = calls.filter((_, index) => isUnknownScript(answers[index]));
     if (unknown.length === 0) return this.#throwError(answers);
-    // Redis has lost the script. EVAL makes it known again. Only calls that did not run are repeated.
+    // Redis has lost the script. EVAL loads it again. Only calls that did not run are repeated.
     const repeated = [...(await this.#send(unknown.map((call) => commandOf('EVAL', call.script.source, call))))];
     return this.#throwError(answers.map((answer) => (isUnknownScript(answer) ? repeated.shift() : answer)));
   }

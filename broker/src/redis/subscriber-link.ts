@@ -5,7 +5,7 @@ import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 import type { Reply } from './reply-reader.js';
 
-/** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that one command does not block Redis. */
+/** Maximum number of channels in one SUBSCRIBE or UNSUBSCRIBE, so that one command does not block Redis. */
 export const maxChannelsPerCommand = 512;
 
 /** Subscribes to channels of Redis. */
@@ -44,13 +44,16 @@ export class SubscriberLink extends Link {
     );
   }
 
-  /** At most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all. Rejects if it refuses, or if the connection is lost. */
+  /**
+   * Takes at most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all. Rejects if Redis refuses, or if the connection is
+   * lost.
+   */
   subscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisSubscribeCommands++;
     return this.#carryOut('SUBSCRIBE', channels);
   }
 
-  /** As {@link subscribe}. Redis executes the commands in the order of the calls. */
+  /** Like {@link subscribe}. Redis executes the commands in the order of the calls. */
   unsubscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisUnsubscribeCommands++;
     return this.#carryOut('UNSUBSCRIBE', channels);

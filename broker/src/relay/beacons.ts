@@ -21,7 +21,7 @@ export interface BeaconSettings {
 
 export class Beacons {
   readonly #timer: NodeJS.Timeout;
-  /** The clock when the last period of the log was ended. */
+  /** The time at which the last period of the log ended. */
   #endedAt = 0;
 
   constructor(

@@ -89,7 +89,7 @@ export class Connections {
     this.#outputBufferBytes = clientId === null ? 0 : await this.publisher.outputBufferBytes(clientId);
   }
 
-  /** What was published did not come back: `reason`, for the log. */
+  /** Publications did not come back. `reason` is for the log. */
   replace(reason: string): void {
     // Another connection would get the same answer, and this one still serves topics of level `fast`.
     if (this.isOutOfMemory) return;

@@ -12,7 +12,7 @@ export class EntryBlock {
   readonly #ends: number[] = [];
   #last = 0;
 
-  /** `capacity`: of the buffer, in bytes. */
+  /** `capacity`: the size of the buffer, in bytes. */
   constructor(
     readonly epoch: string,
     capacity: number,

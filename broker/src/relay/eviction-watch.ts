@@ -45,7 +45,7 @@ export class EvictionWatch {
       this.#checkPolicy(fieldOf(info, 'maxmemory_policy'), Number(fieldOf(info, 'maxmemory')));
       this.#count(fieldOf(info, 'run_id'), Number(fieldOf(info, 'evicted_keys')));
     } catch {
-      // The connection is lost, or INFO is not permitted, which the scripts need too: both are logged elsewhere.
+      // The connection is lost, or INFO is not permitted. Both are logged elsewhere, because the scripts need INFO too.
     }
   }
 
@@ -70,7 +70,7 @@ export class EvictionWatch {
     // Each server counts from its own start, so counts of two servers cannot be compared.
     if (last?.runId !== runId) return;
     const before = last.evicted;
-    // Lower after CONFIG RESETSTAT.
+    // The count is lower after CONFIG RESETSTAT.
     if (evicted <= before) return;
     this.counters.redisEvictions += evicted - before;
     const now = performance.now();

@@ -25,7 +25,10 @@ export interface FastPublisherCounters {
   observeRelaySeconds(seconds: number): void;
 }
 
-/** The maximum number of remembered topics whose subscribers on other nodes must get a gap, 100 bytes each. Others get none. */
+/**
+ * The maximum number of remembered topics whose subscribers on other nodes must get a gap. Each takes 100 bytes. Subscribers of further topics
+ * get no gap.
+ */
 const maxUnrelayedTopics = 100_000;
 
 /** What the publisher does with the outcome of its messages. */
@@ -73,7 +76,7 @@ class FastCall extends PendingCall {
 
 export class FastPublisher {
   readonly #outcomes = new Outcomes();
-  /** Topics of publications that may not have reached the other nodes, which do not know that. */
+  /** Topics with publications that may not have reached the other nodes. Those nodes do not know of them. */
   readonly #unrelayedTopics = new Set<Topic>();
   readonly #owner: Owner = {
     failed: (topic, receipts) => this.#fail(topic, receipts),

@@ -7,25 +7,25 @@ import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 /** How often the load is measured, in milliseconds. */
 const lookMs = 100;
 
-/** Shares of the time in which the event loop is busy: above the first the window grows by a millisecond, below the second it shrinks. */
+/** The window grows by a millisecond if the event loop is busy for more than this share of the time. */
 const busyShare = 0.6;
-/** Far below the other, because a wider window makes the node less busy. */
+/** Below this share, the window shrinks. It is far below the other share, because a wider window makes the node less busy. */
 const idleShare = 0.2;
 
 export class FlushWindow {
-  readonly #mostMs: number;
+  readonly #maxMs: number;
   readonly #timer: NodeJS.Timeout | null;
   #last: EventLoopUtilization = performance.eventLoopUtilization();
   #ms = 0;
 
-  /** `mostMs`: the maximum width; 0 keeps it closed. */
-  constructor(mostMs: number) {
-    this.#mostMs = mostMs;
-    this.#timer = mostMs === 0 ? null : setInterval(() => this.#look(), lookMs);
+  /** `maxMs`: the maximum width; 0 keeps it closed. */
+  constructor(maxMs: number) {
+    this.#maxMs = maxMs;
+    this.#timer = maxMs === 0 ? null : setInterval(() => this.#look(), lookMs);
     this.#timer?.unref();
   }
 
-  /** In milliseconds; 0: at the end of the turn. */
+  /** How long to collect publications, in milliseconds; 0: until the end of the turn. */
   get ms(): number {
     return this.#ms;
   }
@@ -43,7 +43,7 @@ export class FlushWindow {
 
   /** `utilization`: the share of the time since the last call in which the event loop was busy. */
   adapt(utilization: number): void {
-    if (utilization > busyShare) this.#ms = Math.min(this.#mostMs, this.#ms + 1);
+    if (utilization > busyShare) this.#ms = Math.min(this.#maxMs, this.#ms + 1);
     else if (utilization < idleShare) this.#ms = Math.max(0, this.#ms - 1);
   }
 }

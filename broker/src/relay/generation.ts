@@ -1,6 +1,6 @@
 /** The generation: the time in which Redis has lost nothing. Recovery (recovery.ts) decides which one it is; publishers and readers use it. */
 export interface Generation {
-  /** As Redis keeps it: `<recovery>:<minimum epoch>` (lua/recover.lua). */
+  /** The text that Redis stores: `<recovery>:<minimum epoch>` (lua/recover.lua). */
   readonly name: string;
   /** The recovery in which it began. */
   readonly recovery: string;

@@ -50,7 +50,7 @@ export interface HistoryPublisherCounters {
 const maxRunsPerCall = 64;
 const maxBytesPerCall = 262_144;
 
-/** Topics whose head this node remembers. One more, and all are forgotten: Redis looks them up with their next publication. */
+/** Maximum number of topics whose head this node remembers. Beyond it, the node forgets all. Redis finds a head with the next publication. */
 const maxRememberedTopics = 50_000;
 
 /** A stream is trimmed when it has grown by this share of its size, not with each publication. */
@@ -150,7 +150,7 @@ export class HistoryPublisher {
     return this.#bytes;
   }
 
-  /** Whether it has published to the topic and remembers its head. */
+  /** Whether this publisher has published to the topic and remembers the head of the topic. */
   hasPublished(topic: Topic): boolean {
     return this.#remembered.has(topic);
   }
@@ -270,13 +270,13 @@ export class HistoryPublisher {
   }
 
   /**
-   * Writes the epoch, the offset to trim to, and the new expiry, unless unknown or not due yet. Returns whether Redis must check if old
-   * messageIds can be forgotten.
+   * Writes the epoch, the offset to trim to, and the new expiry. Leaves a value empty if it is unknown or not due yet. Returns whether
+   * Redis must check if old messageIds can be forgotten.
    */
   #writeUpkeep(writer: CommandWriter, { topic, policy, messageIds }: Sent): boolean {
     const { historySize } = policy;
     const hasIds = messageIds.size > 0;
-    // It is extended once per half of its life.
+    // The expiry is extended once per half of the life of the stream.
     const ageMs = Math.ceil(lifeMs(policy) * 1.5);
     const remembered = this.#remembered.get(topic);
     if (remembered === undefined) {

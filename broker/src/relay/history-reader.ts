@@ -22,7 +22,7 @@ interface Inquiry {
 }
 
 export class HistoryReader {
-  /** The one of this turn, which is not sent yet. */
+  /** The inquiry of this turn, which is not sent yet. */
   #inquiry: Inquiry | null = null;
 
   constructor(
@@ -34,13 +34,16 @@ export class HistoryReader {
 
   /**
    * Reads the topic's stream from offset `from` of `epoch`. Returns entries with `publications` publications, or fewer if one answer cannot
-   * hold them. A topic without history gets one.
+   * hold them. If the topic has no history, a new one begins.
    */
   read(topic: Topic, epoch: string, from: number, publications = Number.MAX_SAFE_INTEGER): Promise<HistorySlice> {
     return this.#read(topic, epoch, from, publications, false);
   }
 
-  /** Reads the stream in the same way up to offset `last` of `epoch`. Null: the newest offset, and the epoch of the topic. */
+  /**
+   * Reads the stream backward in the same way, from offset `last` of `epoch`. `epoch` null: the topic's epoch. `last` null: the newest
+   * publication.
+   */
   async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<HistorySlice> {
     const answer = await this.#ask(scripts.readBack, [topic], ({ minEpoch }) => [
       minEpoch,
@@ -54,7 +57,7 @@ export class HistoryReader {
     return { position, entries: entries.toReversed() };
   }
 
-  /** Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. */
+  /** Gives the topic a new epoch if its epoch is `epoch`. Resolves with the first entry that was published under the new epoch. */
   renew(topic: Topic, epoch: string): Promise<HistorySlice> {
     return this.#read(topic, epoch, 1, Number.MAX_SAFE_INTEGER, true);
   }
@@ -148,7 +151,7 @@ export class HistoryReader {
 }
 
 function unavailable(error: Error | null = null): ReplyError {
-  // If Redis is out of memory, an existing history can be read, but none can begin.
+  // If Redis is out of memory, existing histories can be read, but no new history can begin.
   const why = error !== null && isOutOfMemory(error) ? 'is out of memory (maxmemory)' : 'does not respond';
   return new ReplyError('unavailable', `The history is unavailable: Redis ${why}. Retry.`);
 }
@@ -160,7 +163,7 @@ function sliceOf(answer: unknown): HistorySlice {
   const entries: StreamEntry[] = [];
   for (const [id, [, bytes]] of rows) {
     const at = parsePosition(id.toString('latin1'));
-    // A copy: a feed keeps entries for long, and must not hold the whole reply in memory.
+    // A copy: a feed keeps entries for a long time, and must not hold the whole reply in memory.
     const entry = at === null ? null : decodeEntry(at, Buffer.from(bytes));
     if (entry !== null) entries.push(entry);
   }

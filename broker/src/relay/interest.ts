@@ -29,10 +29,10 @@ export interface InterestSettings {
 /** Maximum number of topics that linger. If there are more, the oldest are dropped early. */
 const maxLingeringTopics = 10_000;
 
-/** Most SUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be dropped. */
+/** Maximum number of SUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be dropped. */
 const maxUnansweredCommands = 8;
 
-/** After how long a SUBSCRIBE that Redis refused is tried again, in milliseconds. */
+/** Pause before a SUBSCRIBE that Redis refused is sent again, in milliseconds. */
 const retryMs = 1_000;
 
 export class Interest {
@@ -136,7 +136,7 @@ export class Interest {
       const piece = this.#toSubscribe.splice(0, this.settings.maxTopicsPerCommand).filter((state) => {
         if (!this.states.has(state)) return false;
         if (state.isWanted) return true;
-        // Released before SUBSCRIBE was sent: if the topic is wanted again, SUBSCRIBE is too. So no subscriber waits for an answer forever.
+        // The topic was released before SUBSCRIBE was sent. If it is wanted again, it is queued again. So no subscriber waits for an answer forever.
         state.listening = 'idle';
         this.#settle(state, unavailable());
         return false;
@@ -154,7 +154,7 @@ export class Interest {
     try {
       await this.listener.subscribe(states.map(({ topic }) => topic));
     } catch {
-      // The connection has logged why. If it was lost, `onLost` has settled those that wait.
+      // The connection has logged why. If it was lost, `onLost` has settled the waiting subscribers.
       isConfirmed = false;
     }
     if (connection !== this.#connection) return;

@@ -22,8 +22,8 @@ export class Keys {
   /** How many connections each node has (lua/heartbeat.lua). */
   readonly connections: string;
   /**
-   * Version of the layout of all this (lua/recover.lua). Its name is the same in all layouts, so that nodes with a different layout find
-   * it.
+   * Version of the layout of everything that nodes keep in Redis (lua/recover.lua). This key has the same name in all layouts, so that nodes
+   * with a different layout find it.
    */
   readonly layout: string;
   /** The version of the layout that these names belong to. */
@@ -61,7 +61,7 @@ export class Keys {
     return this.#topicPrefix + topic;
   }
 
-  /** The channel on which a node receives its own probes. There is no such key (lua/heartbeat.lua). */
+  /** The channel on which a node receives its own probes. No key has this name (lua/heartbeat.lua). */
   probe(nodeId: string): string {
     return this.#probePrefix + nodeId;
   }

@@ -1,6 +1,6 @@
 /**
- * What the last heartbeats have returned: the nodes that are alive, and the time of Redis. If Redis loses its state, recovery waits for those
- * that may have published recently (lua/recover.lua).
+ * What the last heartbeats have returned: the nodes that are alive, and the time of Redis. If Redis loses its state, recovery waits for the
+ * nodes that may have published recently (lua/recover.lua).
  */
 import { RedisClock } from './redis-clock.js';
 
@@ -19,12 +19,12 @@ export class KnownNodes {
   readonly clock = new RedisClock();
   readonly #nodes = new Map<string, KnownNode>();
 
-  /** This one included. */
+  /** The number of nodes, this one included. */
   get count(): number {
     return Math.max(1, this.#nodes.size);
   }
 
-  /** Takes an answer of Redis: ids and clocks in turn, and the ids of those that have never published. */
+  /** Takes an answer of Redis: ids and clocks alternately, and the ids of the nodes that have never published. */
   update(idsAndClocks: readonly unknown[], unpublished: readonly unknown[]): void {
     for (const [id, node] of this.#nodes) {
       if (node.missed === answersUntilGone) this.#nodes.delete(id);
@@ -50,7 +50,7 @@ export class KnownNodes {
     this.#nodes.delete(id);
   }
 
-  /** Ids, clocks, and 1 if the node has never published, in turn, as lua/recover.lua takes them. */
+  /** For each node its id, its clock, and 1 if it has never published, else ''. lua/recover.lua takes them in this order. */
   toArgs(): readonly (string | number)[] {
     return [...this.#nodes].flatMap(([id, { seenAt, hasPublished }]) => [id, seenAt, hasPublished ? '' : 1]);
   }

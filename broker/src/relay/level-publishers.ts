@@ -1,6 +1,6 @@
 /**
- * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics. Refuses what could not
- * reach the other nodes, and what is too much.
+ * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics. Refuses publications that
+ * could not reach the other nodes, or for which there is no room.
  */
 import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Level, TopicPolicies } from '../topics/policy.js';
@@ -35,7 +35,7 @@ export interface HistoryLevelPublisher extends LevelPublisher {
 export interface PublishStatus {
   /** Whether Redis takes publications of this level now. */
   canPublish(level: Level): boolean;
-  /** Whether it does not because it is full. */
+  /** Whether Redis does not take them because it is full. */
   readonly isOutOfMemory: boolean;
 }
 
@@ -75,12 +75,12 @@ export class LevelPublishers {
     return this.#window.ms;
   }
 
-  /** As {@link Relay.publish}. */
+  /** See {@link Relay.publish}. */
   add(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
     const policy = this.settings.topics.of(topic);
     if (!this.status.canPublish(policy.level)) {
       if (receipt !== null) throw unavailable(this.status.isOutOfMemory);
-      // If the topic keeps no history, subscribers of this node get it nevertheless.
+      // If the topic keeps no history, subscribers of this node get the publication nevertheless.
       if (policy.level !== 'fast') {
         this.counters.publicationsUnrelayed++;
         return;
@@ -97,7 +97,7 @@ export class LevelPublishers {
     this.#batcher.add(topic, policy, payload, id, receipt, payer);
   }
 
-  /** As {@link Relay.hasPublished}. */
+  /** See {@link Relay.hasPublished}. */
   hasPublished(topic: Topic): boolean {
     return this.publishers.recoverable.hasPublished(topic) || this.publishers.durable.hasPublished(topic);
   }

@@ -31,7 +31,7 @@ export interface ListeningLink {
 
 /** Without a generation there are no heartbeats. */
 export interface AskedGeneration extends GenerationSource {
-  /** Redis may be in another generation: asks it. */
+  /** Asks Redis for its generation, because Redis may be in another one. */
   ask(): void;
 }
 
@@ -48,7 +48,7 @@ export class Membership {
   #reported: Load | null = null;
   #isListening = false;
   #hasPublished = false;
-  /** Whether Redis knows that it has. */
+  /** Whether Redis knows that this node has published. */
   #isKnownToPublish = false;
 
   /** `otherLinks`: connections that publish too. `load`: the connections of this node; null while it stops. */
@@ -90,7 +90,7 @@ export class Membership {
         void this.restart();
       },
       () => {
-        // Lost, or refused and logged: probes will not come back, and both connections are replaced.
+        // The connection was lost, or Redis refused and the link logged it. Probes will not come back, so both connections are replaced.
       },
     );
   }
@@ -113,7 +113,7 @@ export class Membership {
   }
 
   /**
-   * Announces the first publication beforehand, on each connection that it may take. If this node dies, the others must know that it may
+   * Announces the first publication before it is sent, on each connection that may carry it. If this node dies, the others must know that it may
    * have published data that Redis has lost.
    */
   announcePublishing(): void {
@@ -215,7 +215,7 @@ function isHeartbeatAnswer(answer: unknown): answer is HeartbeatAnswer {
   return Array.isArray(answer);
 }
 
-/** As lua/heartbeat.lua takes it. */
+/** The connections of this node in the form that lua/heartbeat.lua expects. */
 function countOf({ connections, isFull }: Load): string {
   return isFull ? `+${connections}` : String(connections);
 }

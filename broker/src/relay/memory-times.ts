@@ -7,7 +7,7 @@ export interface MemoryTimes {
    * data, every topic gets a new epoch.
    */
   readonly toleratedLossMs: number;
-  /** Longest time between two heartbeats (lua/heartbeat.lua). Nodes know the age of the data in Redis this precisely. */
+  /** Longest time between two heartbeats (lua/heartbeat.lua). Nodes know the age of the data in Redis with this precision. */
   readonly maxHeartbeatMs: number;
   /** How long a node remembers what it has published: longer than the tolerated loss, because heartbeats may be late. */
   readonly rememberMs: number;

@@ -1,4 +1,4 @@
-/** Counts what was sent, and what has its outcome. Outcomes come in the order of sending. */
+/** Counts messages that were sent, and messages whose outcome is known. Outcomes arrive in the order of sending. */
 export class Outcomes {
   #sent = 0;
   #known = 0;

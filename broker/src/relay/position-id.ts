@@ -13,7 +13,7 @@ const dash = 0x2d;
 const zero = 0x30;
 
 /**
- * As {@link parsePosition}, for the ASCII text `bytes[start, end)`. `likelyEpoch`: if the position has this epoch, as nearly all positions of a
+ * Like {@link parsePosition}, for the ASCII text `bytes[start, end)`. `likelyEpoch`: if the position has this epoch, as nearly all positions of a
  * topic do, no text is made.
  */
 export function readPosition(bytes: Buffer, start: number, end: number, likelyEpoch: string): Position | null {

@@ -46,7 +46,7 @@ export interface SentProbe {
 
 export class Probe {
   #sent = 0;
-  /** The one that is not back yet. */
+  /** The probe that is not back yet. */
   #pending: SentProbe | null = null;
   #misses = 0;
   #isLive = false;
@@ -82,7 +82,7 @@ export class Probe {
     // Every answer is noted: Redis may refuse for a different reason than last time.
     this.publisher.noteWrite(outcome);
     if (!(outcome instanceof Error)) probe.wasAccepted = true;
-    // Only then: a demoted master refuses writes and still serves the same generation, which would restart the probe without end.
+    // Only for STALE. A demoted master refuses writes, but still has the same generation: asking it would restart the probe again and again.
     else if (outcome.message.startsWith('STALE')) this.owner.onStale();
     else if (!isReported) this.publisher.report(outcome);
   }
@@ -114,7 +114,7 @@ export class Probe {
     this.#pending = null;
     this.#misses++;
     this.counters.probesMissed++;
-    // What follows is an outage, and logged as one.
+    // The following outage is logged as an outage.
     if (this.#misses <= maxMisses) this.#warnOfMiss(probe);
     if (this.#misses % maxMisses !== 0) return;
     this.#isLive = false;

@@ -25,11 +25,11 @@ export interface Batch {
   readonly run: Run;
   /** The receipts of the acknowledged publications of the run, in order. */
   readonly receipts: readonly Receipt[];
-  /** For each receipt the place of its publication in the run, 0 the first. */
+  /** For each receipt, the place of its publication in the run, counted from 0. */
   readonly places: readonly number[];
   /** The messageIds of the run with their places, in order. */
   readonly messageIds: ReadonlyMap<string, number>;
-  /** The payer of its first publication, which is the one that begins a history. */
+  /** The payer of its first publication. Only that publication can begin a history. */
   readonly payer: Payer | null;
   /** When its first publication arrived, by performance.now(); 0 if publications are not traced. */
   readonly beganAt: number;
@@ -55,9 +55,9 @@ const noBatches: OpenBatch[] = [];
 export class PublishBatcher {
   /** Runs while the flush window is open. */
   #timer: NodeJS.Timeout | undefined;
-  /** The last batch of each topic, which may be closed and even in use for another topic: to clear this each turn would cost more. */
+  /** The last batch of each topic. It may be closed, or even used for another topic: clearing this map each turn would cost more than a check. */
   readonly #lastOf = new Map<Topic, OpenBatch>();
-  /** In the order in which they began. */
+  /** The open batches, in the order in which they began. */
   #batches: OpenBatch[] = noBatches;
   readonly #spare: OpenBatch[] = [];
   #bytes = 0;
@@ -74,7 +74,7 @@ export class PublishBatcher {
     return this.#bytes;
   }
 
-  /** Copies the payload. `messageId`: with its scope (scoped-id.ts), as in everything behind this. */
+  /** Copies the payload. `messageId`: with its scope (scoped-id.ts), as in all later steps. */
   add(
     topic: Topic,
     policy: TopicPolicy,
@@ -112,7 +112,7 @@ export class PublishBatcher {
     for (const batch of batches) batch.end();
     this.onFlush(batches);
     for (const batch of batches) {
-      // Receipts hold connections: a spare batch must not.
+      // Receipts keep connections in memory, so a spare batch must not keep receipts.
       batch.forget();
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
       else this.#lastOf.delete(batch.topic);
@@ -144,7 +144,7 @@ class OpenBatch implements Batch {
   policy = defaultPolicy;
   beganAt = 0;
   payer: Payer | null = null;
-  // A publisher may keep these three. Most batches have none: they share the empty ones, which nobody changes.
+  // A publisher may keep these three objects. Most batches need none of them, and share empty ones, which nobody changes.
   receipts = noReceipts;
   places = noPlaces;
   messageIds = noIds;

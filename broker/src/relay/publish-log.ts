@@ -15,7 +15,7 @@ export interface LoggedTopic {
   /** The newest position that this node knows. */
   readonly epoch: string;
   readonly offset: number;
-  /** In order of offset, of this epoch. */
+  /** The remembered entries of this epoch, in order of offset. */
   readonly entries: readonly LoggedEntry[];
   /** Whether entries are forgotten already, because there were too many. */
   readonly isThinned: boolean;
@@ -25,7 +25,10 @@ export interface LoggedTopic {
 const maxBytes = 16_777_216;
 /** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
-/** The maximum number of remembered topics, 200 bytes each. If there are more, the oldest are forgotten: {@link PublishLog.isComplete}. */
+/**
+ * The maximum number of remembered topics. Each takes 200 bytes. If there are more, the oldest are forgotten, and {@link PublishLog.isComplete}
+ * is false.
+ */
 const maxTopics = 200_000;
 
 /** The newest position of a topic that this node knows. */
@@ -42,7 +45,7 @@ interface Head {
 interface Logged extends LoggedEntry {
   readonly head: Head;
   readonly period: number;
-  /** By performance.now(). */
+  /** When it was acknowledged, by performance.now(). */
   readonly at: number;
 }
 
@@ -54,7 +57,7 @@ export class PublishLog {
   readonly #heads = new Map<Topic, Head>();
   /** The heads by their last period, from the oldest period of the window to the current one. */
   #periods: Set<Head>[] = [new Set()];
-  /** The first period from which on no topic is missing. */
+  /** The first period since which no topic is missing. */
   #completeSince = 0;
   #entries: Logged[] = [];
   /** How many of the oldest entries are forgotten already. */
@@ -160,7 +163,7 @@ export class PublishLog {
 
   #forgetHeads(): void {
     const current = this.#periods.at(-1) ?? new Set();
-    // If all of them were published to in this period.
+    // If most topics were published to in the current period, forget them all.
     if (current.size > maxTopics / 2) current.clear();
     for (const head of this.#heads.values()) if (!current.has(head)) this.#heads.delete(head.topic);
     for (const period of this.#periods) if (period !== current) period.clear();

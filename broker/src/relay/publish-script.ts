@@ -61,7 +61,7 @@ export class PublishScript {
     this.#script = script;
   }
 
-  /** Asks with a call of the script that publishes nothing. */
+  /** Calls the script without publications, to see whether Redis knows it. */
   async #isKnown(script: Script): Promise<boolean> {
     const { generation, newestEpoch } = this.keys;
     const [answer] = await this.link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0, ''] }]);

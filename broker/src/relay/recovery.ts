@@ -1,6 +1,6 @@
 /**
  * Finds out which generation Redis is in. A node asks after each new connection, and if a script finds a generation that the node does not
- * know. If data may be lost, lua/recover.lua leads all nodes through restoring it (restorer.ts), and only then they publish again.
+ * know. If data may be lost, lua/recover.lua leads all nodes through restoring it (restorer.ts), and only after that they publish again.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -135,7 +135,7 @@ export class Recovery implements GenerationSource {
     this.#isRunning = false;
   }
 
-  /** Reports to Redis and does what it answers, until it is in a generation. Usually the first answer is that it is. */
+  /** Reports to Redis and follows its answers until Redis names a generation. Usually its first answer already names one. */
   async #recover(): Promise<void> {
     const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
     while (!this.#isClosed) {
@@ -148,7 +148,7 @@ export class Recovery implements GenerationSource {
       if (name !== undefined) part.recovery = this.#joined = name;
       switch (word) {
         case 'listened':
-          // Wait until this node listens: it would have to read earlier publications from the history, which may be short.
+          // Wait until this node listens. Otherwise it would have to read publications from the history, which may be too short.
           while (!this.owner.isListening() && this.#mayListen(part)) await delay(askMs);
           part.restored += await this.restorer.restoreListened(this.#minEpoch);
           part.stage = stages.restoredListened;

@@ -1,7 +1,7 @@
 /** The clock of Redis, as this node knows it. It counts milliseconds and never goes back (lua/heartbeat.lua). */
 export class RedisClock {
   #newestMs = 0;
-  /** The performance.now() of the request that Redis answered with it. */
+  /** When the request was sent that Redis answered with `#newestMs`, by performance.now(). */
   #askedAt = 0;
 
   /** The newest time that Redis has returned; 0 before the first. */
@@ -9,7 +9,7 @@ export class RedisClock {
     return this.#newestMs;
   }
 
-  /** `askedAt`: the performance.now() of the request that Redis answered with this time. */
+  /** `askedAt`: when the request was sent that Redis answered with this time, by performance.now(). */
   update(ms: number, askedAt: number): void {
     if (ms <= this.#newestMs) return;
     this.#newestMs = ms;

@@ -87,7 +87,7 @@ export class RedisRelay implements Relay {
   readonly #beacons: Beacons;
   readonly #status: RelayStatus;
 
-  /** `load`: of this node; null while it stops. */
+  /** `load`: the load of this node; null while it stops. */
   constructor(
     private readonly settings: RedisRelaySettings,
     delivery: Delivery,
@@ -147,7 +147,7 @@ export class RedisRelay implements Relay {
     );
     const receiver = new Receiver(nodeId, states, this.#interest, delivery, log, counters);
 
-    // Which generation Redis is in, and what other nodes there are.
+    // The generation of Redis, and the other nodes.
     const publishScript = new PublishScript(publisher, keys);
     const restorer = new Restorer(settings, publisher, keys, this.#nodes.clock, states, this.#publishLog);
     const recovery = new Recovery(

@@ -21,8 +21,8 @@ export interface Payer {
 /** Delivers to the subscribers on this node. */
 export interface Delivery {
   /**
-   * Hands a run to the subscribers on this node; returns false if there are none. `position`: of the first publication. `wasMissed`: the
-   * run did not arrive when it was published, but was read from the history.
+   * Hands a run to the subscribers on this node; returns false if there are none. `position`: the position of the first publication.
+   * `wasMissed`: the run did not arrive when it was published, but was read from the history.
    */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed?: boolean): boolean;
   /**
@@ -37,9 +37,9 @@ export interface Delivery {
 /** A run that was added to the history of a topic, for {@link PublishTracer}. All times are of performance.now(). */
 export interface TakenRun {
   readonly topic: Topic;
-  /** Of the first publication that is new. */
+  /** The position of the first new publication. */
   readonly position: Position;
-  /** How many are new. */
+  /** The number of new publications. */
   readonly count: number;
   /** When this node received the first of them. */
   readonly beganAt: number;
@@ -69,7 +69,7 @@ export interface SubscribeResult {
 }
 
 export interface HistoryRequest {
-  /** Where to start, itself not included; null: forward from the oldest, backward from the newest. */
+  /** The page starts next to this position, without it. Null: forward from the oldest publication, or backward from the newest. */
   readonly since: Position | null;
   readonly limit: number;
   readonly direction: HistoryDirection;
@@ -77,7 +77,7 @@ export interface HistoryRequest {
 
 /** Publications from a topic's history, in order. */
 export interface HistoryPage {
-  /** Of the newest publication of the topic. */
+  /** The position of the newest publication of the topic. */
   readonly position: Position;
   /** Whether nothing is missing between `since` and `publications`. */
   readonly recovered: boolean;
@@ -90,11 +90,11 @@ export interface HistoryPage {
 export interface Spread {
   /** Nodes that have reported their connections and are not stopping. */
   readonly nodes: number;
-  /** Nodes of those that have room for more, and this one. */
+  /** Those of these nodes that have room for more, and always this node. */
   readonly open: number;
   /** Connections of the open nodes. */
   readonly connections: number;
-  /** Connections of this node, as it reported them then. */
+  /** Connections of this node, as of its last report. */
   readonly own: number;
 }
 
@@ -111,7 +111,7 @@ export interface Relay {
   readonly fault: string | null;
   /** Nodes that are known to be alive, this one included. */
   readonly nodes: number;
-  /** As of the last second; null while it is not known, and without other nodes. */
+  /** The spread as of the last second; null while it is not known, or if there are no other nodes. */
   readonly spread: Spread | null;
   /** Bytes that Redis holds because this node has not read them yet, as of the last second; 0 if it does not say. */
   readonly redisOutputBufferBytes: number;
@@ -134,7 +134,7 @@ export interface Relay {
    * Subscribers on other nodes get it if their node listened when Redis received it. If one node accepts several publications of a topic,
    * each subscriber gets them in that order. If different nodes accept them, subscribers may get them in different orders. If a
    * publication without a receipt cannot reach the other nodes, only this node's subscribers get it. Subscribers of other nodes get a gap
-   * when those can be reached again.
+   * when these nodes can be reached again.
    *
    * At the other levels it gets the next offset of its topic and is in the topic's history before anyone gets it. Every node that listens
    * delivers it, in order of offset. If the topic has had the same `id` within the idempotency window, nothing is published again. The

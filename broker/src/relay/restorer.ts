@@ -22,9 +22,9 @@ export interface RestorerLink {
   evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]>;
 }
 
-/** Entries in one call. */
+/** Maximum number of entries in one call. */
 const maxEntriesPerCall = 200;
-/** Calls in one pipeline. */
+/** Maximum number of calls in one pipeline. */
 const maxCalls = 64;
 
 /** All methods reject if Redis does not answer. `minEpoch`: lower epochs have ended. */
@@ -52,8 +52,8 @@ export class Restorer {
   }
 
   /**
-   * Then restores the positions of topics without publications in memory, and this node's own publications after `since`, by the clock of
-   * Redis in ms. Resolves with the number of restored topics.
+   * Call it after {@link restoreListened}. Restores the positions of topics without publications in memory, and this node's own publications
+   * after `since`, a time of the clock of Redis in ms. Resolves with the number of restored topics.
    */
   restorePublished(since: number, minEpoch: string): Promise<number> {
     const empty = [...this.states.openFeeds()].filter(({ cache }) => cache.entries.length === 0);

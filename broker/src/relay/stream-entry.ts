@@ -14,7 +14,7 @@ import { checkRun, LayoutError, type Position, Reader, type Run } from '@fanfare
 const layoutVersion = 2;
 const headBytes = 7;
 
-/** A stream entry: publications of a topic in order, `first` the offset of the first one, `last` that of the last. */
+/** A stream entry: publications of a topic in order, with the offsets of the `first` and the `last` one. */
 export interface StreamEntry {
   /** The epoch at the time of publication. The entry keeps it if the topic gets a new one. */
   readonly epoch: string;
@@ -66,7 +66,7 @@ export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): 
   return { epoch, first, last: first + count - 1, run, bytes };
 }
 
-/** As {@link decodeEntry}, for bytes that were checked before. */
+/** Like {@link decodeEntry}, for bytes that were checked before. */
 export function readEntry(epoch: string, first: number, bytes: Buffer): StreamEntry {
   const count = bytes.readUInt16BE(1);
   const run = { count, bytes: bytes.subarray(headBytes, headBytes + bytes.readUInt32BE(3)) };

@@ -57,7 +57,7 @@ export class TopicCache {
     const before = block?.bytes ?? 0;
     if (block?.append(entry)) this.#count(block.bytes - before);
     else {
-      // Blocks that are small next to the whole: what is forgotten is forgotten in blocks.
+      // Blocks are small compared to the whole cache, because the cache forgets whole blocks.
       const capacity = Math.min(Math.max(minBlockBytes, this.#bytes / 4), maxBlockBytes);
       this.#blocks.push(this.#newBlock(entry, capacity));
       this.#forgetOld(entry.last);
@@ -165,7 +165,7 @@ export class CacheBudget {
   }
 }
 
-/** In a circle: the link without a cache is before the first and after the last. */
+/** The list is a circle: the link without a cache is before the first cache and after the last one. */
 interface Link {
   readonly cache: TopicCache | null;
   earlier: Link;

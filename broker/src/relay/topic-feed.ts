@@ -76,7 +76,7 @@ export class TopicFeed {
   readonly #sequencer: Sequencer<StreamEntry>;
   /** Offset after which the epoch began; null if it had begun before the first read. */
   #begunAt: number | null = null;
-  /** The entry that is delivered because a read brought it. */
+  /** The entry that is being delivered, if it comes from a read. */
   #missed: StreamEntry | null = null;
   /** Holds all entries that arrive during the read, because they may belong to another history. */
   #catchingUp: Promise<void> | null = null;
@@ -102,12 +102,12 @@ export class TopicFeed {
     this.cache = new TopicCache(context.budget, maxPublications);
   }
 
-  /** Whether it has been read once. */
+  /** Whether the stream has been read once. */
   get isOpen(): boolean {
     return this.#sequencer.epoch !== '';
   }
 
-  /** Of the last publication that was delivered here. */
+  /** The position of the last publication that was delivered here. */
   get position(): Position {
     const { epoch, head: offset } = this.#sequencer;
     return { epoch, offset };
@@ -142,8 +142,8 @@ export class TopicFeed {
   }
 
   /**
-   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that far. All calls meanwhile
-   * wait for one read.
+   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that far. Calls at the
+   * same time wait for the same read.
    */
   async reachBack(offset: number): Promise<void> {
     if (offset + 1 >= this.cache.oldestOffset || offset >= this.#sequencer.head || this.cache.exceedsAnswer) return;

@@ -17,7 +17,7 @@ export interface TopicFeedsSettings {
 /** How often all feeds are compared with Redis, in milliseconds. This also extends the expiry of their histories (policy.ts, `lifeMs`). */
 const sweepMs = 20_000;
 
-/** Feeds that are repaired at the same time. */
+/** Maximum number of feeds that are repaired at the same time. */
 const maxParallelRepairs = 64;
 
 export class TopicFeeds {
@@ -84,7 +84,7 @@ export class TopicFeeds {
   /** Null if the page is not in memory, or if Redis has newer publications. */
   async #currentPageInMemory(topic: Topic, request: HistoryRequest): Promise<HistoryPage | null> {
     if (this.#pageInMemory(topic, request) === null) return null;
-    // Another node may have had a publication acknowledged that this node has not received yet.
+    // Another node may have acknowledged a publication that this node has not received yet.
     const there = await this.reader.position(topic);
     const here = this.states.get(topic)?.feed?.position;
     const isCurrent = there !== null && here?.epoch === there.epoch && here.offset >= there.offset;
@@ -157,7 +157,7 @@ export class TopicFeeds {
         `Compared ${doubtful.length} topics with Redis in ${ms} ms: ${topics} had missed publications. Delivered ${publications} publications late; sent ${gaps} gaps and ${resets} resets.`,
       );
     }
-    // In the same turn in which the loop found no more requests for a check.
+    // Reset it in the same turn in which the loop found no more requests for a check.
     this.#isChecking = false;
   }
 

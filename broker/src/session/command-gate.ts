@@ -202,7 +202,7 @@ export class CommandGate {
 
 const exceeded: Readonly<Record<Refusal['limit'], string>> = {
   rate: 'Rate limit exceeded.',
-  historyBytes: 'Hourly limit of bytes published to topics with history exceeded.',
+  historyBytes: 'The hourly byte limit for topics with history is exceeded.',
   newTopics: 'Hourly limit of new topics exceeded, and this node has no recent publication to this topic.',
 };
 

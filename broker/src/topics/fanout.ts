@@ -22,9 +22,9 @@ export interface FanoutCounters {
 export interface DeliveredRun {
   readonly topic: Topic;
   readonly epoch: string;
-  /** Of those that are traced. */
+  /** The offsets of the traced publications. */
   readonly offsets: readonly number[];
-  /** All publications of the run. */
+  /** The number of publications in the run, traced or not. */
   readonly count: number;
   /** From receiving the run to handing it to all sockets, by performance.now(). */
   readonly startedAt: number;

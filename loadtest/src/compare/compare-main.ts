@@ -20,7 +20,7 @@ async function main(args: readonly string[]): Promise<void> {
     if (request.isRecording) {
       await writeBaseline(measured);
       process.stdout.write(
-        `Recorded ${measured.length} figures. Figures without a valid round keep what was recorded.\n`,
+        `Recorded ${measured.length} figures. Figures without a valid round keep their previous value.\n`,
       );
       return;
     }

@@ -1,4 +1,4 @@
-/** A connection of the real typed client: a load measures its cost, and it recovers missed publications. */
+/** A connection of the real typed client. It recovers missed publications, and a load can measure what that costs. */
 import { type Client, type ConnectionState, createClient, type Subscription } from '@fanfare/client';
 import type { Target } from '@fanfare/kit/broker-url';
 import { blankData, stampBytes, stampText } from '@fanfare/kit/stamp';
@@ -33,10 +33,10 @@ export class ClientConnection implements Member {
 
   static async open(options: ClientConnectionOptions, topics: readonly string[]): Promise<ClientConnection> {
     const connection = new ClientConnection(options);
-    const standing = connection.#client.connect().then(() => connection.subscribe(topics));
+    const subscribed = connection.#client.connect().then(() => connection.subscribe(topics));
     try {
       // The client itself keeps trying, but a load without a server must be reported.
-      await within(options.timeoutMs, standing, 'The typed client could not connect and subscribe');
+      await within(options.timeoutMs, subscribed, 'The typed client could not connect and subscribe');
       return connection;
     } catch (error) {
       connection.close();
@@ -80,7 +80,7 @@ export class ClientConnection implements Member {
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
-    const standing = topics.map((topic) => {
+    const ready = topics.map((topic) => {
       const subscription = this.#client.subscribe(topic, ({ data }) => {
         this.options.onPublication(Buffer.from(String(data), 'latin1'), 0);
       });
@@ -88,7 +88,7 @@ export class ClientConnection implements Member {
       this.#subscriptions.set(topic, subscription);
       return subscription.ready;
     });
-    await Promise.all(standing);
+    await Promise.all(ready);
   }
 
   async unsubscribe(topics: readonly string[]): Promise<void> {
@@ -102,7 +102,7 @@ export class ClientConnection implements Member {
     this.#client.send(topic, stampText(stream, sequence, plannedUs) + this.#filler);
   }
 
-  /** The client sends what a turn has published in one write by itself. */
+  /** Does nothing: the client itself sends all publications of a turn in one write. */
   flush(): void {}
 
   pause(): void {
@@ -114,7 +114,7 @@ export class ClientConnection implements Member {
     this.#socket?.terminate();
   }
 
-  /** Resolves when the client is connected again. Also rejects if the client has given up. */
+  /** Resolves when the client is connected again. Rejects if it is late, or if it has given up. */
   async comeBack(timeoutMs: number): Promise<void> {
     const late = AbortSignal.timeout(timeoutMs);
     // The client notices the break a moment later.

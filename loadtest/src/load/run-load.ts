@@ -18,7 +18,7 @@ import { streamsOf, topicOfStream, topicsOfSubscriber, type Workload } from './w
 
 /** After this time without a delivery, missing deliveries count as lost. */
 const settleTimeoutMs = 5_000;
-/** From the command to the first publication: all shards must have the command by then. */
+/** Time from the command to the first publication, in which all shards must receive the command. */
 const leadMs = 100;
 const momentMs = 500;
 
@@ -33,11 +33,11 @@ export interface LoadOptions {
   readonly generators: number;
   /** Called with the usage before and after the measured time, and with what each generator needs to keep the schedule without sending. */
   readonly onUsage?: (start: Usage, end: Usage, clockNs: readonly number[]) => void;
-  /** Measures the garbage collections of servers that were started with its environment. */
+  /** Measures the servers' garbage collections. The servers must have been started with the meter's environment. */
   readonly garbage?: GarbageMeter | null;
-  /** Called twice a second, to show. */
+  /** Called twice a second, to show progress. */
   readonly onMoment?: (moment: Moment) => void;
-  /** Called once if moments are missing, with the reason for the first one. */
+  /** Called once if moments are missing, with the reason why the first of them is missing. */
   readonly onHole?: (error: Error) => void;
 }
 
@@ -112,7 +112,7 @@ function planOf({ workload, deployment, protocol, isTyped, generators }: LoadOpt
   return { workload, targets, protocol, isTyped, shard, shards: generators, localAddress };
 }
 
-/** Looks at everything twice a second. */
+/** Records a {@link Moment} twice a second. */
 class Watch implements AsyncDisposable {
   readonly #moments: Moment[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -179,7 +179,7 @@ interface Reckoning {
   readonly settled: readonly SettleReport[];
   readonly moments: readonly Moment[];
   readonly garbage: LoadResult['garbage'];
-  /** Of each stream, in the measured time. */
+  /** Publications of each stream in the measured time. */
   readonly published: Float64Array;
   readonly serverLoopLagP99Ms: number | null;
 }

@@ -11,7 +11,7 @@ export const candidateNames = [
 export type CandidateName = (typeof candidateNames)[number];
 
 export interface Workload {
-  /** Each topic has one subscriber. It is the same subscriber for all topics. */
+  /** Number of topics. One subscriber subscribes to all of them. */
   readonly topics: number;
   /** Publications written together, each to the next topic. */
   readonly burst: number;

@@ -1,10 +1,10 @@
 /**
- * Ctrl+C and SIGTERM. When this process exits, it stops the processes that it started and removes their folders. A signal without a
- * handler would prevent that.
+ * Handles Ctrl+C and SIGTERM. When this process exits, it stops the processes that it started and removes their folders. Without a handler,
+ * a signal would end this process before it can do that.
  */
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** At a terminal, one Ctrl+C may arrive twice, also from npm. Signals within this time count as one, in milliseconds. */
+/** Signals within this time count as one signal, in milliseconds. At a terminal, npm may send the same Ctrl+C once more. */
 const sameMs = 1_000;
 
 /** Resolves with the exit code at the first signal. Another signal ends the process at once. */

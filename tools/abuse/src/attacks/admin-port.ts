@@ -8,7 +8,7 @@ const perSecond = 50;
 
 export const idleAdminSockets: Attack = attack({
   name: 'idle-admin-sockets',
-  about: `${sockets} silent sockets of one address and ${sockets} of others on the admin port; ${perSecond} a second are opened again after a cut-off`,
+  about: `${sockets} silent sockets from one address and ${sockets} from other addresses on the admin port; ${perSecond} a second are opened again`,
   answers: ['cut off'],
   besides: ['HTTP 408', 'left open'],
   // A node allows 128.

@@ -2,8 +2,8 @@
 import { type Attack, attack } from '../attack.js';
 import { proxyOf } from '../attackers.js';
 
-/** Default of docs/configuration.md: connections of one address at a node. */
-const most = 100;
+/** The default limit of connections from one address to one node (docs/configuration.md). */
+const limit = 100;
 /** Tolerance: the node may count a connection as closed before the attacker does. */
 const slack = 1.2;
 
@@ -15,14 +15,14 @@ function forwarded(name: string, what: string, addresses: number, write: (n: num
     besides: ['left open', 'close 4004'],
     leastSeconds: 2,
     run: async (attackers) => {
-      const allowed = most * addresses * attackers.target.ports.length;
+      const allowed = limit * addresses * attackers.target.ports.length;
       let inside = 0;
       await attackers.pace(300 * attackers.target.ports.length, (n) => {
         const peer = attackers.handshake({ from: proxyOf(0), headers: [`X-Forwarded-For: ${write(n)}`] });
         attackers.sent++;
         void peer.status.then((status) => {
           if (status !== 101) return;
-          if (++inside > allowed * slack) attackers.fault(`more connections than ${allowed} were let in`);
+          if (++inside > allowed * slack) attackers.fault(`the node accepted more than ${allowed} connections`);
           void peer.ended.then(() => inside--);
         });
       });
@@ -40,7 +40,7 @@ const withPorts = [
 
 export const forwardedPorts = forwarded(
   'forwarded-ports',
-  'whose addresses, one of IPv4 and one of IPv6, the proxy writes with ports and brackets',
+  'with an IPv4 and an IPv6 address, which the proxy writes with ports and brackets',
   2,
   (n) => withPorts[n % withPorts.length]?.(n % 60_000) ?? '',
 );
@@ -57,7 +57,7 @@ const garbage = [
 
 export const forwardedGarbage = forwarded(
   'forwarded-garbage',
-  'with another text in X-Forwarded-For each time that is no address',
+  'with a different text in X-Forwarded-For each time, never an address',
   1,
   (n) => garbage[n % garbage.length]?.(n) ?? '',
 );

@@ -34,7 +34,7 @@ export const endlessFragments: Attack = attack({
 
 export const silentFragments: Attack = attack({
   name: 'fragments-without-token',
-  about: 'the same without a token, a byte each 10 ms',
+  about: 'one message in fragments without end and without a token, a byte every 10 ms',
   settings: { FANFARE_AUTH_TIMEOUT_MS: '500' },
   answers: ['close 4004'],
   besides: ['left open'],

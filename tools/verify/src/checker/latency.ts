@@ -34,8 +34,8 @@ export class Latency {
   }
 
   /**
-   * Counts from the planned time of the publication. A publication that was planned before the fault ends and arrives after it begins
-   * belongs to the fault, no matter how late it is.
+   * Counts from the planned time of the publication. A publication belongs to the fault if it was planned before the end of the fault
+   * and arrived after the beginning of the fault, no matter how late.
    */
   record(plannedUs: number): void {
     const now = nowUs();

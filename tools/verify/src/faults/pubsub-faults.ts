@@ -23,11 +23,11 @@ export const killPubsub: Fault = {
   },
 };
 
-/** Publications that fill Redis' buffer for a node that does not read: the kernel holds more. */
+/** The publications must fill Redis' buffer for a node that does not read. The kernel buffers some of them, so they must be large. */
 const floodBytes = 16_000;
 const floodPerSecond = 400;
 const leastStallMs = 1_000;
-/** On a busy machine the flood is slower. At full speed, the history still holds the publications of that time. */
+/** Long, because the flood is slower on a busy machine. Even at full speed, the history holds all publications of this time. */
 const maxStallMs = 20_000;
 
 export const outputBuffer: Fault = {
