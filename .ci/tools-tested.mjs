@@ -7,7 +7,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,7 +23,7 @@ const run = (...command) =>
 const list = (...paths) =>
   run('git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard', ...paths)
     .split('\0')
-    .filter(Boolean);
+    .filter((file) => file !== '' && existsSync(join(root, file)));
 
 const manifests = new Map(
   JSON.parse(read('package.json')).workspaces.map((folder) => [folder, JSON.parse(read(`${folder}/package.json`))]),
@@ -57,8 +57,11 @@ function withImports(files) {
   const found = new Set(files);
   for (const file of found) {
     if (!file.endsWith('.ts')) continue;
-    for (const [, path] of read(file).matchAll(/\bfrom '(\.\.?\/[^']+)\.js'/g))
-      found.add(`${normalize(join(file, '..', path))}.ts`);
+    for (const [, path] of read(file).matchAll(/\bfrom '(\.\.?\/[^']+)\.js'/g)) {
+      const imported = `${normalize(join(file, '..', path))}.ts`;
+      // A string in a test may look like an import.
+      if (existsSync(join(root, imported))) found.add(imported);
+    }
   }
   return [...found];
 }
