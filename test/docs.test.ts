@@ -135,3 +135,10 @@ it('code, manifests and dashboards refer to pages that exist', () => {
   );
   expect(missing).toEqual([]);
 });
+
+// A wrong name would have no effect, and nobody would notice.
+it.each(['vitest.config.ts', 'vitest.tools.config.ts'])('%s names test files that exist', (config) => {
+  const named = [...read(config).matchAll(/'([\w./-]+\.test\.ts)'/g)].map(([, file = '']) => file);
+  expect(named).not.toEqual([]);
+  expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+});
