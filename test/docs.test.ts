@@ -142,3 +142,8 @@ it.each(['vitest.config.ts', 'vitest.tools.config.ts'])('%s names test files tha
   expect(named).not.toEqual([]);
   expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });
+
+it('no text contains the marks of an unresolved merge', () => {
+  const isText = (file: string): boolean => /\.(?:ts|js|mjs|sh|lua|md|ya?ml|json|conf)$/.test(file);
+  expect(tracked.filter((file) => isText(file) && /^(?:<{7}|>{7}) /m.test(read(file)))).toEqual([]);
+});

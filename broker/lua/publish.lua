@@ -3,11 +3,13 @@
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
--- KEYS[3..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several times)
+-- KEYS[3]   state of the server (stream.lua) in which the generation was last found complete
+-- KEYS[4..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several times)
 -- ARGV[1]   the generation that the node knows
 -- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
 -- ARGV[4]   1 if WAIT follows, or ''
+-- ARGV[5]   1 to check that the server has not restarted, or been a replica, since then; or ''
 -- then for each run:
 --   epoch of the topic, or '' if the node does not know it
 --   offset before which the stream may be trimmed; '' leaves the stream as it is
@@ -22,11 +24,14 @@
 --   {'epoch-offset', or '' if no publication was left, then for each messageId: '' or the position at which it was published before}:
 --     publications that are known already were left out
 --   an error: nothing of this run was done
--- Error STALE: Redis has a different generation, and nothing was done at all.
+-- Error STALE: Redis has a different generation, or may have lost data. Nothing was done at all.
 -- Error UNPROVEN: all publications are already known, but the script cannot find out whether replicas have them.
 -- If a topic's stream is gone, its history has ended, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE Redis has a different generation')
+end
+if ARGV[5] == '1' and redis.call('GET', KEYS[3]) ~= stateOfServer() then
+  return redis.error_reply('STALE Redis has restarted or was a replica')
 end
 
 local minEpoch, window = ARGV[2], tonumber(ARGV[3])
@@ -124,8 +129,8 @@ end
 
 local answers = {}
 local hasKnown, hasWritten = false, false
-local at = 5
-for k = 3, #KEYS do
+local at = 6
+for k = 4, #KEYS do
   local stream = KEYS[k]
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
   local rotates, idCount, from = ARGV[at + 5] ~= '', tonumber(ARGV[at + 6]), at + 7
@@ -151,7 +156,7 @@ for k = 3, #KEYS do
     redis.call('PUBLISH', stream, answer .. ' ' .. entry)
   end
   if known and type(answer) == 'string' then answer = withKnown(answer, known, from, idCount) end
-  answers[k - 2] = answer
+  answers[k - 3] = answer
   at = from + 2 * idCount
 end
 -- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all publications were known, it

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
-import type { Position, ReplyError } from '@fanfare/protocol';
+import { type Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -48,7 +48,14 @@ beforeEach(async () => {
   await admin.flushall();
   await admin.script('FLUSH');
   await admin.set(keys.generation, generation.name);
+  await admin.set(keys.run, await stateOfServer());
 });
+
+/** As lua/stream.lua names the data that this server process holds. */
+async function stateOfServer(): Promise<string> {
+  const info = `${await admin.info('server')}${await admin.info('replication')}`;
+  return `${/run_id:(\w+)/.exec(info)?.[1]}:${/master_replid:(\w+)/.exec(info)?.[1]}`;
+}
 
 function newPublisher(
   through: PublishingLink,
@@ -127,6 +134,23 @@ describe('publications on the way to a Redis that loses its scripts', () => {
     );
     expect(await publish(newPublisher(link, script), 't', 1)).toMatchObject({ offset: 1 });
     expect(losses).toBeGreaterThan(1);
+  });
+});
+
+describe('a Redis that was a replica meanwhile, and may have older data', () => {
+  it('gets no publication, not even one that was sent before the answer to the first', async () => {
+    const script = new PublishScript(link, keys);
+    let stale = 0;
+    const publisher = newPublisher(link, script, null, { generation, onStale: () => void stale++ });
+    expect(await publish(publisher, 't', 1)).toMatchObject({ offset: 1 });
+    // A server that becomes a master has another id for its data.
+    await admin.replicaof('127.0.0.1', server.port);
+    await admin.replicaof('NO', 'ONE');
+    await until('the last check is too old', async () => {
+      const refused = await Promise.all([publish(publisher, 't', 2), publish(publisher, 't', 3)]);
+      return refused.every((outcome) => outcome instanceof ReplyError && outcome.code === 'unavailable');
+    });
+    expect(stale).toBeGreaterThan(1);
   });
 });
 

@@ -157,7 +157,11 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
     const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
-    const answer = await run(publishScript(''), ['generation', 'newest', 't'], ['g', floor, ageMs, '', ...args]);
+    const answer = await run(
+      publishScript(''),
+      ['generation', 'newest', 'run', 't'],
+      ['g', floor, ageMs, '', '', ...args],
+    );
     positions.push(String((answer as unknown[]).flat()[0]));
   }
   return positions;
@@ -185,8 +189,8 @@ describe('reading a history', () => {
     const texts = ['a', 'b', 'c'];
     await redis.set('generation', 'g');
     for (let index = 0; index < 5; index++) {
-      const args = ['g', floor, ageMs, '', '', '', ageMs, texts.length, entryOf(texts), '', 0];
-      await run(publishScript(''), ['generation', 'newest', 't'], args);
+      const args = ['g', floor, ageMs, '', '', '', '', ageMs, texts.length, entryOf(texts), '', 0];
+      await run(publishScript(''), ['generation', 'newest', 'run', 't'], args);
     }
     const { epoch: named } = await read(1);
     return { named, size: entryOf(texts).length };
@@ -343,7 +347,8 @@ describe('a repeated publication', () => {
     await admin.set('generation', 'g');
     const { source } = publishScript('');
     const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
-    const publishIt = () => admin.call('EVAL', source, 3, 'generation', 'newest', 't', 'g', floor, ageMs, 1, ...run);
+    const publishIt = () =>
+      admin.call('EVAL', source, 4, 'generation', 'newest', 'run', 't', 'g', floor, ageMs, 1, '', ...run);
     const [first] = (await publishIt()) as string[];
     const before = await offset();
     expect(await publishIt()).toEqual([['', first]]);
@@ -356,8 +361,8 @@ describe('a repeated publication', () => {
     await redis.config('SET', 'maxmemory', '1');
     try {
       const again = (wait: string) => {
-        const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
-        return run(publishScript(''), ['generation', 'newest', 't'], args);
+        const args = ['g', floor, ageMs, wait, '', '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+        return run(publishScript(''), ['generation', 'newest', 'run', 't'], args);
       };
       expect(await again('')).toEqual([['', first]]);
       await expect(again('1')).rejects.toThrow('UNPROVEN');

@@ -246,6 +246,25 @@ export const safeguards: readonly Safeguard[] = [
     test: 'misses nothing between the reply and the first push',
   },
   {
+    name: 'checking the server before publishing',
+    about: 'a server that was a replica in the meantime, and has older data, assigns no offset twice',
+    file: 'broker/lua/publish.lua',
+    find: "if ARGV[5] == '1' and",
+    replace: 'if false and',
+    testFile: 'broker/test/history-publisher.test.ts',
+    test: 'gets no publication, not even one that was sent before the answer to the first',
+  },
+  {
+    name: 'checking until it is confirmed',
+    about: 'publications that follow an unanswered check are checked too',
+    file: 'broker/src/relay/history-publisher.ts',
+    find: 'const isVerified = performance.now() - this.#verifiedAt >= verifyMs;',
+    replace:
+      'const isVerified = performance.now() - this.#verifiedAt >= verifyMs;\n    if (isVerified) this.#verifiedAt = performance.now();',
+    testFile: 'broker/test/history-publisher.test.ts',
+    test: 'gets no publication, not even one that was sent before the answer to the first',
+  },
+  {
     name: 'WAIT',
     about: 'a durable publication is acknowledged only after replicas have stored it',
     file: 'broker/src/relay/history-publisher.ts',
@@ -663,7 +682,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'one drain for repeated signals',
     about: 'a supervisor that signals the whole process group does not cut the drain short',
-    file: 'broker/src/main.ts',
+    file: 'broker/src/node/program.ts',
     find: 'if (performance.now() - askedAt > sameRequestMs) process.exit(1);',
     replace: 'process.exit(1);',
     testFile: 'broker/test/process.test.ts',

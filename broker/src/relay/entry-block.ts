@@ -2,22 +2,25 @@
 import { readEntry, type StreamEntry } from './stream-entry.js';
 
 /** The approximate memory of a block and of an entry in addition to the buffer, in bytes. */
-const blockOverheadBytes = 300;
+const blockOverheadBytes = 450;
 const entryOverheadBytes = 16;
 
 export class EntryBlock {
+  readonly epoch: string;
   readonly #memory: Buffer;
   /** For each entry its first offset, and where it ends in the buffer. */
-  readonly #firsts: number[] = [];
-  readonly #ends: number[] = [];
-  #last = 0;
+  readonly #firsts: number[];
+  readonly #ends: number[];
+  #last: number;
 
-  /** `capacity`: the size of the buffer, in bytes. */
-  constructor(
-    readonly epoch: string,
-    capacity: number,
-  ) {
-    this.#memory = Buffer.allocUnsafeSlow(capacity);
+  /** Copies its first entry. `capacity`: of the buffer, in bytes; at least the size of the entry. */
+  constructor({ epoch, first, last, bytes }: StreamEntry, capacity: number) {
+    this.epoch = epoch;
+    this.#memory = Buffer.allocUnsafeSlow(Math.max(capacity, bytes.length));
+    this.#memory.set(bytes);
+    this.#firsts = [first];
+    this.#ends = [bytes.length];
+    this.#last = last;
   }
 
   /** The approximate memory that it takes. */

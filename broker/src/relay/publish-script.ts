@@ -63,8 +63,9 @@ export class PublishScript {
 
   /** Calls the script without publications, to see whether Redis knows it. */
   async #isKnown(script: Script): Promise<boolean> {
-    const { generation, newestEpoch } = this.keys;
-    const [answer] = await this.link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0, ''] }]);
+    const { generation, newestEpoch, run } = this.keys;
+    const keys = [generation, newestEpoch, run];
+    const [answer] = await this.link.evaluate([{ script, keys, args: ['', '0', 0, '', ''] }]);
     return !(answer instanceof Error && isUnknownScript(answer));
   }
 }

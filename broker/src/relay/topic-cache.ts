@@ -53,15 +53,9 @@ export class TopicCache {
 
   /** Copies an entry. It must follow the newest one. */
   append(entry: StreamEntry): void {
-    const block = this.#blocks.at(-1);
-    const before = block?.bytes ?? 0;
-    if (block?.append(entry)) this.#count(block.bytes - before);
-    else {
-      // Blocks are small compared to the whole cache, because the cache forgets whole blocks.
-      const capacity = Math.min(Math.max(minBlockBytes, this.#bytes / 4), maxBlockBytes);
-      this.#blocks.push(this.#newBlock(entry, capacity));
-      this.#forgetOld(entry.last);
-    }
+    // Blocks are small compared to the whole cache, because the cache forgets whole blocks. Many topics have only one publication.
+    const capacity = this.#blocks.length === 0 ? 0 : Math.min(Math.max(minBlockBytes, this.#bytes / 4), maxBlockBytes);
+    if (this.#add(entry, this.#blocks, capacity)) this.#forgetOld(entry.last);
     this.budget.touch(this);
   }
 
@@ -69,12 +63,7 @@ export class TopicCache {
   prepend(older: readonly StreamEntry[]): void {
     const bytes = older.reduce((sum, entry) => sum + entry.bytes.length, 0);
     const blocks: EntryBlock[] = [];
-    for (const entry of older) {
-      const block = blocks.at(-1);
-      const before = block?.bytes ?? 0;
-      if (block?.append(entry)) this.#count(block.bytes - before);
-      else blocks.push(this.#newBlock(entry, Math.min(bytes, maxBlockBytes)));
-    }
+    for (const entry of older) this.#add(entry, blocks, Math.min(bytes, maxBlockBytes));
     this.#blocks = [...blocks, ...this.#blocks];
     this.budget.touch(this);
   }
@@ -108,11 +97,14 @@ export class TopicCache {
     return entries;
   }
 
-  #newBlock(entry: StreamEntry, capacity: number): EntryBlock {
-    const block = new EntryBlock(entry.epoch, Math.max(entry.bytes.length, Math.ceil(capacity)));
-    block.append(entry);
-    this.#count(block.bytes);
-    return block;
+  /** Adds an entry to the last block, or to a new one with this capacity. Returns whether there is a new one. */
+  #add(entry: StreamEntry, blocks: EntryBlock[], capacity: number): boolean {
+    const last = blocks.at(-1);
+    const before = last?.bytes ?? 0;
+    const isNew = !last?.append(entry);
+    if (isNew) blocks.push(new EntryBlock(entry, Math.ceil(capacity)));
+    this.#count((blocks.at(-1) as EntryBlock).bytes - (isNew ? 0 : before));
+    return isNew;
   }
 
   /** Forgets each block that has no publication among the newest. */
