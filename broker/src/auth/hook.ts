@@ -18,7 +18,6 @@ export const eventOf: Readonly<Record<Action, HookEvent>> = {
   publish: 'publish',
   subscribe: 'subscribe',
   history: 'subscribe',
-  presence: 'subscribe',
 };
 
 export interface HookSettings {

@@ -27,7 +27,6 @@ const actions: { readonly [Type in Command['type']]: Type extends FreeType ? nul
 const verbs: Readonly<Record<Action, string>> = {
   publish: 'to publish to',
   subscribe: 'to subscribe to',
-  presence: 'to read the presence of',
   history: 'to read the history of',
 };
 

@@ -11,8 +11,8 @@ export interface OutageCounters {
   publicationsUnconfirmed: number;
   publicationsUnrelayed: number;
   publicationsRepaired: number;
-  gapsTold: number;
-  resetsTold: number;
+  gapsNotified: number;
+  resetsNotified: number;
 }
 
 /** The node, as this file needs it. */
@@ -159,8 +159,8 @@ export class OutageWatch {
       unconfirmed: now.publicationsUnconfirmed - before.publicationsUnconfirmed,
       unrelayed: now.publicationsUnrelayed - before.publicationsUnrelayed,
       late: now.publicationsRepaired - before.publicationsRepaired,
-      gaps: now.gapsTold - before.gapsTold,
-      resets: now.resetsTold - before.resetsTold,
+      gaps: now.gapsNotified - before.gapsNotified,
+      resets: now.resetsNotified - before.resetsNotified,
     };
   }
 }
@@ -168,10 +168,10 @@ export class OutageWatch {
 /** A copy of the numbers. */
 function pick(counters: OutageCounters): OutageCounters {
   const { commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed } = counters;
-  const { publicationsRepaired, gapsTold, resetsTold } = counters;
+  const { publicationsRepaired, gapsNotified, resetsNotified } = counters;
   return {
     ...{ commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed },
-    ...{ publicationsRepaired, gapsTold, resetsTold },
+    ...{ publicationsRepaired, gapsNotified, resetsNotified },
   };
 }
 

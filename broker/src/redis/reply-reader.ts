@@ -68,11 +68,6 @@ export class ReplyReader {
 
   constructor(private readonly handler: ReplyHandler) {}
 
-  /** Bytes that wait for the rest of their part. */
-  get waitingBytes(): number {
-    return this.#piecesLength;
-  }
-
   /** Ignores everything from now on, also what it has read already. */
   end(): void {
     this.#isEnded = true;

@@ -30,7 +30,7 @@ const intervalMs = 60_000;
 const maxReasons = 8;
 const other = 'other reasons';
 
-export class Refusals {
+export class RefusalSummary {
   readonly #timer: NodeJS.Timeout;
   readonly #reasons = new Map<string, number>();
   #before: RefusalCounters;
