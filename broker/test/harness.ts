@@ -157,7 +157,7 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
   };
 }
 
-export interface MortalNode extends AsyncDisposable {
+interface MortalNode extends AsyncDisposable {
   readonly url: string;
   kill(): Promise<void>;
 }

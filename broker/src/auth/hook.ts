@@ -33,7 +33,7 @@ export interface HookSettings {
   readonly token: string | null;
 }
 
-export interface HookCounters {
+interface HookCounters {
   hookRequests: number;
   hookFailures: number;
 }

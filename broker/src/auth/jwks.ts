@@ -9,7 +9,7 @@ import { AuthError } from './auth-error.js';
 import { AnswerError, explainFailure, readBody } from './http.js';
 import type { KeySource } from './jwt.js';
 
-export interface JwksSettings extends Pick<Issuer, 'algorithms'> {
+interface JwksSettings extends Pick<Issuer, 'algorithms'> {
   readonly jwksUrl: string;
 }
 
@@ -19,7 +19,7 @@ export interface JwksCounters {
 }
 
 /** How often keys are read, and the shortest pause after a failure or an unknown `kid`, in milliseconds. */
-export const refreshMs = 300_000;
+const refreshMs = 300_000;
 export const retryMs = 30_000;
 
 const timeoutMs = 5_000;

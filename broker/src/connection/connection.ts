@@ -32,7 +32,7 @@ import type { ReplyBuffer, ReplySender } from './reply-buffer.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
 /** The socket of uWebSockets, as this file needs it. Any call on a closed socket throws. */
-export interface Socket {
+interface Socket {
   send(frame: string | Uint8Array, isBinary: boolean, compress?: boolean): number;
   /** Sends a WebSocket ping. */
   ping(): number;
@@ -63,7 +63,7 @@ export interface ConnectionContext {
   readonly sessions: SessionContext | null;
 }
 
-export interface ConnectionCounters {
+interface ConnectionCounters {
   framesIn: number;
   bytesIn: number;
   framesDropped: number;

@@ -5,7 +5,7 @@ import { TokenBucket } from '../limits/token-bucket.js';
 import type { Log } from '../observe/log.js';
 import { type HttpRefusal, printable, type Requester } from './handshake.js';
 
-export interface HandshakePolicySettings {
+interface HandshakePolicySettings {
   readonly isAuthenticated: boolean;
   /** Origins of pages that may connect. Null: any without authentication, none with it. */
   readonly origins: Origins | null;
@@ -17,7 +17,7 @@ export interface HandshakePolicySettings {
   readonly maxUnauthenticatedPercent: number;
 }
 
-export interface HandshakePolicyCounters {
+interface HandshakePolicyCounters {
   originsRefused: number;
   addressesRefused: number;
   handshakesLimited: number;
@@ -25,12 +25,12 @@ export interface HandshakePolicyCounters {
 }
 
 /** The connections that are open now. */
-export interface Occupancy {
+interface Occupancy {
   readonly connections: number;
   readonly unauthenticated: number;
 }
 
-export interface Admitted {
+interface Admitted {
   /** The address of the client; null if it is not counted. A closed connection returns it with {@link HandshakePolicy.leave}. */
   readonly address: Address | null;
 }

@@ -13,7 +13,7 @@ export interface HandshakeRequest {
 }
 
 /** The handshake is valid. The answer repeats `subprotocol`, which is empty if the client offered none. */
-export interface Accepted {
+interface Accepted {
   readonly encoding: Encoding;
   readonly subprotocol: string;
   /** Null if the handshake has neither token nor ticket. */

@@ -3,7 +3,7 @@ import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import type { HandshakeRequest, HttpRefusal, Requester } from './handshake.js';
 
 /** The value of a header, by its name in lower case; empty if it is missing. */
-export type ReadHeader = (name: string) => string;
+type ReadHeader = (name: string) => string;
 
 /**
  * Reads the headers. Several lines of one name are joined as one list (RFC 9110 section 5.3). `getHeader` of uWebSockets returns the first line

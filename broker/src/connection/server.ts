@@ -12,7 +12,7 @@ import { handshakeOf, headersOf, requesterOf, sendRefusal } from './http.js';
 import { type Api, HttpApi } from './http-api.js';
 import { type Listener, Listeners, loadUWebSockets, type Sharing, type UWebSockets } from './listeners.js';
 
-export interface ServerSettings {
+interface ServerSettings {
   readonly host: string;
   readonly port: number;
   readonly maxFrameBytes: number;
@@ -23,7 +23,7 @@ export interface ServerSettings {
   readonly maxSockets: number;
 }
 
-export interface ServerCounters {
+interface ServerCounters {
   connectionsOpened: number;
   connectionsClosed: number;
   connectionsRefused: number;

@@ -3,7 +3,7 @@ import type { Payer } from '../relay/relay.js';
 import { Ledger, type Spend } from './ledger.js';
 import { TokenBucket } from './token-bucket.js';
 
-export interface SubjectLimits {
+interface SubjectLimits {
   /** Connections of one subject. */
   readonly maxConnectionsPerSubject: number;
   /** Publications of one subject per second. */

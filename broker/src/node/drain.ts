@@ -6,7 +6,7 @@ import type { Log } from '../observe/log.js';
 import { leaseMs } from '../relay/memory-times.js';
 import { collectorTimeoutMs } from './collector-timeout.js';
 
-export interface DrainSettings {
+interface DrainSettings {
   readonly drainWindowMs: number;
   readonly drainWaves: number;
   readonly drainWaveIntervalMs: number;
@@ -27,7 +27,7 @@ export function longestDrainMs({
   return drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs + leaseMs;
 }
 
-export interface StopSettings extends DrainSettings {
+interface StopSettings extends DrainSettings {
   readonly redisUrl: string | null;
   readonly redisTimeoutMs: number;
   readonly durableTimeoutMs: number;
@@ -42,7 +42,7 @@ export function longestStopMs(settings: StopSettings): number {
 }
 
 /** The parts of the node that draining needs. */
-export interface Draining {
+interface Draining {
   readonly connections: readonly Connection[];
   /** Sends the received publications, and replies to them. */
   flush(): Promise<void>;

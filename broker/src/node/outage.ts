@@ -6,7 +6,7 @@ import type { Log } from '../observe/log.js';
 import type { RelayState } from '../relay/relay.js';
 
 /** Counters that show the effects of an outage; metrics.ts describes each. */
-export interface OutageCounters {
+interface OutageCounters {
   commandsUnavailable: number;
   publicationsUnconfirmed: number;
   publicationsUnrelayed: number;
@@ -16,7 +16,7 @@ export interface OutageCounters {
 }
 
 /** The node, as this file needs it. */
-export interface OutageSubject {
+interface OutageSubject {
   state(): RelayState;
   connections(): number;
   /** Whether topics of level `fast` are in use. */
@@ -36,7 +36,7 @@ const steadyMs = 1_000;
 const remindMs = 60_000;
 
 /** Why the relay does not reach the other nodes. */
-export const outageReasons = {
+const outageReasons = {
   connecting: 'Redis is not connected',
   unproven: 'Redis is connected but does not deliver publications',
   outOfMemory: 'Redis is out of memory (maxmemory) and rejects publications',

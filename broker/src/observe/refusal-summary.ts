@@ -23,7 +23,7 @@ const kinds = {
 type Kind = keyof typeof kinds;
 const allKinds = Object.keys(kinds) as Kind[];
 
-export type RefusalCounters = Readonly<Record<Kind, number>>;
+type RefusalCounters = Readonly<Record<Kind, number>>;
 
 const intervalMs = 60_000;
 /** The maximum number of reasons for failed authentications in one line. All other reasons share one count. */

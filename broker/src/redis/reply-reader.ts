@@ -22,7 +22,7 @@ export interface ChannelMessage {
   readonly end: number;
 }
 
-export interface ReplyHandler {
+interface ReplyHandler {
   onReply(reply: Reply): void;
   /** If this is absent, messages of channels are replies like any other. */
   onMessage?(message: ChannelMessage): void;

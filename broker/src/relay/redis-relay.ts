@@ -61,7 +61,7 @@ export interface RedisRelaySettings
   readonly durableReplicas: number;
 }
 
-export interface RedisRelayCounters
+interface RedisRelayCounters
   extends RedisCounters,
     LevelPublishersCounters,
     FastPublisherCounters,

@@ -18,7 +18,7 @@ const headEnd = Buffer.from('\r\n\r\n');
 /** Subscriptions in one write; more wait for the replies. */
 const maxSubscribing = 256;
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly protocol: Protocol;
   readonly target: Target;
   /** The address that it comes from; null: the system's choice. */

@@ -45,7 +45,7 @@ export interface Evidence
   readonly breaksConnections: boolean;
 }
 
-export interface Rule {
+interface Rule {
   /** The warning, with … for what differs. */
   readonly says: string;
   readonly means: string;

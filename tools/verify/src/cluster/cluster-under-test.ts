@@ -27,7 +27,7 @@ export type ProxyPlace = 'oneRedisLink' | 'allRedisLinks' | 'clients';
  */
 export type ReplicaPlace = 'direct' | 'proxied' | 'watched';
 
-export interface ClusterUnderTestOptions {
+interface ClusterUnderTestOptions {
   readonly nodes: number;
   readonly level: Level;
   /** Publications that each topic keeps. */
