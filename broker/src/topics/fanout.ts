@@ -47,6 +47,10 @@ const timedRuns = 16;
 
 export class Fanout {
   #runs = 0;
+  /** Where {@link #emit} sends. */
+  #group = '';
+  #subscribers = 0;
+  #isBinary = false;
 
   constructor(
     private readonly registry: Registry,
@@ -99,24 +103,30 @@ export class Fanout {
     const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return;
     this.outlet.sendEarlier();
-    for (const codec of this.codecs) {
-      const subscribers = audience[codec.encoding];
-      if (subscribers > 0) this.#send(topic, codec, subscribers, frameOf(codec));
-    }
+    for (const codec of this.codecs) if (this.#aim(codec, topic, audience)) this.#emit(frameOf(codec));
   }
 
   #encodeAndSend(audience: Audience, topic: Topic, position: Position | null, run: Run): void {
     this.outlet.sendEarlier();
     for (const codec of this.codecs) {
-      const subscribers = audience[codec.encoding];
-      if (subscribers === 0) continue;
-      this.counters.deliveries += run.count * subscribers;
-      codec.publications(topic, position, run, (frame) => this.#send(topic, codec, subscribers, frame));
+      if (!this.#aim(codec, topic, audience)) continue;
+      this.counters.deliveries += run.count * this.#subscribers;
+      codec.publications(topic, position, run, this.#emit);
     }
   }
 
-  #send(topic: Topic, codec: NodeCodec, subscribers: number, frame: Frame): void {
-    this.counters.bytesOut += frame.length * subscribers;
-    this.outlet.broadcast(groupOf(topic, codec.encoding), frame, codec.isBinary);
+  /** Chooses who gets the next frames. Returns false if nobody uses this encoding. */
+  #aim(codec: NodeCodec, topic: Topic, audience: Audience): boolean {
+    this.#subscribers = audience[codec.encoding];
+    if (this.#subscribers === 0) return false;
+    this.#group = groupOf(topic, codec.encoding);
+    this.#isBinary = codec.isBinary;
+    return true;
   }
+
+  // One function for all runs: a function for each would be garbage for each publication.
+  readonly #emit = (frame: Frame): void => {
+    this.counters.bytesOut += frame.length * this.#subscribers;
+    this.outlet.broadcast(this.#group, frame, this.#isBinary);
+  };
 }
