@@ -172,7 +172,7 @@ export async function startNode(env: Readonly<Record<string, string>>, times?: M
   };
 }
 
-export interface MortalNode extends AsyncDisposable {
+interface MortalNode extends AsyncDisposable {
   readonly url: string;
   kill(): Promise<void>;
 }

@@ -226,7 +226,7 @@ describe('a key that its issuer withdraws', () => {
     late.decide();
     expect(await waiting.next('error')).toMatchObject({
       code: 'invalidToken',
-      message: 'The issuer has withdrawn the key that signed the token.',
+      message: 'The issuer has removed the key that signed the token.',
     });
     await ofFresh.settle();
     await ofService.settle();

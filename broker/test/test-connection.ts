@@ -15,7 +15,7 @@ import { pack, unpack } from 'msgpackr';
 import { type ClientOptions, WebSocket } from 'ws';
 import { Inbox, within } from './wait.js';
 
-export interface Closed {
+interface Closed {
   readonly code: number;
   readonly reason: string;
 }

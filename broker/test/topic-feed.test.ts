@@ -129,7 +129,7 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[]; conte
       notifyGap: (_topic, position) => void seen.push({ notice: 'gap', at: position as Position }),
       notifyReset: (_topic, position) => void seen.push({ notice: 'reset', at: position }),
     },
-    counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsTold: 0, resetsTold: 0 },
+    counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsNotified: 0, resetsNotified: 0 },
     budget: new CacheBudget(1_000_000),
     read: stream.read,
     readBack: stream.readBack,

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** The longest wait, in milliseconds. Only hanging tests reach it, or tests without their safeguard (test/safeguards). */
-export const deadlineMs = Number(process.env['TEST_DEADLINE_MS'] ?? 90_000);
+const deadlineMs = Number(process.env['TEST_DEADLINE_MS'] ?? 90_000);
 
 /** The value of the promise, or an error that names the missing event. */
 export async function within<Value>(what: string, promise: Promise<Value>, timeoutMs = deadlineMs): Promise<Value> {

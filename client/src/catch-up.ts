@@ -36,7 +36,7 @@ export function beginningOf(options: SubscribeOptions): Beginning | null {
   return last === undefined ? null : { last };
 }
 
-export interface CatchUpParts {
+interface CatchUpParts {
   readonly topic: string;
   readonly check: Check | null;
   readonly reader: Reader;

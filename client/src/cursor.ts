@@ -14,7 +14,7 @@ import {
 } from '@fanfare/protocol';
 import type { GapReason } from './subscription.js';
 
-export interface CursorListener {
+interface CursorListener {
   /** The next publications, in order. `position`: of the first one; null if the topic keeps no history. */
   onItems(items: readonly Item[], position: Position | null): void;
   /** Publications are missing here. Delivery continues after `position`. */

@@ -8,7 +8,7 @@ import { Queue } from './queue.js';
 import { type Check, type Checked, checkItem } from './schemas.js';
 import type { Reader } from './subscription.js';
 
-export interface DeliverySettings {
+interface DeliverySettings {
   readonly topic: string;
   readonly check: Check | null;
   /** Maximum number of waiting publications and events. */

@@ -25,14 +25,14 @@ const sentences = {
   unsubscribed: 'unsubscribe() was called before the confirmation.',
 } as const;
 
-export type LocalErrorCode = keyof typeof sentences;
+type LocalErrorCode = keyof typeof sentences;
 
 export const localErrorCodes = Object.keys(sentences) as readonly LocalErrorCode[];
 
 /** Codes of {@link FanfareError}: codes of the client, and codes of a node (PROTOCOL.md section 6). */
 export type ErrorCode = LocalErrorCode | ReplyErrorCode;
 
-export interface ErrorDetails {
+interface ErrorDetails {
   readonly message?: string | undefined;
   readonly cause?: unknown;
   readonly maybeDelivered?: boolean;

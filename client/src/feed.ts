@@ -20,7 +20,7 @@ export interface FeedSettings extends CatchUpSettings {
 }
 
 /** Notifications of a feed. */
-export interface FeedListener {
+interface FeedListener {
   /** A node has confirmed the subscription. */
   onSubscribed(connection: Connection): void;
   /** A node answered, with or without an error. */

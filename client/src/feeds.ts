@@ -8,7 +8,7 @@ import type { Answer } from './requests.js';
 import type { SchemaTable } from './schemas.js';
 import { type Listener, Reader } from './subscription.js';
 
-export interface FeedsSettings extends FeedSettings {
+interface FeedsSettings extends FeedSettings {
   readonly schemas: SchemaTable | null;
   /** Gets errors that have no listener. */
   readonly report: (error: FanfareError) => void;

@@ -5,7 +5,7 @@ import { maxTimerMs } from './options.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 import type { Closure, StateCode } from './state.js';
 
-export interface HandoverListener {
+interface HandoverListener {
   dial(listener: ConnectionListener): Connection;
   onOpen(): void;
   onMessage(message: ServerMessage, connection: Connection): void;
@@ -16,7 +16,7 @@ export interface HandoverListener {
 }
 
 /** A second connection that is ready. */
-export interface Successor {
+interface Successor {
   readonly connection: Connection;
   readonly node: string;
   /** Delay of the node's `goaway`, in milliseconds; null if that node is not shutting down. */

@@ -38,7 +38,7 @@ export interface HistoryOf<Item extends Publication> {
   readonly publications: readonly Item[];
 }
 
-export interface HistoriesSettings {
+interface HistoriesSettings {
   readonly requests: Requests;
   /** Limits the concurrent history commands of the client. */
   readonly reads: Slots;

@@ -14,7 +14,7 @@ import { Posting } from './posting.js';
 import type { Answer, Requests } from './requests.js';
 import { type TopicQueue, TopicQueues } from './topic-queues.js';
 
-export interface PublishQueueSettings extends Limits {
+interface PublishQueueSettings extends Limits {
   readonly codec: ClientCodec;
   readonly requests: Requests;
   readonly levels: Levels;
@@ -40,7 +40,7 @@ export const repeatWindowMs = 100_000;
 const sendsToAnswer = 8;
 
 /** Creates the error of a failed publication. */
-export type Failure = (posting: Posting) => FanfareError;
+type Failure = (posting: Posting) => FanfareError;
 
 export class PublishQueue {
   readonly #settings: PublishQueueSettings;

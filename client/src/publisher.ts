@@ -24,7 +24,7 @@ export interface Acknowledgement {
   readonly position: Position | null;
 }
 
-export interface PublisherSettings {
+interface PublisherSettings {
   readonly queue: PublishQueue;
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;

@@ -18,7 +18,7 @@ export interface RepairSettings extends ReconnectPolicy {
   readonly reads: Slots;
 }
 
-export interface RepairParts {
+interface RepairParts {
   readonly topic: string;
   readonly cursor: Cursor;
   /** The connection to ask; null if there is none. */

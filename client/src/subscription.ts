@@ -93,7 +93,7 @@ export interface Subscription<Topic extends string = string, Data = unknown>
 
 export type Listener = (publication: Publication) => unknown;
 
-export interface ReaderSettings {
+interface ReaderSettings {
   readonly topic: string;
   /** Null if publications are held for a loop. */
   readonly listener: Listener | null;

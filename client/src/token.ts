@@ -26,7 +26,7 @@ function tokenFailed(message: string, cause?: unknown): FanfareError {
   return new FanfareError('tokenFailed', { message, cause });
 }
 
-export interface RenewalSettings extends ReconnectPolicy {
+interface RenewalSettings extends ReconnectPolicy {
   readonly getToken: GetToken;
   readonly connectTimeoutMs: number;
 }

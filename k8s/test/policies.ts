@@ -23,7 +23,7 @@ import {
   workloadsOf,
 } from './objects.js';
 
-export interface Policy {
+interface Policy {
   readonly name: string;
   /** The problems, one sentence each. */
   check(manifests: readonly Manifest[]): Iterable<string>;

@@ -87,7 +87,7 @@ export const closeReasons = {
   draining: { code: 4001, reason: 'draining' },
   /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
   slowSubscriber: { code: 4002, reason: 'slow subscriber' },
-  /** The token has expired and was not refreshed, or its issuer has withdrawn the key that signed it. Reconnect with a new one. */
+  /** The token has expired and was not refreshed, or its issuer has removed the key that signed it. Reconnect with a new one. */
   tokenExpired: { code: 4003, reason: 'token expired' },
   /** No token was accepted in time: none arrived, or the node could not check it. Reconnect. */
   authenticationTimeout: { code: 4004, reason: 'authentication timeout' },

@@ -11,7 +11,7 @@ interface Line {
   readonly points: readonly { readonly x: number; readonly y: number }[];
 }
 
-export interface Span {
+interface Span {
   /** Unix time in seconds. */
   readonly from: number;
   readonly to: number;

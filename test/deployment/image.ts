@@ -16,7 +16,7 @@ const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
 
 /** Runs a command as a user without privileges. A change of the user clears the parent death signal, so it is set again. */
-export const unprivileged: readonly string[] = isRoot
+const unprivileged: readonly string[] = isRoot
   ? ['setpriv', '--reuid', String(nobody), '--regid', String(nobody), '--clear-groups', '--pdeathsig', 'KILL', '--']
   : [];
 

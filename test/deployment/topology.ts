@@ -33,7 +33,7 @@ const run = promisify(execFile);
 const healthDeadlineMs = 30_000;
 const pollIntervalMs = 200;
 
-export interface TopologyOptions {
+interface TopologyOptions {
   /** Services that are not started. Other services do not wait for them. */
   readonly without: readonly string[];
   /** More settings of the nodes. */

@@ -5,7 +5,7 @@ import { readTextFile } from '../files/text-file.js';
 import { type HookEvent, type HookSettings, hookEvents } from './hook.js';
 import { type Grants, Permissions, readGrants } from './permissions.js';
 
-export const algorithms = ['HS256', 'RS256', 'ES256', 'EdDSA'] as const;
+const algorithms = ['HS256', 'RS256', 'ES256', 'EdDSA'] as const;
 export type Algorithm = (typeof algorithms)[number];
 
 /** A key, and the only algorithm that it may be used with. */

@@ -18,7 +18,6 @@ export const eventOf: Readonly<Record<Action, HookEvent>> = {
   publish: 'publish',
   subscribe: 'subscribe',
   history: 'subscribe',
-  presence: 'subscribe',
 };
 
 export interface HookSettings {
@@ -34,7 +33,7 @@ export interface HookSettings {
   readonly token: string | null;
 }
 
-export interface HookCounters {
+interface HookCounters {
   hookRequests: number;
   hookFailures: number;
 }

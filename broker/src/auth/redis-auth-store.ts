@@ -18,7 +18,7 @@ import { AuthError } from './auth-error.js';
 import { type AuthStore, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
-export interface RedisAuthStoreSettings extends RedisSettings {
+interface RedisAuthStoreSettings extends RedisSettings {
   readonly redisPrefix: string;
   /** The id with which the relay of this node sends its heartbeats. */
   readonly nodeId: string;

@@ -7,7 +7,7 @@ import type { Connection } from './connection.js';
 
 const intervalMs = 1_000;
 
-export interface ConnectionSweepSettings {
+interface ConnectionSweepSettings {
   readonly maxTotalBufferedBytes: number;
 }
 

@@ -16,7 +16,7 @@ import {
   type Topic,
 } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
-import type { Caller, Membership } from '../handlers/caller.js';
+import type { Caller, Subscription } from '../handlers/caller.js';
 import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { PublishOrder } from '../handlers/publish-order.js';
@@ -32,7 +32,7 @@ import type { ReplyBuffer, ReplySender } from './reply-buffer.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
 /** The socket of uWebSockets, as this file needs it. Any call on a closed socket throws. */
-export interface Socket {
+interface Socket {
   send(frame: string | Uint8Array, isBinary: boolean, compress?: boolean): number;
   /** Sends a WebSocket ping. */
   ping(): number;
@@ -63,7 +63,7 @@ export interface ConnectionContext {
   readonly sessions: SessionContext | null;
 }
 
-export interface ConnectionCounters {
+interface ConnectionCounters {
   framesIn: number;
   bytesIn: number;
   framesDropped: number;
@@ -83,7 +83,7 @@ const closeGraceMs = 5_000;
 const pingSpread = 0.25;
 
 /** A topic that was joined, before deliveries begin. */
-interface PendingMembership extends Membership {
+interface PendingSubscription extends Subscription {
   isCurrent: boolean;
 }
 
@@ -99,7 +99,7 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
   #socket: Socket | null = null;
   #topics: TopicSet = null;
   /** Null if there is none, as most of the time. */
-  #pending: Map<Topic, PendingMembership> | null = null;
+  #pending: Map<Topic, PendingSubscription> | null = null;
   #publishOrder: PublishOrder | null = null;
   #histories = 0;
   /** Replies that leave at the end of the turn. Those with publications are already encoded, because only then is their length known. */
@@ -167,7 +167,7 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     // uWebSockets itself has removed the socket from its groups.
     for (const topic of toList(this.#topics)) this.#removeSubscription(topic);
     this.#topics = null;
-    for (const membership of this.#pending?.values() ?? []) membership.isCurrent = false;
+    for (const subscription of this.#pending?.values() ?? []) subscription.isCurrent = false;
     this.#pending = null;
   }
 
@@ -350,15 +350,15 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     return this.#context.maxBufferedBytes / 2 - unread;
   }
 
-  join(topic: Topic, since: Position | null): Membership {
+  join(topic: Topic, since: Position | null): Subscription {
     const { registry, parts } = this.#context;
-    if (this.#socket === null) return { isCurrent: false, subscribed: Promise.resolve() };
+    if (this.#socket === null) return { isCurrent: false, ready: Promise.resolve() };
     this.#topics = withTopic(this.#topics, topic);
     registry.add(topic, this.#codec.encoding);
-    const membership: PendingMembership = { isCurrent: true, subscribed: parts.relay.subscribe(topic, since) };
+    const subscription: PendingSubscription = { isCurrent: true, ready: parts.relay.subscribe(topic, since) };
     this.#pending ??= new Map();
-    this.#pending.set(topic, membership);
-    return membership;
+    this.#pending.set(topic, subscription);
+    return subscription;
   }
 
   attend(topic: Topic): void {

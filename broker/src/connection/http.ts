@@ -1,9 +1,9 @@
 /** HTTP requests and responses of uWebSockets: headers in, refusals out. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
-import type { HandshakeRequest, Refused, Requester } from './handshake.js';
+import type { HandshakeRequest, HttpRefusal, Requester } from './handshake.js';
 
 /** The value of a header, by its name in lower case; empty if it is missing. */
-export type ReadHeader = (name: string) => string;
+type ReadHeader = (name: string) => string;
 
 /**
  * Reads the headers. Several lines of one name are joined as one list (RFC 9110 section 5.3). `getHeader` of uWebSockets returns the first line
@@ -35,7 +35,7 @@ export function handshakeOf(request: HttpRequest, header: ReadHeader): Handshake
   };
 }
 
-export function sendRefusal(response: HttpResponse, { status, headers, sentence }: Refused, isHead: boolean): void {
+export function sendRefusal(response: HttpResponse, { status, headers, sentence }: HttpRefusal, isHead: boolean): void {
   const body = Buffer.from(`${sentence}\n`);
   response.cork(() => {
     response.writeStatus(status);

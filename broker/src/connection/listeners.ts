@@ -21,7 +21,7 @@ declare module 'uWebSockets.js' {
 
 export type UWebSockets = typeof import('uWebSockets.js');
 
-export interface ListenAddress {
+interface ListenAddress {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;

@@ -6,13 +6,13 @@ import type { Credential } from '../session/authentication.js';
 import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
-import { judgeHandshake, type Refused, type Requester, refuseDraining } from './handshake.js';
+import { type HttpRefusal, judgeHandshake, type Requester, refuseDraining } from './handshake.js';
 import type { HandshakePolicy } from './handshake-policy.js';
 import { handshakeOf, headersOf, requesterOf, sendRefusal } from './http.js';
 import { type Api, HttpApi } from './http-api.js';
 import { type Listener, Listeners, loadUWebSockets, type Sharing, type UWebSockets } from './listeners.js';
 
-export interface ServerSettings {
+interface ServerSettings {
   readonly host: string;
   readonly port: number;
   readonly maxFrameBytes: number;
@@ -23,7 +23,7 @@ export interface ServerSettings {
   readonly maxSockets: number;
 }
 
-export interface ServerCounters {
+interface ServerCounters {
   connectionsOpened: number;
   connectionsClosed: number;
   connectionsRefused: number;
@@ -49,7 +49,7 @@ export interface ServerParts {
   unauthenticated(): number;
   accept(encoding: Encoding): Connection;
   /** Called for each refused request; null if nobody listens. */
-  readonly onRefused: ((requester: Requester, refused: Refused) => void) | null;
+  readonly onRefused: ((requester: Requester, refusal: HttpRefusal) => void) | null;
 }
 
 /** Handshakes that may always be under way, even if the limit of connections is low. */
@@ -77,7 +77,7 @@ export class Server {
   ) {
     const { api, policy } = parts;
     this.#httpApi =
-      api && new HttpApi(api, policy, (response, refused, requester) => this.#refuse(response, refused, requester));
+      api && new HttpApi(api, policy, (response, refusal, requester) => this.#refuse(response, refusal, requester));
     this.#listeners = new Listeners(uws, settings, certificate, sharing, (listener) => this.#addRoutes(listener));
   }
 
@@ -215,7 +215,7 @@ export class Server {
   }
 
   /** Why a request is refused that uWebSockets does not accept as a handshake. */
-  #explain(request: HttpRequest): Refused {
+  #explain(request: HttpRequest): HttpRefusal {
     const header = headersOf(request);
     const judgement = judgeHandshake(handshakeOf(request, header));
     if (!('status' in judgement))
@@ -226,14 +226,14 @@ export class Server {
     return (isPlain ? this.parts.policy.judgeOrigin(header('origin')) : null) ?? judgement;
   }
 
-  #refuse(response: HttpResponse, refused: Refused, requester: Requester, isHead = false): void {
+  #refuse(response: HttpResponse, refusal: HttpRefusal, requester: Requester, isHead = false): void {
     const { counters, onRefused } = this.parts;
     // HEAD is the health check of load balancers, and is not counted as a refusal.
     if (!isHead) {
       counters.connectionsRefused++;
-      onRefused?.(requester, refused);
+      onRefused?.(requester, refusal);
     }
-    sendRefusal(response, refused, isHead);
+    sendRefusal(response, refusal, isHead);
   }
 
   /** After our close frame a client may keep the socket open for a while, and uWebSockets reports nothing more about it. */

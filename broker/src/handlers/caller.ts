@@ -6,11 +6,11 @@ import type { IdScope } from '../relay/scoped-id.js';
 import type { PublishOrder } from './publish-order.js';
 
 /** One subscription of a connection to a topic. */
-export interface Membership {
+export interface Subscription {
   /** Whether the connection is still open and has not left the topic since. */
   readonly isCurrent: boolean;
   /** Resolves when the node receives the topic. Rejects as `Relay.subscribe` does. */
-  readonly subscribed: Promise<void>;
+  readonly ready: Promise<void>;
 }
 
 export interface Caller {
@@ -40,7 +40,7 @@ export interface Caller {
   refresh(token: string): Promise<void>;
   isSubscribed(topic: Topic): boolean;
   /** Counts the connection as a subscriber and makes the node receive the topic. Deliveries begin with {@link attend}. */
-  join(topic: Topic, since: Position | null): Membership;
+  join(topic: Topic, since: Position | null): Subscription;
   /** Begins the deliveries of a topic that the connection has joined. They follow all replies so far. */
   attend(topic: Topic): void;
   leave(topic: Topic): void;

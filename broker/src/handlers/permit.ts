@@ -11,7 +11,7 @@ import type { Parts } from './parts.js';
 type FreeType = 'connect' | 'unsubscribe' | 'refresh' | 'ping';
 
 /** A command that needs a permission for its topic. */
-export type GuardedCommand = Exclude<Command, { readonly type: FreeType }>;
+type GuardedCommand = Exclude<Command, { readonly type: FreeType }>;
 
 /** Every command needs an entry here: null if it is free, otherwise the action that the token must grant. */
 const actions: { readonly [Type in Command['type']]: Type extends FreeType ? null : Action } = {
@@ -27,7 +27,6 @@ const actions: { readonly [Type in Command['type']]: Type extends FreeType ? nul
 const verbs: Readonly<Record<Action, string>> = {
   publish: 'to publish to',
   subscribe: 'to subscribe to',
-  presence: 'to read the presence of',
   history: 'to read the history of',
 };
 

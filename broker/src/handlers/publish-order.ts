@@ -14,14 +14,14 @@ const maxTicks = 3;
 /** The maximum number of refused publications that are remembered for a connection. Other publications may lose their order. */
 const maxRefused = 1_024;
 
-interface Refused {
+interface RefusedPublications {
   /** Any of them may be retried first: a client may give up the others. */
   readonly messageIds: Set<string>;
   ticks: number;
 }
 
 /** Another publication to the topic has to be retried first. */
-export class OutOfOrderError extends ReplyError {
+export class OutOfTurnError extends ReplyError {
   constructor() {
     super(
       'unavailable',
@@ -31,7 +31,7 @@ export class OutOfOrderError extends ReplyError {
 }
 
 export class PublishOrder {
-  readonly #refused = new Map<Topic, Refused>();
+  readonly #refused = new Map<Topic, RefusedPublications>();
   #count = 0;
 
   get isEmpty(): boolean {
@@ -48,11 +48,11 @@ export class PublishOrder {
     this.#count++;
   }
 
-  /** Throws {@link OutOfOrderError} if another publication to the topic has to be retried first. */
+  /** Throws {@link OutOfTurnError} if another publication to the topic has to be retried first. */
   check(topic: Topic, messageId: string): void {
     const refused = this.#refused.get(topic);
     if (refused === undefined) return;
-    if (!refused.messageIds.has(messageId)) throw new OutOfOrderError();
+    if (!refused.messageIds.has(messageId)) throw new OutOfTurnError();
     this.#forget(topic);
   }
 

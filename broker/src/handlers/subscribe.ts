@@ -17,17 +17,17 @@ export async function subscribe(
       `A connection can have at most ${limits.maxSubscriptions} subscriptions.`,
     );
   }
-  const membership = caller.join(topic, since);
+  const subscription = caller.join(topic, since);
   try {
-    await membership.subscribed;
+    await subscription.ready;
   } catch (error) {
-    if (membership.isCurrent) {
+    if (subscription.isCurrent) {
       caller.leave(topic);
       throw error;
     }
   }
   // The connection left the topic meanwhile. If it joined again, that command gets its own reply.
-  if (!membership.isCurrent)
+  if (!subscription.isCurrent)
     throw new ReplyError('notSubscribed', `This connection unsubscribed from ${topic} before the reply.`);
   // Nothing is awaited from here on, so that deliveries follow the reply without gap or overlap.
   const result = relay.subscribeResult(topic, since);

@@ -43,9 +43,9 @@ export function isNetwork(text: string): boolean {
 const loopback = new Networks(['127.0.0.0/8', '::1']);
 
 /** Why a client counts under the address of its trusted proxy: the proxy sent no readable address, or none at all. */
-export type Unnamed = 'unreadable' | 'missing';
+type Unnamed = 'unreadable' | 'missing';
 
-export interface Client {
+interface Client {
   readonly address: string;
   /** Null if `address` belongs to the client. Otherwise it belongs to the proxy, and this is the reason. */
   readonly unnamed: Unnamed | null;

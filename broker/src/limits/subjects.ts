@@ -3,7 +3,7 @@ import type { Payer } from '../relay/relay.js';
 import { Ledger, type Spend } from './ledger.js';
 import { TokenBucket } from './token-bucket.js';
 
-export interface SubjectLimits {
+interface SubjectLimits {
   /** Connections of one subject. */
   readonly maxConnectionsPerSubject: number;
   /** Publications of one subject per second. */
@@ -48,15 +48,15 @@ export interface Shared {
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 }
 
-/** Why a command is refused. */
-export interface Refusal {
+/** The limit that refuses a command. */
+export interface ExceededLimit {
   readonly limit: 'rate' | 'historyBytes' | 'newTopics';
   /** When to retry, in whole milliseconds, at least 1. */
   readonly retryAfterMs: number;
 }
 
 /** `undecided`: Redis is being asked, and nothing was counted. Ask again when {@link Subject.onceDecided} calls. */
-export type Admission = 'admitted' | 'undecided' | Refusal;
+export type Admission = 'admitted' | 'undecided' | ExceededLimit;
 
 export class Subject implements Payer {
   connections = 0;
@@ -102,10 +102,10 @@ export class Subject implements Payer {
   /** Counts a publication if it is admitted. `isKept`: its topic keeps history. */
   admitPublication(bytes: number, isKept: boolean, nowMs: number): Admission {
     if (!this.#publications.has(1, nowMs) || !this.#bytes.has(bytes, nowMs)) {
-      return refusal('rate', Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
+      return exceeded('rate', Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
     }
     if (isKept && !this.#historyBytes.has(bytes, nowMs)) {
-      return refusal('historyBytes', this.#historyBytes.delayMs(bytes, nowMs));
+      return exceeded('historyBytes', this.#historyBytes.delayMs(bytes, nowMs));
     }
     if (this.#publications.asksFirst(1) || this.#bytes.asksFirst(bytes)) return 'undecided';
     if (isKept && this.#historyBytes.asksFirst(bytes)) return 'undecided';
@@ -123,7 +123,7 @@ export class Subject implements Payer {
 
   /** Counts a command that could not be read. It cannot wait for Redis. */
   admitUnreadable(nowMs: number): Exclude<Admission, 'undecided'> {
-    if (!this.#commands.has(1, nowMs)) return refusal('rate', this.#commands.delayMs(1, nowMs));
+    if (!this.#commands.has(1, nowMs)) return exceeded('rate', this.#commands.delayMs(1, nowMs));
     this.#commands.charge(1, nowMs);
     return 'admitted';
   }
@@ -138,8 +138,8 @@ export class Subject implements Payer {
     return this.#newTopics.has(1, nowMs);
   }
 
-  refuseTopic(nowMs: number): Refusal {
-    return refusal('newTopics', this.#newTopics.delayMs(1, nowMs));
+  refuseTopic(nowMs: number): ExceededLimit {
+    return exceeded('newTopics', this.#newTopics.delayMs(1, nowMs));
   }
 
   onTopicBegun(): void {
@@ -163,7 +163,7 @@ export class Subject implements Payer {
   }
 }
 
-function refusal(limit: Refusal['limit'], delayMs: number): Refusal {
+function exceeded(limit: ExceededLimit['limit'], delayMs: number): ExceededLimit {
   return { limit, retryAfterMs: Math.max(1, Math.ceil(delayMs)) };
 }
 

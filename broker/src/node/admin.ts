@@ -17,7 +17,7 @@ export interface AdminTimeouts {
 
 const defaultTimeouts: AdminTimeouts = { requestMs: 5_000, unreadMs: 10_000 };
 
-export interface AdminSettings {
+interface AdminSettings {
   readonly adminHost: string;
   readonly adminPort: number;
 }
@@ -29,7 +29,7 @@ export interface Readiness {
 }
 
 /** The content of `node.json`, for the console. */
-export interface About {
+interface About {
   readonly node: string;
   /** Where clients connect. */
   readonly clientPort: number;

@@ -11,7 +11,7 @@ import type { Caller } from '../handlers/caller.js';
 import type { Parts } from '../handlers/parts.js';
 import type { Log } from '../observe/log.js';
 import { type Counters, Metrics } from '../observe/metrics.js';
-import { Refusals } from '../observe/refusals.js';
+import { RefusalSummary } from '../observe/refusal-summary.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { MemoryRelay } from '../relay/memory-relay.js';
 import { type MemoryTimes, memoryTimes } from '../relay/memory-times.js';
@@ -60,7 +60,7 @@ export async function startBroker(
   let isDraining = false;
   // Both are set when the server runs.
   let load = (): Load | null => null;
-  let checkWithdrawn = (): void => undefined;
+  let recheckAccess = (): void => undefined;
   const tracing = await startTracing(config, log, counters);
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
@@ -91,14 +91,14 @@ export async function startBroker(
     onBug,
     onRefused: refusalLog && ((caller, command, error) => refusalLog.refused(caller, command, error)),
   };
-  const refusals = new Refusals(counters, log);
+  const refusals = new RefusalSummary(counters, log);
   const auth = await startAuth(config, {
     relay,
     log,
     counters,
     openStore: redis?.openAuthStore ?? null,
     onBug,
-    onWithdrawn: () => checkWithdrawn(),
+    onAccessChange: () => recheckAccess(),
     onFailed: (reason) => refusals.addReason(reason),
   });
   const sessions = auth?.sessions ?? null;
@@ -122,7 +122,7 @@ export async function startBroker(
     api: auth?.api ?? null,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
-    onRefused: refusalLog && ((requester, refused) => refusalLog.handshakeRefused(requester, refused)),
+    onRefused: refusalLog && ((requester, refusal) => refusalLog.handshakeRefused(requester, refusal)),
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
   const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);
@@ -145,9 +145,9 @@ export async function startBroker(
 
   const maxConnections = Math.min(config.maxConnections, maxSockets);
   let wasFull = false;
-  checkWithdrawn = () => {
+  recheckAccess = () => {
     // A copy: closed connections leave the list.
-    for (const { authentication } of [...server.connections]) authentication?.checkWithdrawn();
+    for (const { authentication } of [...server.connections]) authentication?.checkAccess();
   };
   load = () => {
     if (isDraining) return null;

@@ -10,7 +10,7 @@ import { memoryTimes } from '../relay/memory-times.js';
  */
 export const collectorTimeoutMs = 3_000;
 
-export interface DrainSettings {
+interface DrainSettings {
   readonly drainWindowMs: number;
   readonly drainWaves: number;
   readonly drainWaveIntervalMs: number;
@@ -31,7 +31,7 @@ export function longestDrainMs({
   return drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs + memoryTimes.leaseMs;
 }
 
-export interface StopSettings extends DrainSettings {
+interface StopSettings extends DrainSettings {
   readonly redisUrl: string | null;
   readonly redisTimeoutMs: number;
   readonly durableTimeoutMs: number;
@@ -46,7 +46,7 @@ export function longestStopMs(settings: StopSettings): number {
 }
 
 /** The parts of the node that draining needs. */
-export interface Draining {
+interface Draining {
   readonly connections: readonly Connection[];
   /** Sends the received publications, and replies to them. */
   flush(): Promise<void>;

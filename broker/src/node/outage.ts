@@ -6,17 +6,17 @@ import type { Log } from '../observe/log.js';
 import type { RelayState } from '../relay/relay.js';
 
 /** Counters that show the effects of an outage; metrics.ts describes each. */
-export interface OutageCounters {
+interface OutageCounters {
   commandsUnavailable: number;
   publicationsUnconfirmed: number;
   publicationsUnrelayed: number;
   publicationsRepaired: number;
-  gapsTold: number;
-  resetsTold: number;
+  gapsNotified: number;
+  resetsNotified: number;
 }
 
 /** The node, as this file needs it. */
-export interface OutageSubject {
+interface OutageSubject {
   state(): RelayState;
   connections(): number;
   /** Whether topics of level `fast` are in use. */
@@ -36,7 +36,7 @@ const steadyMs = 1_000;
 const remindMs = 60_000;
 
 /** Why the relay does not reach the other nodes. */
-export const outageReasons = {
+const outageReasons = {
   connecting: 'Redis is not connected',
   unproven: 'Redis is connected but does not deliver publications',
   outOfMemory: 'Redis is out of memory (maxmemory) and rejects publications',
@@ -159,8 +159,8 @@ export class OutageWatch {
       unconfirmed: now.publicationsUnconfirmed - before.publicationsUnconfirmed,
       unrelayed: now.publicationsUnrelayed - before.publicationsUnrelayed,
       late: now.publicationsRepaired - before.publicationsRepaired,
-      gaps: now.gapsTold - before.gapsTold,
-      resets: now.resetsTold - before.resetsTold,
+      gaps: now.gapsNotified - before.gapsNotified,
+      resets: now.resetsNotified - before.resetsNotified,
     };
   }
 }
@@ -168,10 +168,10 @@ export class OutageWatch {
 /** A copy of the numbers. */
 function pick(counters: OutageCounters): OutageCounters {
   const { commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed } = counters;
-  const { publicationsRepaired, gapsTold, resetsTold } = counters;
+  const { publicationsRepaired, gapsNotified, resetsNotified } = counters;
   return {
     ...{ commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed },
-    ...{ publicationsRepaired, gapsTold, resetsTold },
+    ...{ publicationsRepaired, gapsNotified, resetsNotified },
   };
 }
 

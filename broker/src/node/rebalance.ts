@@ -6,14 +6,14 @@ import type { Connection } from '../connection/connection.js';
 import type { Log } from '../observe/log.js';
 import type { Load, Spread } from '../relay/relay.js';
 
-export interface RebalanceSettings {
+interface RebalanceSettings {
   /** Maximum number of clients that the node asks to move per second. 0: none. */
   readonly rebalanceRate: number;
   /** How long the number of nodes must have been stable. */
   readonly rebalanceAfterMs: number;
 }
 
-export interface RebalanceParts {
+interface RebalanceParts {
   readonly connections: readonly Connection[];
   /** Null while it is unknown. */
   spread(): Spread | null;

@@ -22,7 +22,7 @@ const intervalMs = 60_000;
 const maxLines = 3;
 
 /** Number of omitted lines by event and connection: `redisLost (publisher)`. */
-export type Omitted = Readonly<Record<string, number>>;
+type Omitted = Readonly<Record<string, number>>;
 
 export class LogThrottle {
   readonly #lines = new Map<string, number>();

@@ -96,7 +96,7 @@ export const logEvents = {
   bug: 'An internal error. Please report it, with the line.',
 } as const;
 
-export interface LogSettings {
+interface LogSettings {
   readonly logLevel: string;
   readonly logFormat: 'json' | 'pretty' | null;
   readonly nodeName: string;

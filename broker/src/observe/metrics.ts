@@ -48,8 +48,8 @@ export class Counters {
   repairs = 0;
   deliveries = 0;
   framesDropped = 0;
-  gapsTold = 0;
-  resetsTold = 0;
+  gapsNotified = 0;
+  resetsNotified = 0;
   connectionsInvited = 0;
   connectionsRebalanced = 0;
   probesSent = 0;
@@ -183,8 +183,8 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
     'frames_dropped',
     'Frames dropped on slow connections, which are then closed. A lower bound: uWebSockets reports only the first of a batch.',
   ],
-  gapsTold: ['gaps_told', 'Topics whose subscribers got a gap: publications may have been lost.'],
-  resetsTold: ['resets_told', 'Topics whose subscribers got a reset: the history restarted.'],
+  gapsNotified: ['gaps_told', 'Topics whose subscribers got a gap: publications may have been lost.'],
+  resetsNotified: ['resets_told', 'Topics whose subscribers got a reset: the history restarted.'],
   connectionsInvited: ['connections_invited', 'Connections asked to move to another node because this node stops.'],
   connectionsRebalanced: [
     'connections_rebalanced',

@@ -61,7 +61,7 @@ const untrusted = new Set([
   'CERT_SIGNATURE_FAILURE',
 ]);
 
-export interface FaultContext {
+interface FaultContext {
   readonly address: RedisAddress;
   /** Whether this connection has worked before: then host, port and scheme in FANFARE_REDIS_URL are correct. */
   readonly hasWorked: boolean;

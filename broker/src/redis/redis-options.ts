@@ -19,7 +19,7 @@ export interface RedisSettings extends RedisCredentialFiles {
 }
 
 /** Receives announcements of a new master from the Sentinels. */
-export interface MasterWatch {
+interface MasterWatch {
   /** Calls the listener after each announcement. */
   add(listener: () => void): void;
   remove(listener: () => void): void;

@@ -18,7 +18,7 @@ export interface RedisAddress {
   readonly database: number;
 }
 
-export interface RedisServer {
+interface RedisServer {
   readonly host: string;
   readonly port: number;
 }

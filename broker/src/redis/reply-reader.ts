@@ -22,7 +22,7 @@ export interface ChannelMessage {
   readonly end: number;
 }
 
-export interface ReplyHandler {
+interface ReplyHandler {
   onReply(reply: Reply): void;
   /** If this is absent, messages of channels are replies like any other. */
   onMessage?(message: ChannelMessage): void;
@@ -67,11 +67,6 @@ export class ReplyReader {
   readonly #message = { bytes: this.#bytes, channelStart: 0, channelEnd: 0, start: 0, end: 0 };
 
   constructor(private readonly handler: ReplyHandler) {}
-
-  /** Bytes that wait for the rest of their part. */
-  get waitingBytes(): number {
-    return this.#piecesLength;
-  }
 
   /** Ignores everything from now on, also what it has read already. */
   end(): void {

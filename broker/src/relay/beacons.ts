@@ -7,7 +7,7 @@ import type { PublishLog } from './publish-log.js';
 import type { RedisClock } from './redis-clock.js';
 
 /** The connection that publishes, as this file needs it. */
-export interface BeaconLink {
+interface BeaconLink {
   publish(messages: readonly RedisMessage[]): Promise<unknown>;
 }
 

@@ -17,7 +17,7 @@ export interface ConnectionsSettings extends RedisSettings {
   readonly durableTimeoutMs: number;
 }
 
-export interface ConnectionsOwner {
+interface ConnectionsOwner {
   /** The connection that publishes works (again). */
   onPublisherReady(): void;
   onPublisherLost(): void;

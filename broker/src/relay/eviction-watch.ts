@@ -5,7 +5,7 @@
 import type { Log } from '../observe/log.js';
 
 /** The connection, as this file needs it. */
-export interface EvictionLink {
+interface EvictionLink {
   readonly isReady: boolean;
   /** Sections of INFO. Rejects if Redis does not answer, or does not permit it. */
   info(...sections: ('memory' | 'server' | 'stats')[]): Promise<string>;

@@ -11,7 +11,7 @@ import { writeRedisMessage } from './redis-message.js';
 import type { Delivery, Receipt } from './relay.js';
 
 /** The connection that publishes, as this file needs it. */
-export interface FastLink {
+interface FastLink {
   /** Null while the connection does not work. */
   readonly commands: CommandStream | null;
   /** Reports an error of Redis; ignores any other reply. */

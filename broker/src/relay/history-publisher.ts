@@ -10,6 +10,7 @@ import {
   lostError,
   PendingCall,
   type Reply,
+  type Script,
   type Wait,
 } from '../redis/redis.js';
 import { lifeMs, type TopicPolicy } from '../topics/policy.js';
@@ -21,7 +22,7 @@ import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import type { PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
-import { isUnknownScript, type Script } from './scripts.js';
+import { isUnknownScript } from './scripts.js';
 import { Segments } from './segments.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 

@@ -18,19 +18,19 @@ export interface MembershipSettings {
 }
 
 /** The connection that publishes, as this file needs it. */
-export interface HeartbeatLink extends CallingLink {
+interface HeartbeatLink extends CallingLink {
   readonly isReady: boolean;
   publish(messages: readonly RedisMessage[]): Promise<unknown>;
 }
 
 /** The connection that listens, as this file needs it. */
-export interface ListeningLink {
+interface ListeningLink {
   readonly isReady: boolean;
   subscribe(channels: readonly string[]): Promise<void>;
 }
 
 /** Without a generation there are no heartbeats. */
-export interface AskedGeneration extends GenerationSource {
+interface AskedGeneration extends GenerationSource {
   /** Asks Redis for its generation, because Redis may be in another one. */
   ask(): void;
 }

@@ -20,7 +20,7 @@ import type { ScopedId } from './scoped-id.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 import { CacheBudget, TopicCache } from './topic-cache.js';
 
-export interface MemoryRelaySettings {
+interface MemoryRelaySettings {
   readonly topics: TopicPolicies;
   readonly recentBytes: number;
   readonly idempotencyWindowSeconds: number;

@@ -5,19 +5,19 @@
  */
 import type { Log } from '../observe/log.js';
 
-export interface ProbeSettings {
+interface ProbeSettings {
   readonly probeIntervalMs: number;
 }
 
 /** The connection that publishes, as this file needs it. */
-export interface ProbedLink {
+interface ProbedLink {
   /** Takes the answer of Redis to a write. */
   noteWrite(answer: unknown): void;
   /** Reports an error that Redis returned for one part of a call. */
   report(error: Error): void;
 }
 
-export interface ProbeOwner {
+interface ProbeOwner {
   onSent(): void;
   /** Redis has another generation than this node knows. */
   onStale(): void;
@@ -38,7 +38,7 @@ const deadlineShare = 0.8;
 const maxMisses = 2;
 
 /** A probe that was sent. */
-export interface SentProbe {
+interface SentProbe {
   readonly number: number;
   readonly sentAt: number;
   wasAccepted: boolean;

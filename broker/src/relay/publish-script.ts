@@ -7,8 +7,9 @@
  * that start later use it too.
  */
 import { randomBytes } from 'node:crypto';
+import type { Script } from '../redis/redis.js';
 import type { Keys } from './keys.js';
-import { type CallingLink, isUnknownScript, publishScript, type Script, scripts } from './scripts.js';
+import { type CallingLink, isUnknownScript, publishScript, scripts } from './scripts.js';
 
 export class PublishScript {
   #copy = '';

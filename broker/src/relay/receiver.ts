@@ -15,7 +15,7 @@ export interface ReceiverCounters {
   redisMessagesUnwanted: number;
   /** Redis messages that could not be decoded. */
   redisMessagesUnreadable: number;
-  gapsTold: number;
+  gapsNotified: number;
 }
 
 /** Separates the position from the entry in a message of a topic with history. A beacon has only the position. */
@@ -44,7 +44,7 @@ export class Receiver {
 
   /** Call it if subscribers of this node may have missed publications of a topic without history. */
   notifyGap(topic: Topic): void {
-    this.counters.gapsTold++;
+    this.counters.gapsNotified++;
     this.delivery.notifyGap(topic, null);
   }
 

@@ -21,13 +21,13 @@ export interface RecoverySettings {
 }
 
 /** The connection, as this file needs it. */
-export interface RecoveryLink {
+interface RecoveryLink {
   readonly isReady: boolean;
   evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]>;
   load(scripts: readonly ScriptCall['script'][]): Promise<void>;
 }
 
-export interface RecoveryOwner {
+interface RecoveryOwner {
   /** Whether this node receives the publications of the topics that it listens to. Until then, nothing should be published again. */
   isListening(): boolean;
   /** Whether this node receives the messages of the control channel. */

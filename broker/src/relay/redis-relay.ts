@@ -62,7 +62,7 @@ export interface RedisRelaySettings
   readonly memoryTimes: MemoryTimes;
 }
 
-export interface RedisRelayCounters
+interface RedisRelayCounters
   extends RedisCounters,
     LevelPublishersCounters,
     FastPublisherCounters,

@@ -18,7 +18,7 @@ export interface RestorerSettings {
 }
 
 /** The connection, as this file needs it. */
-export interface RestorerLink {
+interface RestorerLink {
   evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]>;
 }
 

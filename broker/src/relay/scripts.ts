@@ -1,8 +1,5 @@
 /** The Lua scripts that Redis runs for us; each file documents its inputs and its answer. */
-import type { ScriptCall } from '../redis/redis.js';
-import { readLua, type Script, scriptOf } from '../redis/script.js';
-
-export type { Script };
+import { readLua, type Script, type ScriptCall, scriptOf } from '../redis/redis.js';
 
 /** Functions that all scripts share. The node puts this file in front of each script. */
 const shared = readLua('stream.lua');

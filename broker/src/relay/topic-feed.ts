@@ -27,8 +27,8 @@ export interface FeedCounters {
   /** How often publications were missing and were read from the history. */
   repairs: number;
   publicationsRepaired: number;
-  gapsTold: number;
-  resetsTold: number;
+  gapsNotified: number;
+  resetsNotified: number;
 }
 
 export interface FeedContext {
@@ -261,7 +261,7 @@ export class TopicFeed {
     this.cache.clear();
     this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;
     this.#sequencer.restart({ epoch: position.epoch, offset: this.#begunAt });
-    this.context.counters.resetsTold++;
+    this.context.counters.resetsNotified++;
     this.#delivery.notifyReset(this.topic, this.position);
     this.context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
     await this.#deliverMissing(slice);
@@ -289,7 +289,7 @@ export class TopicFeed {
     sequencer.release();
     if (!sequencer.skip(Math.min(offset, sequencer.firstHeld - 1))) return false;
     this.cache.clear();
-    this.context.counters.gapsTold++;
+    this.context.counters.gapsNotified++;
     this.#delivery.notifyGap(this.topic, this.position);
     sequencer.release();
     return true;

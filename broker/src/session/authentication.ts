@@ -113,7 +113,7 @@ export class Authentication {
           'The token belongs to a different subject. Open a separate connection for it.',
         );
       }
-      this.#refuseWithdrawn(identity);
+      this.#requireAccess(identity);
       this.#adopt(identity);
       this.host.onPermissions();
     } finally {
@@ -135,7 +135,7 @@ export class Authentication {
   }
 
   /** Closes the connection if it was revoked, or if the key that signed its token was removed. */
-  checkWithdrawn(): void {
+  checkAccess(): void {
     const { revocations, authenticator, counters } = this.context;
     if (this.#identity === null) return;
     if (revocations.has(this.#identity, this.id)) {
@@ -163,7 +163,7 @@ export class Authentication {
       identity = await identify();
       if (!(await this.#join(identity))) return;
       await this.#askHook(identity);
-      this.#refuseWithdrawn(identity);
+      this.#requireAccess(identity);
     } catch (error) {
       // Other errors than ReplyError are bugs, and already logged.
       return this.#fail(connect, error as ReplyError);
@@ -207,7 +207,7 @@ export class Authentication {
     return this.#translate(async () => {
       refuseOutdated(this.context.store);
       const identity = await this.context.authenticator.authenticate(token);
-      this.#refuseWithdrawn(identity);
+      this.#requireAccess(identity);
       return identity;
     });
   }
@@ -222,11 +222,11 @@ export class Authentication {
   }
 
   /** Repeated after each wait, because the token or its key may have been revoked meanwhile. Throws ReplyError. */
-  #refuseWithdrawn(identity: Identity): void {
+  #requireAccess(identity: Identity): void {
     const { revocations, authenticator } = this.context;
     if (revocations.has(identity, this.id)) throw new ReplyError('invalidToken', 'The token was revoked.');
     if (!authenticator.accepts(identity))
-      throw new ReplyError('invalidToken', 'The issuer has withdrawn the key that signed the token.');
+      throw new ReplyError('invalidToken', 'The issuer has removed the key that signed the token.');
   }
 
   /** Turns errors into ReplyErrors for the client. */

@@ -5,7 +5,7 @@
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { eventOf } from '../auth/hook.js';
 import { actionOf, isGuarded } from '../handlers/permit.js';
-import type { Admission, Refusal, Subject } from '../limits/subjects.js';
+import type { Admission, ExceededLimit, Subject } from '../limits/subjects.js';
 import { type Authentication, refusalOf } from './authentication.js';
 import type { SessionContext } from './session-context.js';
 
@@ -179,14 +179,14 @@ export class CommandGate {
     return subject.admitPublication(bytesOf(command), isKept, nowMs);
   }
 
-  /** `refusal`: null if the queue is full. */
-  #refuseForLimit(command: Command | null, refusal: Refusal | null): void {
+  /** `exceeded`: null if the queue is full. */
+  #refuseForLimit(command: Command | null, exceeded: ExceededLimit | null): void {
     this.context.counters.commandsLimited++;
     const message =
-      refusal === null
+      exceeded === null
         ? 'Too many commands are pending on this connection. Wait for replies, then retry.'
-        : `${exceeded[refusal.limit]} Retry in ${refusal.retryAfterMs} ms.`;
-    this.host.refuse(command, new ReplyError('rateLimited', message, refusal?.retryAfterMs ?? null));
+        : `${sentences[exceeded.limit]} Retry in ${exceeded.retryAfterMs} ms.`;
+    this.host.refuse(command, new ReplyError('rateLimited', message, exceeded?.retryAfterMs ?? null));
     this.#countError();
     // Services have no subject: only their queue is limited.
     if (this.authentication.subject?.mayBeRefused(performance.now()) === false)
@@ -200,7 +200,7 @@ export class CommandGate {
   }
 }
 
-const exceeded: Readonly<Record<Refusal['limit'], string>> = {
+const sentences: Readonly<Record<ExceededLimit['limit'], string>> = {
   rate: 'Rate limit exceeded.',
   historyBytes: 'The hourly byte limit for topics with history is exceeded.',
   newTopics: 'Hourly limit of new topics exceeded, and this node has no recent publication to this topic.',

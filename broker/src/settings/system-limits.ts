@@ -6,7 +6,7 @@ import { cpuLimit } from './cpus.js';
 import { maxClientSockets } from './file-descriptors.js';
 
 /** A limit that is too low. */
-export interface SystemLimit {
+interface SystemLimit {
   /** Its name in the system. */
   readonly limit: string;
   readonly value: number;
@@ -15,7 +15,7 @@ export interface SystemLimit {
   readonly sentence: string;
 }
 
-export interface SystemSettings {
+interface SystemSettings {
   readonly maxConnections: number;
   readonly workers: number;
 }

@@ -3,14 +3,14 @@ import type { Frame, NodeCodec, Position, Run, Topic } from '@fanfare/protocol';
 import { type Audience, groupOf, type Registry } from './registry.js';
 
 /** Where frames go. */
-export interface Outlet {
+interface Outlet {
   /** Sends pending data that must precede the next frames. Called before a frame is made: both may use one buffer. */
   sendEarlier(): void;
   /** Hands one frame to every socket of a group. */
   broadcast(group: string, frame: Frame, isBinary: boolean): void;
 }
 
-export interface FanoutCounters {
+interface FanoutCounters {
   /** Publications times subscribers. */
   deliveries: number;
   /** Bytes of frames times subscribers. */

@@ -32,7 +32,7 @@ const guarded = {
 export type GuardedCase = keyof typeof guarded;
 export const guardedCases = Object.keys(guarded) as readonly GuardedCase[];
 
-export interface GuardedFigure extends Estimate {
+interface GuardedFigure extends Estimate {
   readonly what: string;
   /** Which direction is better: more deliveries for the same CPU time, or less time or memory. */
   readonly better: 'more' | 'less';
@@ -89,7 +89,7 @@ function latencyFigures(results: Comparison['results'], server: string, other: s
   });
 }
 
-export interface Judgement {
+interface Judgement {
   readonly table: string;
   readonly isGood: boolean;
 }

@@ -3,8 +3,6 @@ import { once } from 'node:events';
 import { median } from '@fanfare/kit/median';
 import { WebSocket } from 'ws';
 
-export type Costs<Variant> = ReadonlyMap<Variant, readonly number[]>;
-
 /** Measures every variant once in each round; the first variant of a round is the last of the next. */
 export async function inTurns<Variant, Cost>(
   variants: readonly Variant[],

@@ -18,7 +18,7 @@ const headEnd = Buffer.from('\r\n\r\n');
 /** Subscriptions in one write; more wait for the replies. */
 const maxSubscribing = 256;
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly protocol: Protocol;
   readonly target: Target;
   /** The address that it comes from; null: the system's choice. */
@@ -271,10 +271,10 @@ export class Connection implements Events, Member {
 
   #fail(error: Error): void {
     if (this.#hasEnded) return;
-    const isWaitedFor = this.#waiting !== null;
+    const hasWaiter = this.#waiting !== null;
     this.#end(error);
     // Until it is established, `open` reports the error.
-    if (!isWaitedFor && this.#isEstablished) this.options.onFailure(error);
+    if (!hasWaiter && this.#isEstablished) this.options.onFailure(error);
   }
 }
 

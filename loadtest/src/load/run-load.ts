@@ -22,7 +22,7 @@ const settleTimeoutMs = 5_000;
 const leadMs = 100;
 const momentMs = 500;
 
-export interface LoadOptions {
+interface LoadOptions {
   readonly scenario: string;
   readonly label: string;
   readonly server: string;

@@ -1,7 +1,7 @@
 /** The parts of a load: numbers, rates, and disturbances. A scenario is a function that returns one. */
 
 /** Which topics a subscribing connection has, by its number. */
-export type SubscriptionPlan =
+type SubscriptionPlan =
   /** Each has all topics. */
   | { readonly name: 'all' }
   /** Each has one, in turn. */
@@ -10,7 +10,7 @@ export type SubscriptionPlan =
   | { readonly name: 'some'; readonly topics: number };
 
 /** Which stream comes next: each in its turn, or those of the first topics more often (Zipf: the n-th topic with weight 1 / n^exponent). */
-export type Choice = { readonly name: 'inTurn' } | { readonly name: 'zipf'; readonly exponent: number };
+type Choice = { readonly name: 'inTurn' } | { readonly name: 'zipf'; readonly exponent: number };
 
 /** What happens to subscribers while publications flow; times count from the beginning of the measured time, in seconds. */
 export type Disturbance =

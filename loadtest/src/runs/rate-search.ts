@@ -17,7 +17,7 @@ const leastPerSecond = 1;
 /** Share of a CPU above which a node is full. */
 const fullCpu = 0.9;
 
-export interface Bracket<Step> {
+interface Bracket<Step> {
   /** The step with the highest rate that held (null: no rate held), and the step with the lowest rate that failed. */
   readonly held: Step | null;
   readonly failed: Step;

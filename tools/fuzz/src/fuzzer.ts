@@ -14,7 +14,7 @@ export interface Found {
   readonly error: Error;
 }
 
-export interface FuzzerOptions {
+interface FuzzerOptions {
   readonly target: Target;
   readonly seed: number;
   readonly coverage: Pick<Coverage, 'take'>;

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 /** How long one run may take, in seconds. This limit is not a measure of speed: every run that ends at all is much faster. */
 const maxSeconds = 20;
 
-export interface Watchdog {
+interface Watchdog {
   /** Called before each run. */
   onRun(input: Uint8Array): void;
   stop(): Promise<void>;

@@ -143,7 +143,7 @@ export function didYouMean(given: string, names: readonly string[]): string | nu
   return distance(given, nearest) <= Math.min(3, Math.floor(given.length / 3)) ? `Did you mean ${nearest}?` : null;
 }
 
-export interface Parsed<Table extends OptionTable> {
+interface Parsed<Table extends OptionTable> {
   readonly values: ValuesOf<Table>;
   /** Names of the options that the user gave. */
   readonly given: ReadonlySet<string>;

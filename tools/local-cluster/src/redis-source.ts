@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
-export type RedisSource = { readonly name: 'binary'; readonly path: string } | { readonly name: 'container' };
+type RedisSource = { readonly name: 'binary'; readonly path: string } | { readonly name: 'container' };
 
 let found: Promise<RedisSource> | null = null;
 

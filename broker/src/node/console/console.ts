@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-export interface ConsolePage {
+interface ConsolePage {
   readonly html: string;
   /** The value of Content-Security-Policy: only the script in the page may run. */
   readonly policy: string;

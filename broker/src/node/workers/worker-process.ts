@@ -17,7 +17,7 @@ const dieWithSupervisor = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 export const canDieWithSupervisor =
   spawnSync(dieWithSupervisor[0], [...dieWithSupervisor.slice(1), 'true']).status === 0;
 
-export interface WorkerProcessOptions {
+interface WorkerProcessOptions {
   readonly worker: number;
   readonly env: NodeJS.ProcessEnv;
   /** Called with each line of its standard output. */

@@ -27,7 +27,7 @@ export interface CheckerOptions {
 }
 
 /** Topics and options of the clients. */
-export interface CheckerPlace {
+interface CheckerPlace {
   /** The first part of all topics. Default: `verify`. */
   readonly topicPrefix?: 'verify' | `verify.${string}`;
   /** Of publishers and subscribers. */

@@ -3,9 +3,9 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { nowUs } from '@fanfare/kit/stamp';
 
 export const phases = ['before', 'during', 'after'] as const;
-export type Phase = (typeof phases)[number];
+type Phase = (typeof phases)[number];
 
-export interface LatencySummary {
+interface LatencySummary {
   readonly count: number;
   readonly p50Ms: number;
   readonly p99Ms: number;

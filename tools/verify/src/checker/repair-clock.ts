@@ -28,7 +28,7 @@ interface Look {
 export const graceMs = 250;
 
 /** The cluster must work for this long before it counts as recovered: the first good moment may be between two bad ones. */
-export const steadyMs = 1_000;
+const steadyMs = 1_000;
 
 export class RepairClock {
   /** Samples of the last {@link graceMs}. */

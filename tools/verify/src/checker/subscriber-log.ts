@@ -9,7 +9,7 @@ import type { LedgerEntries } from './publish-ledger.js';
 import { RangeSet } from './range-set.js';
 import type { TopicOrder } from './topic-order.js';
 
-export interface SubscriberLogSettings {
+interface SubscriberLogSettings {
   /** The subscriber and its topic, for examples. */
   readonly name: string;
   /** The streams that publish to its topic. */

@@ -4,7 +4,7 @@
  */
 import type { Position } from '@fanfare/client';
 
-export type Agreement = 'first' | 'agreed' | 'disagreed' | 'forgotten';
+type Agreement = 'first' | 'agreed' | 'disagreed' | 'forgotten';
 
 export class TopicOrder {
   readonly #epochs = new Map<string, number>();

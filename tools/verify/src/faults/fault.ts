@@ -32,12 +32,12 @@ interface FaultDescription {
 }
 
 /** Causes the fault and undoes it. An error is reported as a problem: a fault that did not happen proves nothing. */
-export interface SimpleFault extends FaultDescription {
+interface SimpleFault extends FaultDescription {
   strike(environment: FaultEnvironment): Promise<void>;
 }
 
 /** A fault that needs preparation before the load begins. */
-export interface PreparedFault extends FaultDescription {
+interface PreparedFault extends FaultDescription {
   prepare(environment: FaultEnvironment): Promise<Act>;
 }
 

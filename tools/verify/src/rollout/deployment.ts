@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DeploymentSpec } from './deployment-spec.js';
 import { Pod, type PodEnd } from './pod.js';
 
-export interface DeploymentSettings {
+interface DeploymentSettings {
   readonly spec: DeploymentSpec;
   readonly command: readonly [string, ...string[]];
   /** Overrides variables of the Deployment: the addresses of this machine. */

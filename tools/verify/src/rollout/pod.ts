@@ -6,9 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Child, findFreePort } from '@fanfare/local-cluster';
 import type { DeploymentSpec, Probe } from './deployment-spec.js';
 
-export type PodPhase = 'starting' | 'running' | 'terminating' | 'gone';
+type PodPhase = 'starting' | 'running' | 'terminating' | 'gone';
 
-export interface PodSettings {
+interface PodSettings {
   readonly name: string;
   readonly spec: DeploymentSpec;
   readonly command: readonly [string, ...string[]];

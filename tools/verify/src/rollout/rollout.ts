@@ -21,7 +21,7 @@ export interface RolloutOptions extends CheckerOptions {
   readonly maxConnections: number | null;
 }
 
-export interface TimelineEntry {
+interface TimelineEntry {
   /** Time since the start, in seconds of the Deployment. */
   readonly seconds: number;
   readonly sentence: string;
