@@ -139,7 +139,10 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[]; conte
   return { feed: new TopicFeed(topic('t'), 100, context), seen, contents };
 }
 
-/** Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the last position. */
+/**
+ * Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the
+ * last position.
+ */
 function checkSeen(seen: readonly Seen[], start: Position): Position {
   let at = start;
   for (const each of seen) {
@@ -174,7 +177,10 @@ function stepsWith(...rare: readonly Rare[]) {
 
 type Steps = ReturnType<typeof stepsWith> extends fc.Arbitrary<infer Taken> ? Taken : never;
 
-/** Takes the steps, then lets Redis answer everything and a beacon arrive. Checks the received messages against the position of the topic. */
+/**
+ * Takes the steps, then lets Redis answer everything and a beacon arrive. Checks the received messages against the
+ * position of the topic.
+ */
 async function play(steps: Steps): Promise<readonly Seen[]> {
   const stream = new ScriptedStream();
   stream.publish(3);
