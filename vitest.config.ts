@@ -5,41 +5,44 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 // run what `npm run build` wrote.
 const conditions = ['source'];
 
-/** The files that take longest. They start first, since the run would otherwise wait for one of them at the end. */
+/**
+ * The files that take longest. They start first, since the run would otherwise wait for one of them at the end.
+ * test/docs.test.ts checks the names.
+ */
 const slow = [
-  'broker/test/recovery',
-  'broker/test/lost-state',
-  'broker/test/workers',
-  'test/faults',
-  'deployment/proxies',
-  'deployment/topology',
-  'broker/test/redis-wire',
-  'test/python-client',
-  'broker/test/process',
-  'test/page',
-  'test/rates',
-  'broker/test/tls',
-  'deployment/image',
-  'broker/test/auth',
-  'broker/test/redis-outage',
-  'broker/test/config-secrets',
-  'broker/test/auth-store',
-  'broker/test/sentinel',
-  'broker/test/admin',
-  'broker/test/slow-subscriber',
-  'broker/test/redis-connection',
-  'broker/test/revocation',
-  'broker/test/redis-relay',
-  'broker/test/incident',
-  'deployment/monitoring',
-  'test/end-to-end',
-  'examples/test/examples',
+  'broker/test/recovery.test.ts',
+  'broker/test/lost-state.test.ts',
+  'broker/test/workers.test.ts',
+  'test/faults.test.ts',
+  'test/deployment/proxies.test.ts',
+  'test/deployment/topology.test.ts',
+  'broker/test/redis-wire.test.ts',
+  'test/python-client.test.ts',
+  'broker/test/process.test.ts',
+  'test/page.test.ts',
+  'test/rates.test.ts',
+  'broker/test/tls.test.ts',
+  'test/deployment/image.test.ts',
+  'broker/test/auth.test.ts',
+  'broker/test/redis-outage.test.ts',
+  'broker/test/config-secrets.test.ts',
+  'broker/test/auth-store.test.ts',
+  'broker/test/sentinel.test.ts',
+  'broker/test/admin.test.ts',
+  'broker/test/slow-subscriber.test.ts',
+  'broker/test/redis-connection.test.ts',
+  'broker/test/revocation.test.ts',
+  'broker/test/redis-relay.test.ts',
+  'broker/test/incident.test.ts',
+  'test/deployment/monitoring.test.ts',
+  'test/end-to-end.test.ts',
+  'examples/test/examples.test.ts',
 ];
 
 class SlowFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification): number => {
-      const place = slow.findIndex((name) => moduleId.endsWith(`${name}.test.ts`));
+      const place = slow.findIndex((file) => moduleId.endsWith(`/${file}`));
       return place === -1 ? slow.length : place;
     };
     return (await super.sort(files)).toSorted((one, other) => rank(one) - rank(other));
@@ -52,13 +55,15 @@ export const common = {
 };
 
 export const test = {
-  // uWebSockets.js is a native addon bound to one event loop: processes, no threads. A process runs one test file after the other: loading
-  // the broker and its libraries for each file would take a third of the time. So each file must undo its changes.
+  // uWebSockets.js is a native addon bound to one event loop: processes, no threads. A process runs one test file after
+  // the other: loading the broker and its libraries for each file would take a third of the time. So each file must
+  // undo its changes.
   pool: 'forks',
   isolate: false,
   restoreMocks: true,
   unstubGlobals: true,
-  // An event that does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a busy machine too.
+  // An event that does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a busy
+  // machine too.
   expect: { poll: { timeout: 60_000 } },
   testTimeout: 180_000,
   hookTimeout: 180_000,

@@ -3,7 +3,12 @@ import { common, test } from './vitest.config.js';
 
 /** They measure: other load on the machine would change what they find. */
 const measuring = [
-  'loadtest/test/{compare,garbage,levels,load,peers,scenarios}.test.ts',
+  'loadtest/test/compare.test.ts',
+  'loadtest/test/garbage.test.ts',
+  'loadtest/test/levels.test.ts',
+  'loadtest/test/load.test.ts',
+  'loadtest/test/peers.test.ts',
+  'loadtest/test/scenarios.test.ts',
   'tools/abuse/test/abuse.test.ts',
   'tools/verify/test/rollout.test.ts',
 ];
@@ -11,7 +16,10 @@ const measuring = [
 /** Some of these files replace modules (`vi.mock`), so each has a process of its own. */
 const own = { ...test, isolate: true } as const;
 
-/** `npm run test:tools`: the tests of the load generator, the fault checker, the attacker, the fuzzer and the local cluster. */
+/**
+ * `npm run test:tools`: the tests of the load generator, the fault checker, the attacker, the fuzzer and the local
+ * cluster.
+ */
 export default defineConfig({
   test: {
     projects: [

@@ -8,7 +8,7 @@
 # a mask, which RFC 6455 forbids, so it reports a protocol error and 1006. `stream_close_delay` does not exist yet (2.7).
 #
 # For users: each change of the file makes all clients reconnect at the same time. In the upstream, handle `error` on each
-# connection: in Node.js, without a listener, it ends the process. The mask was mended in 2.6.3 (caddyserver/caddy#5199).
+# connection: in Node.js, without a listener, it ends the process. The mask was fixed in 2.6.3 (caddyserver/caddy#5199).
 # Needs npm and caddy 2.6.2 or apt-get.
 set -euo pipefail
 dir=$(mktemp -d)

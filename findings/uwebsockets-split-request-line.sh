@@ -7,7 +7,7 @@
 # says that it does not support HTTP/1.0. A cut inside the method or the headers does not matter.
 #
 # For users: a request line that is longer than a segment (about 1,400 bytes, such as a token in the URL) fails at random.
-# Put tokens into headers, and retry on 505. Known as uNetworking/uWebSockets#1776; mended there, not in this package.
+# Put tokens into headers, and retry on 505. Known as uNetworking/uWebSockets#1776; fixed there, not in this package.
 # Needs npm, on Linux.
 set -euo pipefail
 dir=$(mktemp -d)

@@ -1,6 +1,6 @@
 /**
- * docs/reference/ and one Kubernetes file are generated from declarations in the code; `npm run docs` writes them. Links and paths in the
- * pages must exist.
+ * docs/reference/ and one Kubernetes file are generated from declarations in the code; `npm run docs` writes them.
+ * Links and paths in the pages must exist.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -134,6 +134,13 @@ it('code, manifests and dashboards refer to pages that exist', () => {
       .map(([path]) => `${file}: ${path}`),
   );
   expect(missing).toEqual([]);
+});
+
+// A wrong name would have no effect, and nobody would notice.
+it.each(['vitest.config.ts', 'vitest.tools.config.ts'])('%s names test files that exist', (config) => {
+  const named = [...read(config).matchAll(/'([\w./-]+\.test\.ts)'/g)].map(([, file = '']) => file);
+  expect(named).not.toEqual([]);
+  expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });
 
 it('no text contains the marks of an unresolved merge', () => {

@@ -1,6 +1,6 @@
 /**
- * The client in Python (examples/python) was written from PROTOCOL.md alone, by somebody who had not read our code. It loses nothing when
- * Redis restarts, a node is killed, or a node drains.
+ * The client in Python (examples/python) was written from PROTOCOL.md alone, by somebody who had not read our code. It
+ * loses nothing when Redis restarts, a node is killed, or a node drains.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -49,21 +49,21 @@ it.skipIf(!hasWebsockets())(
     reader.subscribe(topic, ({ data }) => {
       last = data.number;
     });
-    const goesOn = async () => {
+    const receivesMore = async () => {
       const before = last;
       await expect.poll(() => last, deadline).toBeGreaterThan(before + 10);
     };
-    await goesOn();
+    await receivesMore();
     await redis.kill();
     await redis.restart();
-    await goesOn();
+    await receivesMore();
     await first.kill();
-    await goesOn();
+    await receivesMore();
     await using _first = await startAgain(first);
-    await goesOn();
+    await receivesMore();
     expect(await second.stop()).toBe(0);
     await using _second = await startAgain(second);
-    await goesOn();
+    await receivesMore();
 
     child.stdin.write('stop\n');
     const [code] = await ended;

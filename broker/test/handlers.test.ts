@@ -22,7 +22,7 @@ describe('a bug in a handler', () => {
       publishOrder: null,
       expectRetry: () => undefined,
       payer: null,
-      join: (topic, since) => ({ isCurrent: true, subscribed: parts.relay.subscribe(topic, since) }),
+      join: (topic, since) => ({ isCurrent: true, ready: parts.relay.subscribe(topic, since) }),
       attend: () => undefined,
       leave: () => undefined,
       reply: (reply) => replies.push(reply),

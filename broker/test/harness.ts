@@ -2,7 +2,9 @@
 
 import { FaultProxy, type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
 import type { Encoding } from '@fanfare/protocol';
+import type { Redis } from 'ioredis';
 import { type Broker, createLog, loadConfig, startBroker } from '../src/index.js';
+import { type MemoryTimes, memoryTimesOf } from '../src/relay/memory-times.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
@@ -15,6 +17,8 @@ export interface ClusterOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Additional environment variables for one node, by its index. */
   readonly envOf?: (node: number) => Readonly<Record<string, string>>;
+  /** Default: those of every node. */
+  readonly times?: MemoryTimes | undefined;
   /** Whether to wait until every node is ready (default true). */
   readonly waitReady?: boolean;
 }
@@ -25,7 +29,10 @@ export interface TestNode extends AsyncDisposable {
   readonly url: string;
   /** Log lines so far. */
   readonly log: readonly LogLine[];
-  /** The value of one metric of /metrics. Polling tests read it from the node itself: HTTP would cost more than the thing they wait for. */
+  /**
+   * The value of one metric of /metrics. Polling tests read it from the node itself: HTTP would cost more than the
+   * thing they wait for.
+   */
   metric(name: string): Promise<number>;
   /** The answer of /readyz. */
   readiness(): Promise<{ status: number; reason: string }>;
@@ -69,7 +76,9 @@ export class TestCluster implements AsyncDisposable {
     return node;
   }
 
-  /** The URL of its Redis, for tests that only read and change data: another cluster gets the server afterwards, empty. */
+  /**
+   * The URL of its Redis, for tests that only read and change data: another cluster gets the server afterwards, empty.
+   */
   get redisUrl(): string {
     if (this.#redis === null) throw new Error('This cluster has no Redis.');
     return this.#redis.url;
@@ -81,7 +90,10 @@ export class TestCluster implements AsyncDisposable {
     return connection;
   }
 
-  /** Connects and subscribes; resolves when the subscription is confirmed. Retries, like a client, if the node asks for it. */
+  /**
+   * Connects and subscribes; resolves when the subscription is confirmed. Retries, like a client, if the node asks for
+   * it.
+   */
   async subscriber(topic: string, node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
     const connection = await this.connect(node, encoding);
     await until('the connection is subscribed', async () => {
@@ -104,13 +116,13 @@ export class TestCluster implements AsyncDisposable {
 }
 
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
-  const { nodes = 1, redis = nodes > 1, env = {}, envOf = () => ({}), waitReady = true } = options;
+  const { nodes = 1, redis = nodes > 1, env = {}, envOf = () => ({}), times, waitReady = true } = options;
   const ownsRedis = redis === true;
   const sharedRedis = redis === true ? (idleRedis.pop() ?? (await startRedis())) : redis === false ? null : redis;
   const redisEnv: Record<string, string> = sharedRedis === null ? {} : { FANFARE_REDIS_URL: sharedRedis.url };
   const started = await Promise.all(
     Array.from({ length: nodes }, (_, index) =>
-      startNode({ FANFARE_NODE_NAME: `node-${index}`, ...redisEnv, ...env, ...envOf(index) }),
+      startNode({ FANFARE_NODE_NAME: `node-${index}`, ...redisEnv, ...env, ...envOf(index) }, times),
     ),
   );
   if (waitReady) {
@@ -119,11 +131,24 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   return new TestCluster(started, sharedRedis, ownsRedis);
 }
 
+/** A tenth of the durations of every node, for tests in which nodes must forget publications. */
+export const shortTimes = memoryTimesOf(500, 100);
+
+/**
+ * Resolves when nodes with {@link shortTimes} have forgotten all earlier publications, by the clock in Redis
+ * (lua/heartbeat.lua).
+ */
+export async function untilForgotten(redis: Redis): Promise<void> {
+  const clock = async (): Promise<number> => Number(await redis.get('fanfare:clock'));
+  const forgottenAt = (await clock()) + shortTimes.rememberMs + 3 * shortTimes.maxHeartbeatMs;
+  await until('no node remembers the publications', async () => (await clock()) > forgottenAt);
+}
+
 /** All topics at level `fast`. */
 export const fastTopics = { FANFARE_TOPICS: '{">":{"level":"fast"}}' };
 
 /** Starts one node on free ports with these environment variables. */
-export async function startNode(env: Readonly<Record<string, string>>): Promise<TestNode> {
+export async function startNode(env: Readonly<Record<string, string>>, times?: MemoryTimes): Promise<TestNode> {
   const log: LogLine[] = [];
   const config = loadConfig({
     FANFARE_PORT: '0',
@@ -134,7 +159,8 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
     FANFARE_NEW_NODE_WAIT_MS: '0',
     ...env,
   });
-  const started = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
+  const logger = createLog(config, { write: (line) => void log.push(JSON.parse(line)) });
+  const started = await startBroker(config, logger, null, times);
   // A test may drain a node, which its cluster drains again at the end.
   let drained: Promise<void> | null = null;
   const broker: Broker = { ...started, drain: (drainOptions) => (drained ??= started.drain(drainOptions)) };
@@ -157,12 +183,14 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
   };
 }
 
-export interface MortalNode extends AsyncDisposable {
+interface MortalNode extends AsyncDisposable {
   readonly url: string;
   kill(): Promise<void>;
 }
 
-/** A node that can be killed, as Redis and the other nodes see it: it loses all connections to Redis, and never returns. */
+/**
+ * A node that can be killed, as Redis and the other nodes see it: it loses all connections to Redis, and never returns.
+ */
 export async function startMortalNode(
   redis: RedisProcess,
   env: Readonly<Record<string, string>> = {},

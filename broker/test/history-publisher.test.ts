@@ -13,6 +13,7 @@ import { FlushWindow } from '../src/relay/flush-window.js';
 import { parseGeneration } from '../src/relay/generation.js';
 import { HistoryPublisher, type PublishingLink } from '../src/relay/history-publisher.js';
 import { Keys } from '../src/relay/keys.js';
+import { memoryTimes } from '../src/relay/memory-times.js';
 import { PublishBatcher } from '../src/relay/publish-batcher.js';
 import { PublishLog } from '../src/relay/publish-log.js';
 import { PublishScript } from '../src/relay/publish-script.js';
@@ -63,7 +64,7 @@ function newPublisher(
   generations = { generation, onStale: () => undefined },
 ): HistoryPublisher {
   const settings = { idempotencyWindowSeconds: 60 };
-  const publishLog = new PublishLog(8_000);
+  const publishLog = new PublishLog(memoryTimes);
   return new HistoryPublisher(through, keys, settings, counters, publishLog, script, wait, generations, null);
 }
 

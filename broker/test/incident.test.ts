@@ -1,9 +1,12 @@
-/** Incidents, reconstructed from the log alone: what happened and when, which clients were affected, what was lost, and whether it is over. */
+/**
+ * Incidents, reconstructed from the log alone: what happened and when, which clients were affected, what was lost, and
+ * whether it is over.
+ */
 import { startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it, vi } from 'vitest';
 import { createLog, loadConfig } from '../src/index.js';
 import { Metrics } from '../src/observe/metrics.js';
-import { Refusals } from '../src/observe/refusals.js';
+import { RefusalSummary } from '../src/observe/refusal-summary.js';
 import { PublisherLink } from '../src/redis/redis.js';
 import { type LogLine, startCluster, startNode, type TestNode } from './harness.js';
 import { TestConnection } from './test-connection.js';
@@ -220,7 +223,7 @@ describe('the log of refused connections', () => {
     const log = createLog(loadConfig({}), { write: (line) => void lines.push(JSON.parse(line)) });
     const { counters } = new Metrics();
     counters.slowSubscribers = 5;
-    const refusals = new Refusals(counters, log);
+    const refusals = new RefusalSummary(counters, log);
     refusals.write();
     expect(lines).toEqual([]);
     counters.slowSubscribers += 2;

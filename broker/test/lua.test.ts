@@ -3,7 +3,8 @@ import { startRedis } from '@fanfare/local-cluster';
 import { Writer, writeItem } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { publishScript, type Script, scripts } from '../src/relay/scripts.js';
+import type { Script } from '../src/redis/redis.js';
+import { publishScript, scripts } from '../src/relay/scripts.js';
 import { decodeEntry, encodeEntry, inOnes, messageIdsOf } from '../src/relay/stream-entry.js';
 import { until } from './wait.js';
 

@@ -9,6 +9,7 @@ import { parseGeneration } from '../src/relay/generation.js';
 import { Keys } from '../src/relay/keys.js';
 import { KnownNodes } from '../src/relay/known-nodes.js';
 import { Membership } from '../src/relay/membership.js';
+import { memoryTimes } from '../src/relay/memory-times.js';
 import { Probe } from '../src/relay/probe.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -20,7 +21,7 @@ describe('the probe of a heartbeat', () => {
     const sent: number[] = [];
     let asked = 0;
     const { counters } = new Metrics();
-    const settings = { nodeId: 'a', probeIntervalMs: 20 };
+    const settings = { nodeId: 'a', probeIntervalMs: 20, memoryTimes };
     const probe = new Probe(
       settings,
       { noteWrite: () => undefined, report: () => undefined },

@@ -3,8 +3,8 @@ import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { type LoggedTopic, PublishLog } from '../src/relay/publish-log.js';
 
-const windowMs = 3_000;
-const turnsToForget = windowMs / 1_000 + 1;
+const times = { rememberMs: 3_000, maxHeartbeatMs: 1_000 };
+const turnsToForget = 3 + 1;
 
 const named = (name: string): Topic => parseTopic(name) as Topic;
 
@@ -17,22 +17,22 @@ function topicsOf(published: PublishLog): Map<string, LoggedTopic> {
 }
 
 describe('the publish log of a node', () => {
-  it('reports a topic as idle a second after its last publication, even if earlier ones were repeated in the meantime', () => {
-    const published = new PublishLog(windowMs);
+  it('reports a topic as idle a period after its last publication, even if earlier ones were repeated in the meantime', () => {
+    const published = new PublishLog(times);
     published.add(named('t'), entry(100));
     published.add(named('t'), entry(5));
     published.add(named('busy'), entry(1));
-    expect(published.endSecond()).toEqual([]);
+    expect(published.endPeriod()).toEqual([]);
     published.add(named('busy'), entry(2));
-    expect(published.endSecond()).toEqual([{ topic: 't', epoch: '1', offset: 100 }]);
-    expect(published.endSecond()).toEqual([{ topic: 'busy', epoch: '1', offset: 2 }]);
-    expect(published.endSecond()).toEqual([]);
+    expect(published.endPeriod()).toEqual([{ topic: 't', epoch: '1', offset: 100 }]);
+    expect(published.endPeriod()).toEqual([{ topic: 'busy', epoch: '1', offset: 2 }]);
+    expect(published.endPeriod()).toEqual([]);
   });
 
   it('remembers publications by topic, in order of offset, of the newest epoch only', () => {
-    const published = new PublishLog(windowMs);
+    const published = new PublishLog(times);
     published.add(named('t'), entry(9, { epoch: '1' }));
-    published.endSecond();
+    published.endPeriod();
     published.add(named('t'), entry(3, { epoch: '2', count: 2 }));
     published.add(named('t'), entry(1, { epoch: '2' }));
     expect(topicsOf(published).get('t')).toEqual({
@@ -45,16 +45,16 @@ describe('the publish log of a node', () => {
   });
 
   it('forgets publications after the window, and not before', () => {
-    const published = new PublishLog(windowMs);
+    const published = new PublishLog(times);
     published.add(named('t'), entry(1));
-    for (let turn = 1; turn < turnsToForget; turn++) published.endSecond();
+    for (let turn = 1; turn < turnsToForget; turn++) published.endPeriod();
     expect(topicsOf(published).get('t')?.offset).toBe(1);
-    published.endSecond();
+    published.endPeriod();
     expect(topicsOf(published).size).toBe(0);
   });
 
   it('remembers the position of a topic if its publications are too large', () => {
-    const published = new PublishLog(windowMs);
+    const published = new PublishLog(times);
     published.add(named('first'), entry(7));
     for (let number = 1; number <= 20; number++) published.add(named('large'), entry(number, { bytes: 1_048_576 }));
     published.add(named('last'), entry(8));
@@ -68,14 +68,14 @@ describe('the publish log of a node', () => {
   });
 
   it('reports that it forgot something within the window if there are too many topics', () => {
-    const published = new PublishLog(windowMs);
+    const published = new PublishLog(times);
     for (let number = 0; number < 200_000; number++) published.add(named(`t.${number}`), entry(1));
     expect(published.isComplete).toBe(true);
     published.add(named('one.more'), entry(1));
     expect(published.isComplete).toBe(false);
-    for (let turn = 1; turn < turnsToForget; turn++) published.endSecond();
+    for (let turn = 1; turn < turnsToForget; turn++) published.endPeriod();
     expect(published.isComplete).toBe(false);
-    published.endSecond();
+    published.endPeriod();
     expect(published.isComplete).toBe(true);
   });
 });

@@ -5,13 +5,15 @@ import { FaultProxy, type RedisProcess, startRedis } from '@fanfare/local-cluste
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { maxHistories } from '../src/handlers/history.js';
-import { startCluster, startNode, type TestCluster } from './harness.js';
+import { shortTimes, startCluster, startNode, type TestCluster, untilForgotten } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
 const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
 
-/** Publishes the next numbers to a topic. It retries each until it is accepted, like a client, with the same messageId. */
+/**
+ * Publishes the next numbers to a topic. It retries each until it is accepted, like a client, with the same messageId.
+ */
 class Publisher {
   readonly accepted: number[] = [];
   readonly #connection: TestConnection;
@@ -29,7 +31,10 @@ class Publisher {
     for (let left = count; left > 0; left--) await this.#publishOne();
   }
 
-  /** Continues until {@link stop}, at most 300 times a second. At full speed, the publishers would take most of the time of this test file. */
+  /**
+   * Continues until {@link stop}, at most 300 times a second. At full speed, the publishers would take most of the time
+   * of this test file.
+   */
   start(): void {
     this.#running = (async () => {
       for (; !this.#isOver; await delay(3)) await this.#publishOne();
@@ -90,8 +95,8 @@ function numbers(last: number): number[] {
 }
 
 /**
- * Runs `fault` while a client publishes numbers at one node, and subscribers at both nodes read them. Expects that each subscriber gets each
- * number once, in order, and only these notices.
+ * Runs `fault` while a client publishes numbers at one node, and subscribers at both nodes read them. Expects that each
+ * subscriber gets each number once, in order, and only these notices.
  */
 async function expectNothingLost(
   cluster: TestCluster,
@@ -325,7 +330,8 @@ describe('clients that reconnect to one topic at the same time', () => {
       expect(reply).toMatchObject({ recovered: true, position: { epoch, offset: 20 } });
       if (reply.type === 'subscribed') expect(reply.publications.length).toBe(20 - (index % 20));
     }
-    // One call for the head of the topic and one for its history. The others are heartbeats, one a second: more on a busy machine.
+    // One call for the head of the topic and one for its history. The others are heartbeats, one a second: more on a
+    // busy machine.
     expect((await calls()) - before).toBeLessThan(100);
   });
 });
@@ -583,15 +589,18 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
 // Concurrent: they mostly wait until no node remembers the publications.
 describe.concurrent('the loss of data in Redis that no node can restore', () => {
   it('is reported to clients that reconnect, but not to clients that stayed, which have everything', async () => {
-    await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_RECENT_BYTES: '0' } });
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { ...env, FANFARE_RECENT_BYTES: '0' },
+      times: shortTimes,
+    });
     const readers = [await cluster.subscriber('t', 0), await cluster.subscriber('t', 1)];
     const publisher = new Publisher(await cluster.connect(), 't');
     await publisher.publish(5);
     for (const reader of readers) await untilReceived(reader, 5);
     const [first] = readers[0]?.inbox.waiting.flatMap((push) => (push.type === 'publications' ? push : [])) ?? [];
     const admin = new Redis(cluster.redisUrl);
-    const publishedAt = performance.now();
-    await until('the nodes have forgotten the publications', () => performance.now() - publishedAt > 10_000, 12_000);
+    await untilForgotten(admin);
     await admin.flushall();
     for (const node of cluster.nodes) {
       await until('each node has noticed it', async () => (await node.metric('fanfare_recoveries_total')) === 1);
@@ -609,15 +618,18 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
   });
 
   it('causes a reset if Redis returns with an older state', async () => {
-    await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_RECENT_BYTES: '0' } });
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { ...env, FANFARE_RECENT_BYTES: '0' },
+      times: shortTimes,
+    });
     const publisher = new Publisher(await cluster.connect(1), 't');
     const admin = new Redis(cluster.redis.url);
     admin.on('error', () => undefined);
     await publisher.publish(5);
     await admin.save();
     await publisher.publish(5);
-    const publishedAt = performance.now();
-    await until('no node remembers the publications', () => performance.now() - publishedAt > 9_500, 12_000);
+    await untilForgotten(admin);
     const reader = await cluster.subscriber('t', 0);
     await cluster.redis.kill();
     await untilReady(cluster, 503);
@@ -676,7 +688,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
   });
 
   it('is reported to clients that reconnect to a topic without subscribers, if Redis returns with an older state', async () => {
-    await using cluster = await startCluster({ nodes: 2, env });
+    await using cluster = await startCluster({ nodes: 2, env, times: shortTimes });
     const publisher = new Publisher(await cluster.connect(1), 't');
     const admin = new Redis(cluster.redis.url);
     admin.on('error', () => undefined);
@@ -687,8 +699,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     expect(since).toMatchObject({ offset: 5 });
     await admin.save();
     await publisher.publish(5);
-    const publishedAt = performance.now();
-    await until('no node remembers the publications', () => performance.now() - publishedAt > 9_500, 12_000);
+    await untilForgotten(admin);
     await cluster.redis.kill();
     await untilReady(cluster, 503);
     await cluster.redis.restart();

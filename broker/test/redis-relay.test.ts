@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { PublisherLink } from '../src/redis/redis.js';
+import { memoryTimes } from '../src/relay/memory-times.js';
 import { newNodeId } from '../src/relay/redis-message.js';
 import { RedisRelay, type RedisRelaySettings } from '../src/relay/redis-relay.js';
 import { TopicPolicies } from '../src/topics/policy.js';
@@ -73,6 +74,7 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
       idempotencyWindowSeconds: 60,
       probeIntervalMs: 1_000,
       newNodeWaitMs: 0,
+      memoryTimes,
       durableReplicas: 1,
       durableTimeoutMs: 100,
       ...settings,
@@ -169,7 +171,10 @@ describe('a RedisRelay', () => {
     });
     afterAll(() => own[Symbol.asyncDispose]());
 
-    /** The bytes that Redis sends while `task` runs. `task` gets a node that has read nothing, and the position of the topic `t`. */
+    /**
+     * The bytes that Redis sends while `task` runs. `task` gets a node that has read nothing, and the position of the
+     * topic `t`.
+     */
     async function sentDuring(task: (relay: RedisRelay, head: Position) => Promise<unknown>): Promise<number> {
       await using node = await connectRelay();
       const admin = new Redis(own.url);

@@ -16,13 +16,13 @@ import { type IdScope, scopedId, scopeOf, sharedScope } from '../src/relay/scope
 import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
 
-export interface RelayFixture extends AsyncDisposable {
+interface RelayFixture extends AsyncDisposable {
   /** Relays that form one broker: a single one if the implementation knows no others. */
   readonly relays: readonly Relay[];
   readonly deliveries: readonly RecordedDelivery[];
 }
 
-export type StartRelays = (count: number) => Promise<RelayFixture>;
+type StartRelays = (count: number) => Promise<RelayFixture>;
 
 /** Records what a relay delivers on one node. */
 export class RecordedDelivery implements Delivery {
@@ -61,7 +61,9 @@ export class RecordedDelivery implements Delivery {
   }
 }
 
-/** Topics that begin with `fast.` keep no history; those that begin with `last.` send the last value to new subscribers. */
+/**
+ * Topics that begin with `fast.` keep no history; those that begin with `last.` send the last value to new subscribers.
+ */
 export const topics = new TopicPolicies([
   ['fast.>', { level: 'fast' }],
   ['last.>', { lastValue: true }],

@@ -1,4 +1,7 @@
-/** Revocations on running nodes: while Redis is full, while a node is disconnected from it, and when an issuer withdraws a key. */
+/**
+ * Revocations on running nodes: while Redis is full, while a node is disconnected from it, and when an issuer withdraws
+ * a key.
+ */
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -226,7 +229,7 @@ describe('a key that its issuer withdraws', () => {
     late.decide();
     expect(await waiting.next('error')).toMatchObject({
       code: 'invalidToken',
-      message: 'The issuer has withdrawn the key that signed the token.',
+      message: 'The issuer has removed the key that signed the token.',
     });
     await ofFresh.settle();
     await ofService.settle();

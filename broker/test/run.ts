@@ -7,7 +7,7 @@ import { within } from './wait.js';
 /** The file that `fanfare` runs. */
 export const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
-export interface Finished {
+interface Finished {
   readonly code: number;
   readonly out: string;
   readonly err: string;

@@ -1,4 +1,7 @@
-/** A WebSocket that speaks the protocol message by message, for tests of the wire protocol. Applications use @fanfare/client. */
+/**
+ * A WebSocket that speaks the protocol message by message, for tests of the wire protocol. Applications use
+ * @fanfare/client.
+ */
 import { once } from 'node:events';
 import {
   type ClientCodec,
@@ -15,7 +18,7 @@ import { pack, unpack } from 'msgpackr';
 import { type ClientOptions, WebSocket } from 'ws';
 import { Inbox, within } from './wait.js';
 
-export interface Closed {
+interface Closed {
   readonly code: number;
   readonly reason: string;
 }

@@ -132,7 +132,7 @@ function newFeed(
       notifyGap: (_topic, position) => void seen.push({ notice: 'gap', at: position as Position }),
       notifyReset: (_topic, position) => void seen.push({ notice: 'reset', at: position }),
     },
-    counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsTold: 0, resetsTold: 0 },
+    counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsNotified: 0, resetsNotified: 0 },
     budget: new CacheBudget(cacheBytes),
     read: stream.read,
     readBack: stream.readBack,
@@ -142,7 +142,10 @@ function newFeed(
   return { feed: new TopicFeed(topic('t'), 100, context), seen, contents };
 }
 
-/** Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the last position. */
+/**
+ * Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the
+ * last position.
+ */
 function checkSeen(seen: readonly Seen[], start: Position): Position {
   let at = start;
   for (const each of seen) {
@@ -177,7 +180,10 @@ function stepsWith(...rare: readonly Rare[]) {
 
 type Steps = ReturnType<typeof stepsWith> extends fc.Arbitrary<infer Taken> ? Taken : never;
 
-/** Takes the steps, then lets Redis answer everything and a beacon arrive. Checks the received messages against the position of the topic. */
+/**
+ * Takes the steps, then lets Redis answer everything and a beacon arrive. Checks the received messages against the
+ * position of the topic.
+ */
 async function play(steps: Steps): Promise<readonly Seen[]> {
   const stream = new ScriptedStream();
   stream.publish(3);

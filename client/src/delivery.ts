@@ -1,6 +1,6 @@
 /**
- * Delivers the publications and events of a topic to its readers, in order. While an asynchronous schema checks a publication,
- * later publications wait.
+ * Delivers the publications and events of a topic to its readers, in order. While an asynchronous schema checks a
+ * publication, later publications wait.
  */
 import type { Item, Position } from '@fanfare/protocol';
 import { moved } from './cursor.js';
@@ -8,7 +8,7 @@ import { Queue } from './queue.js';
 import { type Check, type Checked, checkItem } from './schemas.js';
 import type { Reader } from './subscription.js';
 
-export interface DeliverySettings {
+interface DeliverySettings {
   readonly topic: string;
   readonly check: Check | null;
   /** Maximum number of waiting publications and events. */

@@ -8,7 +8,7 @@ import type { Answer } from './requests.js';
 import type { SchemaTable } from './schemas.js';
 import { type Listener, Reader } from './subscription.js';
 
-export interface FeedsSettings extends FeedSettings {
+interface FeedsSettings extends FeedSettings {
   readonly schemas: SchemaTable | null;
   /** Gets errors that have no listener. */
   readonly report: (error: FanfareError) => void;
@@ -66,7 +66,10 @@ export class Feeds {
     this.#notifyIfMoved();
   }
 
-  /** Call it for a lost connection. Topics that were subscribed only there are subscribed on the other connection, if there is one. */
+  /**
+   * Call it for a lost connection. Topics that were subscribed only there are subscribed on the other connection, if
+   * there is one.
+   */
   lost(connection: Connection): void {
     this.#unsubscribing.delete(connection);
     if (this.#move?.from === connection || this.#move?.to === connection) this.#move = null;

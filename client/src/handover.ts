@@ -1,11 +1,14 @@
-/** Opens a second connection after the node has announced its shutdown, with retries. Until then, the first connection stays in use. */
+/**
+ * Opens a second connection after the node has announced its shutdown, with retries. Until then, the first connection
+ * stays in use.
+ */
 import type { ServerMessage } from '@fanfare/protocol';
 import type { Connection, ConnectionListener } from './connection.js';
 import { maxTimerMs } from './options.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 import type { Closure, StateCode } from './state.js';
 
-export interface HandoverListener {
+interface HandoverListener {
   dial(listener: ConnectionListener): Connection;
   onOpen(): void;
   onMessage(message: ServerMessage, connection: Connection): void;
@@ -16,7 +19,7 @@ export interface HandoverListener {
 }
 
 /** A second connection that is ready. */
-export interface Successor {
+interface Successor {
   readonly connection: Connection;
   readonly node: string;
   /** Delay of the node's `goaway`, in milliseconds; null if that node is not shutting down. */

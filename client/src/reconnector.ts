@@ -11,7 +11,7 @@ import { type Closure, type ConnectionState, closure, type StateCode } from './s
 /** Longest time that a server may keep the client away with `Retry-After`, in milliseconds. */
 const maxRetryAfterMs = 600_000;
 
-export interface ReconnectorListener {
+interface ReconnectorListener {
   /** A new connection is open. While a move is under way it is the second one. */
   onOpen(): void;
   /** Publications use this connection from now on: `connected` arrived, and there is no earlier connection. */
@@ -31,7 +31,7 @@ export interface ReconnectorListener {
   onState(state: ConnectionState): void;
 }
 
-export interface ReconnectorSettings extends ConnectionSettings {
+interface ReconnectorSettings extends ConnectionSettings {
   readonly stableAfterMs: number;
   /** Shortest time that a caller waits for a connection, in milliseconds; infinite if there is no caller. */
   readonly patienceMs: () => number;

@@ -1,6 +1,6 @@
 /**
- * A node for tests, which can misbehave: a real WebSocket server with the codecs of the protocol. By default it answers every
- * command and delivers publications to its own subscribers; `on` replaces its behavior for a type of command.
+ * A node for tests, which can misbehave: a real WebSocket server with the codecs of the protocol. By default it answers
+ * every command and delivers publications to its own subscribers; `on` replaces its behavior for a type of command.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
@@ -39,7 +39,7 @@ type Handler<Type extends Command['type']> = (
   proceed: () => void,
 ) => void;
 
-export interface TestNodeOptions {
+interface TestNodeOptions {
   readonly pingIntervalMs?: number;
   readonly maxFrameBytes?: number;
   /** Whether topics keep history, like those of level recoverable. */
@@ -402,7 +402,7 @@ function encodingOf(subprotocol: string): Encoding | null {
   return subprotocol === subprotocols.json ? 'json' : null;
 }
 
-export const waiting = { timeout: 60_000, interval: 4 } as const;
+const waiting = { timeout: 60_000, interval: 4 } as const;
 
 /** Waits until the condition holds, a minute at most. */
 export async function until(condition: () => boolean): Promise<void> {

@@ -1,4 +1,4 @@
-/** Runs the programs of the README as a reader would. They need the output of `npm run build`. */
+/** Runs the programs of README.md and docs/start.md as a reader would. They need the output of `npm run build`. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -34,7 +34,7 @@ async function untilPrinted({ child, output, exited }: ReturnType<typeof start>,
   }
 }
 
-describe('the programs of the README', () => {
+describe('the programs of the first steps', () => {
   it('publish a value that a subscriber in another terminal sees', async () => {
     await using node = await startNode({});
     const subscriber = start('subscribe', 'news', node.url);

@@ -1,7 +1,7 @@
 /** Common mistakes. A policy or schema must find each one, with a sentence that explains it. */
 import type { Manifest } from '@fanfare/local-cluster';
 
-export interface Mistake {
+interface Mistake {
   readonly about: string;
   /** The policy that must find it; 'schema' for the schemas. */
   readonly foundBy: string;

@@ -10,7 +10,7 @@ export interface Port {
   readonly targetPort?: number | string;
 }
 
-export interface Probe {
+interface Probe {
   readonly httpGet?: { readonly path: string; readonly port: string | number };
   readonly exec?: unknown;
   readonly tcpSocket?: { readonly port: string | number };
@@ -18,7 +18,7 @@ export interface Probe {
   readonly failureThreshold?: number;
 }
 
-export interface SecurityContext {
+interface SecurityContext {
   readonly runAsNonRoot?: boolean;
   readonly runAsUser?: number;
   readonly seccompProfile?: { readonly type: string };
@@ -28,7 +28,7 @@ export interface SecurityContext {
   readonly capabilities?: { readonly drop?: readonly string[]; readonly add?: readonly string[] };
 }
 
-export interface Container {
+interface Container {
   readonly name: string;
   readonly image: string;
   readonly ports?: readonly Port[];
@@ -47,12 +47,12 @@ export interface Ref {
   readonly key?: string;
 }
 
-export interface Refs {
+interface Refs {
   readonly configMapKeyRef?: Ref;
   readonly secretKeyRef?: Ref;
 }
 
-export interface PodTemplate {
+interface PodTemplate {
   readonly metadata: { readonly labels: Labels };
   readonly spec: {
     readonly automountServiceAccountToken?: boolean;
@@ -83,7 +83,7 @@ export interface Selector {
 }
 
 /** The kinds that create pods. */
-export interface Workload {
+interface Workload {
   readonly manifest: Manifest;
   readonly template: PodTemplate;
   readonly title: string;

@@ -1,5 +1,5 @@
 /**
- * What a frame costs the node, beside what general decoders take for the same bytes. Medians of interleaved rounds, in
+ * What a frame costs the node, next to what general decoders take for the same bytes. Medians of interleaved rounds, in
  * ns per operation; the figures say which of two ways is faster on this machine, not how fast a broker is.
  * Run by `npm run bench -w protocol`.
  */

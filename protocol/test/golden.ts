@@ -16,7 +16,7 @@ import {
   type Topic,
 } from '../src/index.js';
 
-export interface GoldenFrame {
+interface GoldenFrame {
   readonly name: string;
   readonly direction: 'to node' | 'from node';
   readonly message: unknown;
@@ -24,7 +24,7 @@ export interface GoldenFrame {
   readonly msgpack: string;
 }
 
-export interface GoldenVariant {
+interface GoldenVariant {
   readonly name: string;
   readonly direction: 'to node' | 'from node';
   readonly encoding: 'json' | 'msgpack';
@@ -32,22 +32,22 @@ export interface GoldenVariant {
   readonly frame: string;
 }
 
-export type Answer = { readonly command: unknown } | { readonly code: string; readonly id: number | null };
+type Answer = { readonly command: unknown } | { readonly code: string; readonly id: number | null };
 
-export interface GoldenMalformed {
+interface GoldenMalformed {
   readonly name: string;
   readonly encoding: 'json' | 'msgpack';
   readonly frame: string;
   readonly answers: readonly Answer[];
 }
 
-export interface GoldenTranscoding {
+interface GoldenTranscoding {
   readonly name: string;
   readonly msgpack: string;
   readonly json: string;
 }
 
-export interface Golden {
+interface Golden {
   readonly protocolVersion: number;
   readonly frames: readonly GoldenFrame[];
   readonly variants: readonly GoldenVariant[];
@@ -133,7 +133,7 @@ export function encodeOnNode(codec: NodeCodec, message: ServerMessage, run: Run)
   return frames;
 }
 
-export type Outcome = { command: Command } | { error: CommandError };
+type Outcome = { command: Command } | { error: CommandError };
 
 /** The commands and errors that a node reads from a frame. */
 export function decode(codec: NodeCodec, frame: Uint8Array): Outcome[] {

@@ -53,7 +53,7 @@ export function readCompose(text: string): Compose {
   return parse(text, { merge: true });
 }
 
-export interface Mount {
+interface Mount {
   /** A path in the repository, or the name of a volume. */
   readonly source: string;
   readonly target: string;

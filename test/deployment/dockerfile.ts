@@ -51,7 +51,7 @@ export function copyOf(instruction: Instruction): { from: string | null; sources
   return { from, sources: words.slice(0, -1), target: words.at(-1) ?? '' };
 }
 
-export interface Demands {
+interface Demands {
   /** Whether it is a server: with ports, a health check and a signal to stop. */
   readonly isServer: boolean;
 }

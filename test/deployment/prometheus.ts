@@ -6,9 +6,9 @@ import { root } from './image.js';
 
 export const rulesFile = join(root, 'monitoring/prometheus/alerts.yml');
 export const ruleTestsFile = join(root, 'monitoring/prometheus/alerts.test.yml');
-export const dashboardFile = join(root, 'monitoring/grafana/fanfare.json');
+const dashboardFile = join(root, 'monitoring/grafana/fanfare.json');
 
-export interface Alert {
+interface Alert {
   readonly alert: string;
   readonly expr: string;
   readonly labels: { readonly severity: string };
@@ -47,7 +47,7 @@ export function asked(expression: string, rateInterval = '20s'): string {
   return expression.replaceAll('$node', '.*').replaceAll('$__rate_interval', rateInterval);
 }
 
-export interface Sample {
+interface Sample {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: readonly [time: number, value: string];
 }

@@ -1,7 +1,7 @@
 /**
- * The code that keeps the guarantees (docs/guarantees.md). Each entry has an edit that removes the safeguard, and a test that then
- * fails. `npm run safeguards` makes each edit in a copy of the repository and runs that test; it takes some minutes. The table in the
- * docs comes from here.
+ * The code that keeps the guarantees (docs/guarantees.md). Each entry has an edit that removes the safeguard, and a
+ * test that then fails. `npm run safeguards` makes each edit in a copy of the repository and runs that test; it takes
+ * some minutes. The table in the docs comes from here.
  */
 
 export interface Safeguard {

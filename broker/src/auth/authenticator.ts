@@ -22,23 +22,23 @@ export class Authenticator {
   #issuers: ReadonlyMap<string, KnownIssuer> = new Map();
   #apiKeys = new ApiKeys([]);
 
-  /** `onWithdrawn`: called when a key was removed, so that {@link accepts} may return false for open connections. */
+  /** `onKeyRemoved`: called when a key was removed, so that {@link accepts} may return false for open connections. */
   constructor(
     auth: AuthConfig,
     private readonly log: Log,
     private readonly counters: JwksCounters,
-    private readonly onWithdrawn: () => void,
+    private readonly onKeyRemoved: () => void,
   ) {
     this.#use(auth);
   }
 
   /**
-   * Replaces issuers and keys. {@link accepts} then returns false for connections whose key was removed or whose API key has changed. Other
-   * connections are not affected.
+   * Replaces issuers and keys. {@link accepts} then returns false for connections whose key was removed or whose API
+   * key has changed. Other connections are not affected.
    */
   replace(auth: AuthConfig): void {
     this.#use(auth);
-    this.onWithdrawn();
+    this.onKeyRemoved();
   }
 
   /** The service with this API key; null if the token is not an API key of this node. Costs one hash. */
@@ -104,7 +104,7 @@ export class Authenticator {
     }
     // The previous keys remain valid until the new URL has answered.
     const keys = known?.keys?.filter(({ algorithm }) => algorithms.includes(algorithm)) ?? null;
-    return new JwksKeys({ jwksUrl, algorithms }, keys, place, this.log, this.counters, this.onWithdrawn);
+    return new JwksKeys({ jwksUrl, algorithms }, keys, place, this.log, this.counters, this.onKeyRemoved);
   }
 }
 

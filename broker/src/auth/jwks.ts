@@ -1,6 +1,6 @@
 /**
- * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own object, because two issuers may use the same
- * `kid` for different keys.
+ * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own object, because two
+ * issuers may use the same `kid` for different keys.
  */
 import { createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto';
 import type { Log } from '../observe/log.js';
@@ -9,7 +9,7 @@ import { AuthError } from './auth-error.js';
 import { AnswerError, explainFailure, readBody } from './http.js';
 import type { KeySource } from './jwt.js';
 
-export interface JwksSettings extends Pick<Issuer, 'algorithms'> {
+interface JwksSettings extends Pick<Issuer, 'algorithms'> {
   readonly jwksUrl: string;
 }
 
@@ -19,7 +19,7 @@ export interface JwksCounters {
 }
 
 /** How often keys are read, and the shortest pause after a failure or an unknown `kid`, in milliseconds. */
-export const refreshMs = 300_000;
+const refreshMs = 300_000;
 export const retryMs = 30_000;
 
 const timeoutMs = 5_000;
@@ -35,8 +35,9 @@ export class JwksKeys implements KeySource {
   #hasFailed = false;
 
   /**
-   * `place`: the place of the issuer in FANFARE_AUTH, for the log: `issuers[0]`. Its name may be a secret in the wrong place.
-   * `keys`: those that are already known, if any. `onRemoved`: called when keys were removed. `now`: milliseconds, for tests.
+   * `place`: the place of the issuer in FANFARE_AUTH, for the log: `issuers[0]`. Its name may be a secret in the wrong
+   * place. `keys`: those that are already known, if any. `onKeyRemoved`: called when keys were removed. `now`:
+   * milliseconds, for tests.
    */
   constructor(
     private readonly settings: JwksSettings,
@@ -44,7 +45,7 @@ export class JwksKeys implements KeySource {
     public place: string,
     private readonly log: Log,
     private readonly counters: JwksCounters,
-    private readonly onRemoved: () => void,
+    private readonly onKeyRemoved: () => void,
     private readonly now: () => number = () => performance.now(),
   ) {
     this.#keys = keys;
@@ -132,7 +133,7 @@ export class JwksKeys implements KeySource {
       { event: 'jwksKeysRemoved', issuer: this.place, keys: removed },
       `The jwksUrl of an issuer no longer has ${removed} of its keys. Closing connections whose tokens they signed.`,
     );
-    this.onRemoved();
+    this.onKeyRemoved();
   }
 
   async #download(): Promise<readonly IssuerKey[]> {

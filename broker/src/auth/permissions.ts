@@ -3,11 +3,15 @@ import type { Topic } from '@fanfare/protocol';
 import { explainUnknown } from '../files/nearest.js';
 import { explainInvalidPattern, PatternTree } from '../topics/pattern-tree.js';
 
-export const actions = ['publish', 'subscribe', 'presence', 'history'] as const;
+export const actions = ['publish', 'subscribe', 'history'] as const;
 export type Action = (typeof actions)[number];
 
+/** What a token may name. `presence` is kept for a later version, and permits nothing yet (PROTOCOL.md section 3). */
+const names = ['publish', 'subscribe', 'presence', 'history'] as const;
+type Name = (typeof names)[number];
+
 /** Patterns of topics for each action. */
-export type Grants = { readonly [A in Action]?: readonly string[] | undefined };
+export type Grants = { readonly [N in Name]?: readonly string[] | undefined };
 
 /** Maximum number of patterns in a token. */
 export const maxPatterns = 1_000;
@@ -33,7 +37,6 @@ export class Permissions {
     this.#patterns = {
       publish: treeOf(grants.publish),
       subscribe: treeOf(grants.subscribe),
-      presence: treeOf(grants.presence),
       // A client that may subscribe gets the history anyway, by `since`.
       history: treeOf([...(grants.history ?? []), ...(grants.subscribe ?? [])]),
     };
@@ -58,18 +61,21 @@ export class Permissions {
   }
 }
 
-/** Reads grants of a token or of the configuration. `report` receives one sentence for each mistake, which repeats nothing of the value. */
+/**
+ * Reads grants of a token or of the configuration. `report` receives one sentence for each mistake, which repeats
+ * nothing of the value.
+ */
 export function readGrants(value: unknown, report: (mistake: string) => void): Grants {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     report('must be an object such as {"subscribe":["chat.>"]}.');
     return {};
   }
-  const grants: { [A in Action]?: readonly string[] } = {};
+  const grants: { [N in Name]?: readonly string[] } = {};
   let patterns = 0;
   for (const [index, [name, list]] of Object.entries(value).entries()) {
-    const action = actions.find((known) => known === name);
+    const action = names.find((known) => known === name);
     if (action === undefined) {
-      report(`action ${index + 1} is unknown; ${explainUnknown(name, actions)}`);
+      report(`action ${index + 1} is unknown; ${explainUnknown(name, names)}`);
     } else if (!Array.isArray(list) || !list.every((pattern) => typeof pattern === 'string')) {
       report(`${action} must be a list of patterns such as ["chat.>"].`);
     } else {

@@ -1,6 +1,6 @@
 /**
- * The store that several nodes share, in Redis. Each node reads new revocations twice a second: a notification could be lost with a
- * connection.
+ * The store that several nodes share, in Redis. Each node reads new revocations twice a second: a notification could be
+ * lost with a connection.
  */
 import type { Spending } from '../limits/shared-bucket.js';
 import type { Log } from '../observe/log.js';
@@ -18,7 +18,7 @@ import { AuthError } from './auth-error.js';
 import { type AuthStore, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
-export interface RedisAuthStoreSettings extends RedisSettings {
+interface RedisAuthStoreSettings extends RedisSettings {
   readonly redisPrefix: string;
   /** The id with which the relay of this node sends its heartbeats. */
   readonly nodeId: string;

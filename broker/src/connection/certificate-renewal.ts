@@ -11,7 +11,7 @@ import {
 import { ServerError } from './listeners.js';
 
 /** The server, as this file needs it. */
-export interface Renewable {
+interface Renewable {
   /** If it throws ServerError, nothing has changed. */
   renewCertificate(): void;
 }

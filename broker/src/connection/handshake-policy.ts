@@ -3,9 +3,9 @@ import { type Address, Addresses, type Networks } from '../limits/addresses.js';
 import type { Origins } from '../limits/origins.js';
 import { TokenBucket } from '../limits/token-bucket.js';
 import type { Log } from '../observe/log.js';
-import { printable, type Refused, type Requester } from './handshake.js';
+import { type HttpRefusal, printable, type Requester } from './handshake.js';
 
-export interface HandshakePolicySettings {
+interface HandshakePolicySettings {
   readonly isAuthenticated: boolean;
   /** Origins of pages that may connect. Null: any without authentication, none with it. */
   readonly origins: Origins | null;
@@ -17,7 +17,7 @@ export interface HandshakePolicySettings {
   readonly maxUnauthenticatedPercent: number;
 }
 
-export interface HandshakePolicyCounters {
+interface HandshakePolicyCounters {
   originsRefused: number;
   addressesRefused: number;
   handshakesLimited: number;
@@ -25,13 +25,16 @@ export interface HandshakePolicyCounters {
 }
 
 /** The connections that are open now. */
-export interface Occupancy {
+interface Occupancy {
   readonly connections: number;
   readonly unauthenticated: number;
 }
 
-export interface Admitted {
-  /** The address of the client; null if it is not counted. A closed connection returns it with {@link HandshakePolicy.leave}. */
+interface Admitted {
+  /**
+   * The address of the client; null if it is not counted. A closed connection returns it with
+   * {@link HandshakePolicy.leave}.
+   */
   readonly address: Address | null;
 }
 
@@ -65,12 +68,12 @@ export class HandshakePolicy {
   }
 
   /** The cheapest checks come first. */
-  judge({ origin, remoteAddress, forwardedFor }: Requester, occupancy: Occupancy): Admitted | Refused {
+  judge({ origin, remoteAddress, forwardedFor }: Requester, occupancy: Occupancy): Admitted | HttpRefusal {
     const { isAuthenticated, maxConnections, maxConnectionsPerAddress } = this.settings;
-    const refused = this.judgeOrigin(origin);
-    if (refused !== null) {
+    const refusal = this.judgeOrigin(origin);
+    if (refusal !== null) {
       this.counters.originsRefused++;
-      return refused;
+      return refusal;
     }
     const nowMs = performance.now();
     // Checked before the limits that all share: one client must not use them up.
@@ -109,7 +112,7 @@ export class HandshakePolicy {
   }
 
   /** Whether pages of this origin may connect. `origin`: empty if there is none. */
-  judgeOrigin(origin: string): Refused | null {
+  judgeOrigin(origin: string): HttpRefusal | null {
     if (origin === '' || this.#allowsOrigin(origin)) return null;
     const quoted = printable(origin);
     const sentence = `The origin ${quoted} is not allowed. FANFARE_ORIGINS lists the allowed origins.`;
@@ -123,10 +126,14 @@ export class HandshakePolicy {
   }
 
   /**
-   * A POST request costs about as much as a handshake, but has a limit of its own. `isService`: whether it has a valid API key. For
-   * services, only the limit of their address applies. For a token that only looks like a key, both limits apply.
+   * A POST request costs about as much as a handshake, but has a limit of its own. `isService`: whether it has a valid
+   * API key. For services, only the limit of their address applies. For a token that only looks like a key, both limits
+   * apply.
    */
-  judgePost({ remoteAddress, forwardedFor }: Omit<Requester, 'origin'>, isService: () => boolean): Admitted | Refused {
+  judgePost(
+    { remoteAddress, forwardedFor }: Omit<Requester, 'origin'>,
+    isService: () => boolean,
+  ): Admitted | HttpRefusal {
     const nowMs = performance.now();
     const address = this.#addresses.of(remoteAddress, forwardedFor);
     if (address?.handshakes.take(1, nowMs) !== false && (isService() || this.#posts.take(1, nowMs))) return { address };
@@ -145,6 +152,6 @@ export class HandshakePolicy {
   }
 }
 
-function busy(sentence: string, headers: Readonly<Record<string, string>>): Refused {
+function busy(sentence: string, headers: Readonly<Record<string, string>>): HttpRefusal {
   return { status: '503 Service Unavailable', headers, sentence };
 }

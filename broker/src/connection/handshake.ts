@@ -13,7 +13,7 @@ export interface HandshakeRequest {
 }
 
 /** The handshake is valid. The answer repeats `subprotocol`, which is empty if the client offered none. */
-export interface Accepted {
+interface Accepted {
   readonly encoding: Encoding;
   readonly subprotocol: string;
   /** Null if the handshake has neither token nor ticket. */
@@ -28,7 +28,8 @@ export interface Requester {
   readonly forwardedFor: string;
 }
 
-export interface Refused {
+/** The answer to a refused request. */
+export interface HttpRefusal {
   readonly status: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly sentence: string;
@@ -36,7 +37,7 @@ export interface Refused {
   readonly quoted?: string;
 }
 
-export function judgeHandshake(request: HandshakeRequest): Accepted | Refused {
+export function judgeHandshake(request: HandshakeRequest): Accepted | HttpRefusal {
   if (request.path() !== endpointPath) {
     return refuse('404 Not Found', `Not found. The WebSocket endpoint is ${endpointPath}.`);
   }
@@ -99,7 +100,7 @@ export function bearerOf(authorization: string): string | null {
 }
 
 /** A node that is shutting down accepts no connection. */
-export const refuseDraining: Refused = {
+export const refuseDraining: HttpRefusal = {
   status: '503 Service Unavailable',
   headers: { 'Retry-After': '1' },
   sentence: 'This node is shutting down. Reconnect to reach another node.',
@@ -110,7 +111,7 @@ function refuse(
   sentence: string,
   headers: Readonly<Record<string, string>> = {},
   quoted = '',
-): Refused {
+): HttpRefusal {
   return { status, headers, sentence, quoted };
 }
 

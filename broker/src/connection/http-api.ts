@@ -1,6 +1,6 @@
 /** POST requests on the port of the clients: limits, reading the body, and the answer in time. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
-import { bearerOf, type Refused, type Requester, refuseDraining } from './handshake.js';
+import { bearerOf, type HttpRefusal, type Requester, refuseDraining } from './handshake.js';
 import type { HandshakePolicy } from './handshake-policy.js';
 import { headersOf, requesterOf, sendJson } from './http.js';
 import { type OpenRequest, OpenRequests, requestTimeoutMs } from './open-requests.js';
@@ -14,26 +14,28 @@ export interface ApiRequest {
 /** Answers POST requests with JSON. */
 export interface Api {
   readonly paths: readonly string[];
-  /** Whether the token is a valid API key of this node. Called before the limits, for each request: it must cost little. */
+  /**
+   * Whether the token is a valid API key of this node. Called before the limits, for each request: it must cost little.
+   */
   isService(token: string): boolean;
   answer(path: string, request: ApiRequest): Promise<{ readonly status: string; readonly body: unknown }>;
 }
 
 const maxBodyBytes = 4_096;
 
-const bodyTooLong: Refused = {
+const bodyTooLong: HttpRefusal = {
   status: '413 Content Too Large',
   headers: {},
   sentence: `The body is longer than ${maxBodyBytes} bytes.`,
 };
 
-const bodyNotInTime: Refused = {
+const bodyNotInTime: HttpRefusal = {
   status: '408 Request Timeout',
   headers: {},
   sentence: `The node did not receive the whole body within ${requestTimeoutMs / 1_000} s. Send it with Content-Length and without chunk extensions.`,
 };
 
-const noAnswerInTime: Refused = {
+const noAnswerInTime: HttpRefusal = {
   status: '504 Gateway Timeout',
   headers: {},
   sentence: `The node did not finish within ${requestTimeoutMs / 1_000} s. The request may or may not have taken effect.`,
@@ -45,7 +47,7 @@ export class HttpApi {
   constructor(
     private readonly api: Api,
     private readonly policy: HandshakePolicy,
-    private readonly refuse: (response: HttpResponse, refused: Refused, requester: Requester) => void,
+    private readonly refuse: (response: HttpResponse, refusal: HttpRefusal, requester: Requester) => void,
   ) {}
 
   get paths(): readonly string[] {
@@ -75,8 +77,8 @@ export class HttpApi {
     let isComplete = false;
     // The code that removes a request from the open requests answers it, so each request gets one answer.
     const open: OpenRequest = { address, expire: () => refuse(isComplete ? noAnswerInTime : bodyNotInTime) };
-    const refuse = (refused: Refused): void => {
-      if (this.#openRequests.delete(open)) this.refuse(response, refused, requester);
+    const refuse = (refusal: HttpRefusal): void => {
+      if (this.#openRequests.delete(open)) this.refuse(response, refusal, requester);
     };
     this.#openRequests.add(open, performance.now());
     response.onAborted(() => this.#openRequests.delete(open));

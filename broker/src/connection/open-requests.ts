@@ -1,9 +1,10 @@
 /**
- * POST requests without an answer yet, with a deadline and limits. They need one, because uWebSockets never completes some requests. Examples are
- * `Content-Length: 0` in a second TCP segment, and a chunk with an extension. It closes them without an answer after about twelve seconds.
+ * POST requests without an answer yet, with a deadline and limits. They need one, because uWebSockets never completes
+ * some requests. Examples are `Content-Length: 0` in a second TCP segment, and a chunk with an extension. It closes
+ * them without an answer after about twelve seconds.
  */
 import type { Address } from '../limits/addresses.js';
-import type { Refused } from './handshake.js';
+import type { HttpRefusal } from './handshake.js';
 
 export interface OpenRequest {
   /** The address of the client; null if it is not counted. */
@@ -26,13 +27,13 @@ export const maxOpenRequestsOfAddress = 100;
 
 const soon = { 'Retry-After': '1' };
 
-const tooMany: Refused = {
+const tooMany: HttpRefusal = {
   status: '503 Service Unavailable',
   headers: soon,
   sentence: 'Too many open requests on this node. Retry in a moment.',
 };
 
-const tooManyOfAddress: Refused = {
+const tooManyOfAddress: HttpRefusal = {
   status: '429 Too Many Requests',
   headers: soon,
   sentence: `Your address has reached the limit of ${maxOpenRequestsOfAddress} open requests. Retry in a moment.`,
@@ -43,7 +44,7 @@ export class OpenRequests {
   readonly #beganAt = new Map<OpenRequest, number>();
 
   /** Null if there is room for one more from this address. `isService`: the request has a valid API key. */
-  judge(address: Address | null, isService: boolean): Refused | null {
+  judge(address: Address | null, isService: boolean): HttpRefusal | null {
     if (address !== null && address.openRequests >= maxOpenRequestsOfAddress) return tooManyOfAddress;
     return this.#beganAt.size < maxOpenRequests + (isService ? reservedForServices : 0) ? null : tooMany;
   }

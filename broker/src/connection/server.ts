@@ -6,13 +6,13 @@ import type { Credential } from '../session/authentication.js';
 import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
-import { judgeHandshake, type Refused, type Requester, refuseDraining } from './handshake.js';
+import { type HttpRefusal, judgeHandshake, type Requester, refuseDraining } from './handshake.js';
 import type { HandshakePolicy } from './handshake-policy.js';
 import { handshakeOf, headersOf, requesterOf, sendRefusal } from './http.js';
 import { type Api, HttpApi } from './http-api.js';
 import { type Listener, Listeners, loadUWebSockets, type Sharing, type UWebSockets } from './listeners.js';
 
-export interface ServerSettings {
+interface ServerSettings {
   readonly host: string;
   readonly port: number;
   readonly maxFrameBytes: number;
@@ -23,7 +23,7 @@ export interface ServerSettings {
   readonly maxSockets: number;
 }
 
-export interface ServerCounters {
+interface ServerCounters {
   connectionsOpened: number;
   connectionsClosed: number;
   connectionsRefused: number;
@@ -49,7 +49,7 @@ export interface ServerParts {
   unauthenticated(): number;
   accept(encoding: Encoding): Connection;
   /** Called for each refused request; null if nobody listens. */
-  readonly onRefused: ((requester: Requester, refused: Refused) => void) | null;
+  readonly onRefused: ((requester: Requester, refusal: HttpRefusal) => void) | null;
 }
 
 /** Handshakes that may always be under way, even if the limit of connections is low. */
@@ -65,7 +65,10 @@ export class Server {
   /** Sockets that may still be open after their close frame. */
   #closing = 0;
   #isDraining = false;
-  /** Sockets that are not WebSockets, or not yet. uWebSockets closes them if no request is complete within about twelve seconds. */
+  /**
+   * Sockets that are not WebSockets, or not yet. uWebSockets closes them if no request is complete within about twelve
+   * seconds.
+   */
   #plainSockets = 0;
 
   private constructor(
@@ -77,7 +80,7 @@ export class Server {
   ) {
     const { api, policy } = parts;
     this.#httpApi =
-      api && new HttpApi(api, policy, (response, refused, requester) => this.#refuse(response, refused, requester));
+      api && new HttpApi(api, policy, (response, refusal, requester) => this.#refuse(response, refusal, requester));
     this.#listeners = new Listeners(uws, settings, certificate, sharing, (listener) => this.#addRoutes(listener));
   }
 
@@ -104,7 +107,9 @@ export class Server {
     this.#listeners.publish(group, frame, isBinary, isWorthCompressing(frame, this.settings.compression));
   }
 
-  /** Uses the certificate that is now in the files for new connections. If it throws `ServerError`, nothing has changed. */
+  /**
+   * Uses the certificate that is now in the files for new connections. If it throws `ServerError`, nothing has changed.
+   */
   renewCertificate(): void {
     if (!this.#isDraining) this.#listeners.renewCertificate();
   }
@@ -139,8 +144,8 @@ export class Server {
         }
       })
       .ws<UserData>(endpointPath, {
-        // A frame up to twice the limit is read whole, so that its sender gets a close code (PROTOCOL.md section 6). It is also the limit of a
-        // decompressed frame.
+        // A frame up to twice the limit is read whole, so that its sender gets a close code (PROTOCOL.md section 6). It
+        // is also the limit of a decompressed frame.
         maxPayloadLength: this.settings.maxFrameBytes * 2,
         maxBackpressure: this.settings.maxBufferedBytes,
         idleTimeout: this.settings.idleTimeoutSeconds,
@@ -181,8 +186,8 @@ export class Server {
   }
 
   /**
-   * Both directions compress each message by itself. A context for each connection would take 3 KiB and more, and uWebSockets does not
-   * follow RFC 7692 for clients that refuse one.
+   * Both directions compress each message by itself. A context for each connection would take 3 KiB and more, and
+   * uWebSockets does not follow RFC 7692 for clients that refuse one.
    */
   #compressOptions(): number {
     const { DISABLED, SHARED_COMPRESSOR, SHARED_DECOMPRESSOR } = this.uws;
@@ -215,7 +220,7 @@ export class Server {
   }
 
   /** Why a request is refused that uWebSockets does not accept as a handshake. */
-  #explain(request: HttpRequest): Refused {
+  #explain(request: HttpRequest): HttpRefusal {
     const header = headersOf(request);
     const judgement = judgeHandshake(handshakeOf(request, header));
     if (!('status' in judgement))
@@ -226,17 +231,19 @@ export class Server {
     return (isPlain ? this.parts.policy.judgeOrigin(header('origin')) : null) ?? judgement;
   }
 
-  #refuse(response: HttpResponse, refused: Refused, requester: Requester, isHead = false): void {
+  #refuse(response: HttpResponse, refusal: HttpRefusal, requester: Requester, isHead = false): void {
     const { counters, onRefused } = this.parts;
     // HEAD is the health check of load balancers, and is not counted as a refusal.
     if (!isHead) {
       counters.connectionsRefused++;
-      onRefused?.(requester, refused);
+      onRefused?.(requester, refusal);
     }
-    sendRefusal(response, refused, isHead);
+    sendRefusal(response, refusal, isHead);
   }
 
-  /** After our close frame a client may keep the socket open for a while, and uWebSockets reports nothing more about it. */
+  /**
+   * After our close frame a client may keep the socket open for a while, and uWebSockets reports nothing more about it.
+   */
   #countClosing(): void {
     this.#closing++;
     setTimeout(() => this.#closing--, closingMs).unref();

@@ -5,7 +5,7 @@ import { readTextFile } from './text-file.js';
 /** Receives one sentence for each mistake. */
 export type Report = (mistake: string) => void;
 
-export interface PemFile<Value> {
+interface PemFile<Value> {
   /** The whole text. */
   readonly pem: string;
   readonly value: Value;

@@ -17,18 +17,18 @@ export interface Parts {
 /** A command that was refused. The payload of a publish is not kept for that long. */
 export type RefusedCommand = Exclude<Command, Publish> | Pick<Publish, 'type' | 'topic' | 'messageId'>;
 
-export interface Limits {
+interface Limits {
   readonly maxSubscriptions: number;
 }
 
 /** What `connected` reports to a client. */
-export interface Greeting {
+interface Greeting {
   readonly node: string;
   readonly pingIntervalMs: number;
   readonly maxFrameBytes: number;
 }
 
-export interface HandlerCounters {
+interface HandlerCounters {
   publicationsIn: number;
   commandErrors: number;
   commandsUnavailable: number;

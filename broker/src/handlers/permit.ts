@@ -1,6 +1,7 @@
 /**
- * The permission that each command needs. It is checked in two places, for all commands: handlers/index.ts checks the token, and
- * session/command-gate.ts asks the hook. Handlers do not check permissions themselves, so no handler can forget it.
+ * The permission that each command needs. It is checked in two places, for all commands: handlers/index.ts checks the
+ * token, and session/command-gate.ts asks the hook. Handlers do not check permissions themselves, so no handler can
+ * forget it.
  */
 import { type Command, ReplyError } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
@@ -11,7 +12,7 @@ import type { Parts } from './parts.js';
 type FreeType = 'connect' | 'unsubscribe' | 'refresh' | 'ping';
 
 /** A command that needs a permission for its topic. */
-export type GuardedCommand = Exclude<Command, { readonly type: FreeType }>;
+type GuardedCommand = Exclude<Command, { readonly type: FreeType }>;
 
 /** Every command needs an entry here: null if it is free, otherwise the action that the token must grant. */
 const actions: { readonly [Type in Command['type']]: Type extends FreeType ? null : Action } = {
@@ -27,7 +28,6 @@ const actions: { readonly [Type in Command['type']]: Type extends FreeType ? nul
 const verbs: Readonly<Record<Action, string>> = {
   publish: 'to publish to',
   subscribe: 'to subscribe to',
-  presence: 'to read the presence of',
   history: 'to read the history of',
 };
 

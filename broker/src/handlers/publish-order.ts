@@ -1,27 +1,31 @@
 /**
- * Keeps the publications of a connection in order if one is refused. Later ones to the topic are refused too, until the first is published
- * again (PROTOCOL.md 8.11). It needs a topic with history and a `messageId`: other publications cannot be retried safely.
+ * Keeps the publications of a connection in order if one is refused. Later ones to the topic are refused too, until the
+ * first is published again (PROTOCOL.md 8.11). It needs a topic with history and a `messageId`: other publications
+ * cannot be retried safely.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 
 /**
- * The client has given up a refused publication if it was not retried within this many ticks. There is one tick a second
- * (connection/connection-sweep.ts). Ticks are counted instead of time: if the node was blocked for seconds, later publications
- * may already have arrived, and must still wait.
+ * The client has given up a refused publication if it was not retried within this many ticks. There is one tick a
+ * second (connection/connection-sweep.ts). Ticks are counted instead of time: if the node was blocked for seconds,
+ * later publications may already have arrived, and must still wait.
  */
 const maxTicks = 3;
 
-/** The maximum number of refused publications that are remembered for a connection. Other publications may lose their order. */
+/**
+ * The maximum number of refused publications that are remembered for a connection. Other publications may lose their
+ * order.
+ */
 const maxRefused = 1_024;
 
-interface Refused {
+interface RefusedPublications {
   /** Any of them may be retried first: a client may give up the others. */
   readonly messageIds: Set<string>;
   ticks: number;
 }
 
 /** Another publication to the topic has to be retried first. */
-export class OutOfOrderError extends ReplyError {
+export class OutOfTurnError extends ReplyError {
   constructor() {
     super(
       'unavailable',
@@ -31,7 +35,7 @@ export class OutOfOrderError extends ReplyError {
 }
 
 export class PublishOrder {
-  readonly #refused = new Map<Topic, Refused>();
+  readonly #refused = new Map<Topic, RefusedPublications>();
   #count = 0;
 
   get isEmpty(): boolean {
@@ -48,11 +52,11 @@ export class PublishOrder {
     this.#count++;
   }
 
-  /** Throws {@link OutOfOrderError} if another publication to the topic has to be retried first. */
+  /** Throws {@link OutOfTurnError} if another publication to the topic has to be retried first. */
   check(topic: Topic, messageId: string): void {
     const refused = this.#refused.get(topic);
     if (refused === undefined) return;
-    if (!refused.messageIds.has(messageId)) throw new OutOfOrderError();
+    if (!refused.messageIds.has(messageId)) throw new OutOfTurnError();
     this.#forget(topic);
   }
 

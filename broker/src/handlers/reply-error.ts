@@ -2,7 +2,7 @@
 import type { CommandId, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts, RefusedCommand } from './parts.js';
-import { OutOfOrderError } from './publish-order.js';
+import { OutOfTurnError } from './publish-order.js';
 
 /** `command`: null if it could not be read. */
 export function replyError(
@@ -13,7 +13,7 @@ export function replyError(
   command: RefusedCommand | null = null,
 ): void {
   counters.commandErrors++;
-  if (error instanceof OutOfOrderError) counters.publicationsOutOfTurn++;
+  if (error instanceof OutOfTurnError) counters.publicationsOutOfTurn++;
   else if (error.code === 'unavailable') counters.commandsUnavailable++;
   else if (error.code === 'unconfirmed') counters.publicationsUnconfirmed++;
   if (command?.type === 'publish' && error.retryable && command.messageId !== null) {

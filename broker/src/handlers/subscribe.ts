@@ -17,21 +17,22 @@ export async function subscribe(
       `A connection can have at most ${limits.maxSubscriptions} subscriptions.`,
     );
   }
-  const membership = caller.join(topic, since);
+  const subscription = caller.join(topic, since);
   try {
-    await membership.subscribed;
+    await subscription.ready;
   } catch (error) {
-    if (membership.isCurrent) {
+    if (subscription.isCurrent) {
       caller.leave(topic);
       throw error;
     }
   }
   // The connection left the topic meanwhile. If it joined again, that command gets its own reply.
-  if (!membership.isCurrent)
+  if (!subscription.isCurrent)
     throw new ReplyError('notSubscribed', `This connection unsubscribed from ${topic} before the reply.`);
   // Nothing is awaited from here on, so that deliveries follow the reply without gap or overlap.
   const result = relay.subscribeResult(topic, since);
-  // If there is no room, the reply goes without publications, and the client reads them in pages (PROTOCOL.md section 7).
+  // If there is no room, the reply goes without publications, and the client reads them in pages (PROTOCOL.md section
+  // 7).
   if (id !== null) caller.reply({ type: 'subscribed', id, topic, ...result });
   caller.attend(topic);
 }

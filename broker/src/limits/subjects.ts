@@ -3,7 +3,7 @@ import type { Payer } from '../relay/relay.js';
 import { Ledger, type Spend } from './ledger.js';
 import { TokenBucket } from './token-bucket.js';
 
-export interface SubjectLimits {
+interface SubjectLimits {
   /** Connections of one subject. */
   readonly maxConnectionsPerSubject: number;
   /** Publications of one subject per second. */
@@ -16,7 +16,10 @@ export interface SubjectLimits {
   readonly newTopicsPerHour: number;
   /** Bytes that one subject may publish to topics with history per hour. */
   readonly historyBytesPerHour: number;
-  /** Subscriptions of one connection. Added to the burst of commands, because a reconnecting client subscribes to all its topics. */
+  /**
+   * Subscriptions of one connection. Added to the burst of commands, because a reconnecting client subscribes to all
+   * its topics.
+   */
   readonly maxSubscriptions: number;
 }
 
@@ -29,8 +32,9 @@ const hourSeconds = 3_600;
 const replyBytesPerCommand = 65_536;
 
 /**
- * Refusals before a connection is closed: a thousand, or ten seconds of the rate if that is more. Each second, a fifth of the rate is forgiven, and
- * at least ten. Clients need refusals to find out which rate the other connections of their subject leave.
+ * Refusals before a connection is closed: a thousand, or ten seconds of the rate if that is more. Each second, a fifth
+ * of the rate is forgiven, and at least ten. Clients need refusals to find out which rate the other connections of
+ * their subject leave.
  */
 const maxRefusals = 1_000;
 const maxRefusalsSeconds = 10;
@@ -41,22 +45,22 @@ const forgivenShare = 0.2;
 export interface Shared {
   readonly spend: Spend;
   /**
-   * Whether all nodes together have at most `most` connections of the subject, if this node has `count`. Rejects if Redis cannot be
-   * reached.
+   * Whether all nodes together have at most `most` connections of the subject, if this node has `count`. Rejects if
+   * Redis cannot be reached.
    */
   admit(name: string, count: number, most: number): Promise<boolean>;
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 }
 
-/** Why a command is refused. */
-export interface Refusal {
+/** The limit that refuses a command. */
+export interface ExceededLimit {
   readonly limit: 'rate' | 'historyBytes' | 'newTopics';
   /** When to retry, in whole milliseconds, at least 1. */
   readonly retryAfterMs: number;
 }
 
 /** `undecided`: Redis is being asked, and nothing was counted. Ask again when {@link Subject.onceDecided} calls. */
-export type Admission = 'admitted' | 'undecided' | Refusal;
+export type Admission = 'admitted' | 'undecided' | ExceededLimit;
 
 export class Subject implements Payer {
   connections = 0;
@@ -102,10 +106,10 @@ export class Subject implements Payer {
   /** Counts a publication if it is admitted. `isKept`: its topic keeps history. */
   admitPublication(bytes: number, isKept: boolean, nowMs: number): Admission {
     if (!this.#publications.has(1, nowMs) || !this.#bytes.has(bytes, nowMs)) {
-      return refusal('rate', Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
+      return exceeded('rate', Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
     }
     if (isKept && !this.#historyBytes.has(bytes, nowMs)) {
-      return refusal('historyBytes', this.#historyBytes.delayMs(bytes, nowMs));
+      return exceeded('historyBytes', this.#historyBytes.delayMs(bytes, nowMs));
     }
     if (this.#publications.asksFirst(1) || this.#bytes.asksFirst(bytes)) return 'undecided';
     if (isKept && this.#historyBytes.asksFirst(bytes)) return 'undecided';
@@ -123,7 +127,7 @@ export class Subject implements Payer {
 
   /** Counts a command that could not be read. It cannot wait for Redis. */
   admitUnreadable(nowMs: number): Exclude<Admission, 'undecided'> {
-    if (!this.#commands.has(1, nowMs)) return refusal('rate', this.#commands.delayMs(1, nowMs));
+    if (!this.#commands.has(1, nowMs)) return exceeded('rate', this.#commands.delayMs(1, nowMs));
     this.#commands.charge(1, nowMs);
     return 'admitted';
   }
@@ -138,8 +142,8 @@ export class Subject implements Payer {
     return this.#newTopics.has(1, nowMs);
   }
 
-  refuseTopic(nowMs: number): Refusal {
-    return refusal('newTopics', this.#newTopics.delayMs(1, nowMs));
+  refuseTopic(nowMs: number): ExceededLimit {
+    return exceeded('newTopics', this.#newTopics.delayMs(1, nowMs));
   }
 
   onTopicBegun(): void {
@@ -163,7 +167,7 @@ export class Subject implements Payer {
   }
 }
 
-function refusal(limit: Refusal['limit'], delayMs: number): Refusal {
+function exceeded(limit: ExceededLimit['limit'], delayMs: number): ExceededLimit {
   return { limit, retryAfterMs: Math.max(1, Math.ceil(delayMs)) };
 }
 
@@ -190,7 +194,10 @@ export class Subjects {
     return subject;
   }
 
-  /** Counts one more connection. Returns null if there are too many. While Redis cannot be reached, this node uses its own count. */
+  /**
+   * Counts one more connection. Returns null if there are too many. While Redis cannot be reached, this node uses its
+   * own count.
+   */
   async join(name: string): Promise<Subject | null> {
     const most = this.limits.maxConnectionsPerSubject;
     const subject = this.named(name);
@@ -204,7 +211,10 @@ export class Subjects {
     return null;
   }
 
-  /** Counts one connection less. The budgets are kept until they are full again: reconnecting gives a client nothing more. */
+  /**
+   * Counts one connection less. The budgets are kept until they are full again: reconnecting gives a client nothing
+   * more.
+   */
   leave(subject: Subject): void {
     subject.connections--;
     this.shared?.report([[subject.name, subject.connections]]);

@@ -1,4 +1,7 @@
-/** The admin port: health, readiness, metrics and the console over HTTP. A node has one, or a supervisor for all its workers. */
+/**
+ * The admin port: health, readiness, metrics and the console over HTTP. A node has one, or a supervisor for all its
+ * workers.
+ */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -17,7 +20,7 @@ export interface AdminTimeouts {
 
 const defaultTimeouts: AdminTimeouts = { requestMs: 5_000, unreadMs: 10_000 };
 
-export interface AdminSettings {
+interface AdminSettings {
   readonly adminHost: string;
   readonly adminPort: number;
 }
@@ -29,7 +32,7 @@ export interface Readiness {
 }
 
 /** The content of `node.json`, for the console. */
-export interface About {
+interface About {
   readonly node: string;
   /** Where clients connect. */
   readonly clientPort: number;

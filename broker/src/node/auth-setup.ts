@@ -35,7 +35,7 @@ export interface AuthParts {
   /** Called for an unexpected error: a bug. */
   onBug(error: unknown): void;
   /** Called when something new is revoked, or when an issuer has removed a key. */
-  onWithdrawn(): void;
+  onAccessChange(): void;
   /** Called with the reason for each failed authentication. */
   onFailed(reason: string): void;
 }
@@ -44,13 +44,13 @@ export interface AuthParts {
 const choresMs = reportedForMs / 3;
 
 export function openAuth(auth: AuthSetting, config: Config, parts: AuthParts): Auth {
-  const { relay, log, counters, openStore, onBug, onWithdrawn, onFailed } = parts;
-  const authenticator = new Authenticator(auth, log, counters, onWithdrawn);
+  const { relay, log, counters, openStore, onBug, onAccessChange, onFailed } = parts;
+  const authenticator = new Authenticator(auth, log, counters, onAccessChange);
   const revocations = new Revocations(keptForMs(auth.issuers));
   const onRevoked: OnRevoked = (revoked) => {
     let isNew = false;
     for (const revocation of revoked) isNew = revocations.add(revocation) || isNew;
-    if (isNew) onWithdrawn();
+    if (isNew) onAccessChange();
   };
   const store = openStore === null ? new MemoryAuthStore(onRevoked) : openStore(revocations, onRevoked);
   const tickets = new Tickets(store);

@@ -1,4 +1,7 @@
-/** Creates the parts of a node and connects them, in the order in which a message passes them, and stops them again. Read this first. */
+/**
+ * Creates the parts of a node and connects them, in the order in which a message passes them, and stops them again.
+ * Read this first.
+ */
 import { type CloseReason, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { certificateFiles } from '../connection/certificate.js';
 import { CertificateRenewal } from '../connection/certificate-renewal.js';
@@ -11,9 +14,10 @@ import type { Caller } from '../handlers/caller.js';
 import type { Parts } from '../handlers/parts.js';
 import type { Log } from '../observe/log.js';
 import { type Counters, Metrics } from '../observe/metrics.js';
-import { Refusals } from '../observe/refusals.js';
+import { RefusalSummary } from '../observe/refusal-summary.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { MemoryRelay } from '../relay/memory-relay.js';
+import { type MemoryTimes, memoryTimes } from '../relay/memory-times.js';
 import type { Load, Relay } from '../relay/relay.js';
 import type { Config } from '../settings/config.js';
 import { maxClientSockets } from '../settings/file-descriptors.js';
@@ -32,29 +36,37 @@ import type { Tracing } from './tracing.js';
 export interface Broker {
   /** Where clients connect. */
   readonly port: number;
-  /** The port of the console, /healthz, /readyz and /metrics; null for a worker, because its supervisor has that port. */
+  /**
+   * The port of the console, /healthz, /readyz and /metrics; null for a worker, because its supervisor has that port.
+   */
   readonly adminPort: number | null;
   readiness(): Readiness;
   /** All metrics, in Prometheus' text format, or only the one of this name. */
   metrics(name?: string): Promise<string>;
   /**
-   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Then closes the remaining
-   * connections in waves, and drops those that are still open after `drainTimeoutMs`. `atOnce` skips the window. May be called once.
+   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Then
+   * closes the remaining connections in waves, and drops those that are still open after `drainTimeoutMs`. `atOnce`
+   * skips the window. May be called once.
    */
   drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
 
 /**
- * Starts one node in this process, whatever `config.workers` is. `worker`: its number among the workers that share the port. A worker has no
- * admin port.
+ * Starts one node in this process, whatever `config.workers` is. `worker`: its number among the workers that share the
+ * port. A worker has no admin port. `times`: only tests pass other ones.
  */
-export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
+export async function startBroker(
+  config: Config,
+  log: Log,
+  worker: number | null = null,
+  times: MemoryTimes = memoryTimes,
+): Promise<Broker> {
   const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
   // Both are set when the server runs.
   let load = (): Load | null => null;
-  let checkWithdrawn = (): void => undefined;
+  let recheckAccess = (): void => undefined;
   const tracing = await startTracing(config, log, counters);
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
@@ -74,7 +86,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     tracing,
   );
-  const redis = await startRedis(config, fanout, log, counters, () => load(), tracing);
+  const redis = await startRedis({ ...config, memoryTimes: times }, fanout, log, counters, () => load(), tracing);
   const relay: Relay = redis?.relay ?? new MemoryRelay(config, fanout, tracing);
   const refusalLog = log.isLevelEnabled('debug') ? new RefusalLog(log) : null;
   const parts: Parts = {
@@ -85,19 +97,20 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     onBug,
     onRefused: refusalLog && ((caller, command, error) => refusalLog.refused(caller, command, error)),
   };
-  const refusals = new Refusals(counters, log);
+  const refusals = new RefusalSummary(counters, log);
   const auth = await startAuth(config, {
     relay,
     log,
     counters,
     openStore: redis?.openAuthStore ?? null,
     onBug,
-    onWithdrawn: () => checkWithdrawn(),
+    onAccessChange: () => recheckAccess(),
     onFailed: (reason) => refusals.addReason(reason),
   });
   const sessions = auth?.sessions ?? null;
   const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
-  // Sends two pings within the idle timeout. uWebSockets counts this timeout in steps of 4 s, and may end it one step early.
+  // Sends two pings within the idle timeout. uWebSockets counts this timeout in steps of 4 s, and may end it one step
+  // early.
   const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
   const context: ConnectionContext = {
     ...config,
@@ -116,7 +129,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     api: auth?.api ?? null,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
-    onRefused: refusalLog && ((requester, refused) => refusalLog.handshakeRefused(requester, refused)),
+    onRefused: refusalLog && ((requester, refusal) => refusalLog.handshakeRefused(requester, refusal)),
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
   const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);
@@ -139,9 +152,9 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
 
   const maxConnections = Math.min(config.maxConnections, maxSockets);
   let wasFull = false;
-  checkWithdrawn = () => {
+  recheckAccess = () => {
     // A copy: closed connections leave the list.
-    for (const { authentication } of [...server.connections]) authentication?.checkWithdrawn();
+    for (const { authentication } of [...server.connections]) authentication?.checkAccess();
   };
   load = () => {
     if (isDraining) return null;
@@ -275,7 +288,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
 }
 
-// Parts that not every node needs are loaded only if they are used. Their libraries take most of the time and memory of a start.
+// Parts that not every node needs are loaded only if they are used. Their libraries take most of the time and memory of
+// a start.
 
 async function startTracing(config: Config, log: Log, counters: Counters): Promise<Tracing | null> {
   const { tracingUrl, tracingRatio, nodeName } = config;
@@ -285,7 +299,7 @@ async function startTracing(config: Config, log: Log, counters: Counters): Promi
 }
 
 async function startRedis(
-  config: Config,
+  config: Config & { readonly memoryTimes: MemoryTimes },
   fanout: Fanout,
   log: Log,
   counters: Counters,

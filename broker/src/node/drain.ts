@@ -3,10 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { closeReasons } from '@fanfare/protocol';
 import type { Connection } from '../connection/connection.js';
 import type { Log } from '../observe/log.js';
-import { leaseMs } from '../relay/memory-times.js';
-import { collectorTimeoutMs } from './collector-timeout.js';
+import { memoryTimes } from '../relay/memory-times.js';
 
-export interface DrainSettings {
+/**
+ * How long the collector of traces may take for a complete answer, including retries, in milliseconds. A stopping node
+ * waits no longer.
+ */
+export const collectorTimeoutMs = 3_000;
+
+interface DrainSettings {
   readonly drainWindowMs: number;
   readonly drainWaves: number;
   readonly drainWaveIntervalMs: number;
@@ -14,8 +19,8 @@ export interface DrainSettings {
 }
 
 /**
- * The longest time to drain with these settings, in milliseconds, without the time that Redis takes. It includes the wait until no other node needs the
- * memory of this one (`retire` in relay.ts).
+ * The longest time to drain with these settings, in milliseconds, without the time that Redis takes. It includes the
+ * wait until no other node needs the memory of this one (`retire` in relay.ts).
  */
 export function longestDrainMs({
   drainWindowMs,
@@ -24,17 +29,20 @@ export function longestDrainMs({
   drainTimeoutMs,
 }: DrainSettings): number {
   if (drainWindowMs === 0) return drainTimeoutMs;
-  return drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs + leaseMs;
+  return drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs + memoryTimes.leaseMs;
 }
 
-export interface StopSettings extends DrainSettings {
+interface StopSettings extends DrainSettings {
   readonly redisUrl: string | null;
   readonly redisTimeoutMs: number;
   readonly durableTimeoutMs: number;
   readonly tracingUrl: string | null;
 }
 
-/** The longest time to stop with these settings, in milliseconds: draining, one timeout of Redis, and the collector of traces. */
+/**
+ * The longest time to stop with these settings, in milliseconds: draining, one timeout of Redis, and the collector of
+ * traces.
+ */
 export function longestStopMs(settings: StopSettings): number {
   const { redisUrl, redisTimeoutMs, durableTimeoutMs, tracingUrl } = settings;
   const redisMs = redisUrl === null ? 0 : redisTimeoutMs + durableTimeoutMs;
@@ -42,7 +50,7 @@ export function longestStopMs(settings: StopSettings): number {
 }
 
 /** The parts of the node that draining needs. */
-export interface Draining {
+interface Draining {
   readonly connections: readonly Connection[];
   /** Sends the received publications, and replies to them. */
   flush(): Promise<void>;
@@ -54,12 +62,15 @@ export interface Draining {
 const inviteShare = 0.75;
 
 /**
- * How long clients may take to answer our close frames, in milliseconds. Closing a socket with unread bytes resets the connection, and a close frame
- * on its way is lost (RFC 6455 section 7.1.1).
+ * How long clients may take to answer our close frames, in milliseconds. Closing a socket with unread bytes resets the
+ * connection, and a close frame on its way is lost (RFC 6455 section 7.1.1).
  */
 const closeHandshakeMs = 100;
 
-/** Resolves when no connection is left or the time is over, with the number of closed connections. The node serves clients until it closes them. */
+/**
+ * Resolves when no connection is left or the time is over, with the number of closed connections. The node serves
+ * clients until it closes them.
+ */
 export async function drain(settings: DrainSettings, { connections, flush, counters, log }: Draining): Promise<number> {
   const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = settings;
   let closed = 0;

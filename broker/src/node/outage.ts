@@ -1,22 +1,23 @@
 /**
- * Logs outages of Redis. The first line describes the effect on clients. While the outage lasts, one line per minute follows. The last line has
- * its duration and effects. The log lines of redis-link.ts name the connection and its fault.
+ * Logs outages of Redis. The first line describes the effect on clients. While the outage lasts, one line per minute
+ * follows. The last line has its duration and effects. The log lines of redis-link.ts name the connection and its
+ * fault.
  */
 import type { Log } from '../observe/log.js';
 import type { RelayState } from '../relay/relay.js';
 
 /** Counters that show the effects of an outage; metrics.ts describes each. */
-export interface OutageCounters {
+interface OutageCounters {
   commandsUnavailable: number;
   publicationsUnconfirmed: number;
   publicationsUnrelayed: number;
   publicationsRepaired: number;
-  gapsTold: number;
-  resetsTold: number;
+  gapsNotified: number;
+  resetsNotified: number;
 }
 
 /** The node, as this file needs it. */
-export interface OutageSubject {
+interface OutageSubject {
   state(): RelayState;
   connections(): number;
   /** Whether topics of level `fast` are in use. */
@@ -28,15 +29,15 @@ const checkMs = 100;
 /** How long a starting node may take to reach Redis before that counts as an outage, in milliseconds. */
 const startMs = 3_000;
 /**
- * An outage is over when Redis has been back for this long, in milliseconds. Repeated failures are one outage, and the nodes need the time to
- * compare topics.
+ * An outage is over when Redis has been back for this long, in milliseconds. Repeated failures are one outage, and the
+ * nodes need the time to compare topics.
  */
 const steadyMs = 1_000;
 /** How often a lasting outage is logged, in milliseconds. */
 const remindMs = 60_000;
 
 /** Why the relay does not reach the other nodes. */
-export const outageReasons = {
+const outageReasons = {
   connecting: 'Redis is not connected',
   unproven: 'Redis is connected but does not deliver publications',
   outOfMemory: 'Redis is out of memory (maxmemory) and rejects publications',
@@ -159,8 +160,8 @@ export class OutageWatch {
       unconfirmed: now.publicationsUnconfirmed - before.publicationsUnconfirmed,
       unrelayed: now.publicationsUnrelayed - before.publicationsUnrelayed,
       late: now.publicationsRepaired - before.publicationsRepaired,
-      gaps: now.gapsTold - before.gapsTold,
-      resets: now.resetsTold - before.resetsTold,
+      gaps: now.gapsNotified - before.gapsNotified,
+      resets: now.resetsNotified - before.resetsNotified,
     };
   }
 }
@@ -168,10 +169,10 @@ export class OutageWatch {
 /** A copy of the numbers. */
 function pick(counters: OutageCounters): OutageCounters {
   const { commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed } = counters;
-  const { publicationsRepaired, gapsTold, resetsTold } = counters;
+  const { publicationsRepaired, gapsNotified, resetsNotified } = counters;
   return {
     ...{ commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed },
-    ...{ publicationsRepaired, gapsTold, resetsTold },
+    ...{ publicationsRepaired, gapsNotified, resetsNotified },
   };
 }
 

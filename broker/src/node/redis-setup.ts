@@ -1,4 +1,7 @@
-/** Creates the parts of a node that need Redis. Loaded only if Redis is configured, because ioredis takes time and memory to load. */
+/**
+ * Creates the parts of a node that need Redis. Loaded only if Redis is configured, because ioredis takes time and
+ * memory to load.
+ */
 import type { AuthStore, OnRevoked } from '../auth/auth-store.js';
 import { RedisAuthStore } from '../auth/redis-auth-store.js';
 import type { Revocations } from '../auth/revocations.js';
@@ -7,6 +10,7 @@ import type { Counters } from '../observe/metrics.js';
 import { SentinelWatch } from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
+import type { MemoryTimes } from '../relay/memory-times.js';
 import { newNodeId } from '../relay/redis-message.js';
 import { RedisRelay } from '../relay/redis-relay.js';
 import type { Load, PublishTracer } from '../relay/relay.js';
@@ -23,7 +27,7 @@ export interface RedisParts {
 
 /** `load`: the load of this node for the other nodes; null while it takes no connections. */
 export function openRedis(
-  config: Config & { readonly redisUrl: string },
+  config: Config & { readonly redisUrl: string; readonly memoryTimes: MemoryTimes },
   fanout: Fanout,
   log: Log,
   counters: Counters,

@@ -1,9 +1,9 @@
 /**
- * Logs each refusal at level debug, to find out why a client is refused. `refusals.ts` counts them at other levels. Anything that a client sent
- * may contain a secret, so the log repeats only topics, and origins of pages.
+ * Logs each refusal at level debug, to find out why a client is refused. `refusal-summary.ts` counts them at other
+ * levels. Anything that a client sent may contain a secret, so the log repeats only topics, and origins of pages.
  */
 import type { CloseReason, ReplyError } from '@fanfare/protocol';
-import type { Refused, Requester } from '../connection/handshake.js';
+import type { HttpRefusal, Requester } from '../connection/handshake.js';
 import type { Caller } from '../handlers/caller.js';
 import type { RefusedCommand } from '../handlers/parts.js';
 import type { Log } from '../observe/log.js';
@@ -28,7 +28,10 @@ export class RefusalLog {
   }
 
   /** A handshake or another request was refused. */
-  handshakeRefused({ origin, remoteAddress: address }: Requester, { status, sentence, quoted = '' }: Refused): void {
+  handshakeRefused(
+    { origin, remoteAddress: address }: Requester,
+    { status, sentence, quoted = '' }: HttpRefusal,
+  ): void {
     const fields = { status, origin: isOrigin(origin) ? origin : undefined, address };
     this.log.debug(
       { event: 'handshakeRefused', ...fields },

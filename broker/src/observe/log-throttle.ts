@@ -1,6 +1,7 @@
 /**
- * Keeps an unstable Redis from filling the log. Three lines of each kind are written per minute. The others are counted, and one line reports them at
- * the end of the minute or when the node stops. The lines of outage.ts are always written.
+ * Keeps an unstable Redis from filling the log. Three lines of each kind are written per minute. The others are
+ * counted, and one line reports them at the end of the minute or when the node stops. The lines of outage.ts are always
+ * written.
  */
 
 /** Events that are logged for each lost connection. redis-link.ts itself limits `redisError`. */
@@ -22,7 +23,7 @@ const intervalMs = 60_000;
 const maxLines = 3;
 
 /** Number of omitted lines by event and connection: `redisLost (publisher)`. */
-export type Omitted = Readonly<Record<string, number>>;
+type Omitted = Readonly<Record<string, number>>;
 
 export class LogThrottle {
   readonly #lines = new Map<string, number>();

@@ -18,12 +18,15 @@ export interface RedisAddress {
   readonly database: number;
 }
 
-export interface RedisServer {
+interface RedisServer {
   readonly host: string;
   readonly port: number;
 }
 
-/** The URL is invalid. The message continues after the name of the setting, and repeats no part of the URL, which may contain a password. */
+/**
+ * The URL is invalid. The message continues after the name of the setting, and repeats no part of the URL, which may
+ * contain a password.
+ */
 export class RedisUrlError extends Error {
   override readonly name = 'RedisUrlError';
 }

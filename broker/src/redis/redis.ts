@@ -1,12 +1,12 @@
 /**
- * The connections of a node to Redis: to publish, for `durable` topics, to receive, for authentication, and to test changed passwords. Their common
- * part is in redis-link.ts. Only the files of this folder know ioredis.
+ * The connections of a node to Redis: to publish, for `durable` topics, to receive, for authentication, and to test
+ * changed passwords. Their common part is in redis-link.ts. Only the files of this folder know ioredis.
  */
 export { CheckLink } from './check-link.js';
 export { type CommandStream, lostError, PendingCall } from './command-stream.js';
 export type { CommandWriter } from './command-writer.js';
 export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js';
-export { isOfAnotherLayout, isOutOfMemory, isWriteRefusal } from './redis-fault.js';
+export { isOfAnotherLayout, isOutOfMemory } from './redis-fault.js';
 export type { RedisCounters } from './redis-link.js';
 export type { RedisSettings } from './redis-options.js';
 export type { ChannelMessage, Reply } from './reply-reader.js';

@@ -8,7 +8,10 @@ export class RedisError extends Error {
   override readonly name = 'RedisError';
 }
 
-/** The bytes are not replies: the server is not a Redis, or replies were mixed up. The connection cannot be used any more. */
+/**
+ * The bytes are not replies: the server is not a Redis, or replies were mixed up. The connection cannot be used any
+ * more.
+ */
 export class RedisProtocolError extends Error {
   override readonly name = 'RedisProtocolError';
 }
@@ -22,16 +25,22 @@ export interface ChannelMessage {
   readonly end: number;
 }
 
-export interface ReplyHandler {
+interface ReplyHandler {
   onReply(reply: Reply): void;
   /** If this is absent, messages of channels are replies like any other. */
   onMessage?(message: ChannelMessage): void;
 }
 
-/** Largest part, in bytes or elements: as much as Redis sends by default (proto-max-bulk-len). A larger one is not a reply. */
+/**
+ * Largest part, in bytes or elements: as much as Redis sends by default (proto-max-bulk-len). A larger one is not a
+ * reply.
+ */
 const maxLength = 536_870_912;
 
-/** Shorter parts are copied in a loop, and most parts are shorter. To copy a part as a whole, a view of it must be created first. */
+/**
+ * Shorter parts are copied in a loop, and most parts are shorter. To copy a part as a whole, a view of it must be
+ * created first.
+ */
 const maxLoopBytes = 48;
 
 /** Up to this length the memory of an array is allocated at once. */
@@ -68,11 +77,6 @@ export class ReplyReader {
 
   constructor(private readonly handler: ReplyHandler) {}
 
-  /** Bytes that wait for the rest of their part. */
-  get waitingBytes(): number {
-    return this.#piecesLength;
-  }
-
   /** Ignores everything from now on, also what it has read already. */
   end(): void {
     this.#isEnded = true;
@@ -80,8 +84,8 @@ export class ReplyReader {
   }
 
   /**
-   * Reads the first `length` bytes of `bytes`. The caller may reuse `bytes` afterwards. Throws {@link RedisProtocolError}. The handler may call
-   * {@link end} during this call.
+   * Reads the first `length` bytes of `bytes`. The caller may reuse `bytes` afterwards. Throws
+   * {@link RedisProtocolError}. The handler may call {@link end} during this call.
    */
   read(bytes: Buffer, length = bytes.length): void {
     this.#bytes = bytes;

@@ -2,11 +2,12 @@
 import type { RedisMessage } from '../redis/redis.js';
 import type { GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
+import type { MemoryTimes } from './memory-times.js';
 import type { PublishLog } from './publish-log.js';
 import type { RedisClock } from './redis-clock.js';
 
 /** The connection that publishes, as this file needs it. */
-export interface BeaconLink {
+interface BeaconLink {
   publish(messages: readonly RedisMessage[]): Promise<unknown>;
 }
 
@@ -14,15 +15,17 @@ export interface BeaconCounters {
   beaconsSent: number;
 }
 
-/** How often to look for idle topics, in milliseconds. The {@link PublishLog} counts in seconds. */
-const intervalMs = 1_000;
+interface BeaconSettings {
+  readonly memoryTimes: Pick<MemoryTimes, 'maxHeartbeatMs'>;
+}
 
 export class Beacons {
   readonly #timer: NodeJS.Timeout;
-  /** The time at which the last second of the log ended. */
+  /** The time at which the last period of the log ended. */
   #endedAt = 0;
 
   constructor(
+    { memoryTimes }: BeaconSettings,
     private readonly log: PublishLog,
     private readonly link: BeaconLink,
     private readonly keys: Keys,
@@ -30,7 +33,7 @@ export class Beacons {
     private readonly clock: RedisClock,
     private readonly counters: BeaconCounters,
   ) {
-    this.#timer = setInterval(() => this.#send(), intervalMs);
+    this.#timer = setInterval(() => this.#send(), memoryTimes.maxHeartbeatMs);
     this.#timer.unref();
   }
 
@@ -43,7 +46,7 @@ export class Beacons {
     // While heartbeats get no answer, Redis may be losing data that this node remembers. So forget nothing.
     if (this.generations.generation === null || clockMs === this.#endedAt) return;
     this.#endedAt = clockMs;
-    const messages = this.log.endSecond().map(({ topic, epoch, offset }) => {
+    const messages = this.log.endPeriod().map(({ topic, epoch, offset }) => {
       return { channel: this.keys.topic(topic), message: Buffer.from(`${epoch}-${offset}`) };
     });
     if (messages.length === 0) return;

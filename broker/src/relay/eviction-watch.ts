@@ -1,11 +1,11 @@
 /**
- * Detects whether Redis deletes keys to make room for others (maxmemory-policy). Evicted histories and messageIds are lost. No command fails
- * then, so nothing else would show it.
+ * Detects whether Redis deletes keys to make room for others (maxmemory-policy). Evicted histories and messageIds are
+ * lost. No command fails then, so nothing else would show it.
  */
 import type { Log } from '../observe/log.js';
 
 /** The connection, as this file needs it. */
-export interface EvictionLink {
+interface EvictionLink {
   readonly isReady: boolean;
   /** Sections of INFO. Rejects if Redis does not answer, or does not permit it. */
   info(...sections: ('memory' | 'server' | 'stats')[]): Promise<string>;

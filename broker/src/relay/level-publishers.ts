@@ -1,6 +1,6 @@
 /**
- * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics. Refuses publications that
- * could not reach the other nodes, or for which there is no room.
+ * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics.
+ * Refuses publications that could not reach the other nodes, or for which there is no room.
  */
 import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Level, TopicPolicies } from '../topics/policy.js';
@@ -17,7 +17,7 @@ export interface LevelPublishersSettings {
 }
 
 /** Publishes to the topics of one level. */
-export interface LevelPublisher {
+interface LevelPublisher {
   /** The approximate number of bytes that wait for Redis. */
   readonly bytes: number;
   publish(batches: readonly Batch[]): void;
@@ -26,13 +26,13 @@ export interface LevelPublisher {
 }
 
 /** Publishes to the topics of one level with history. */
-export interface HistoryLevelPublisher extends LevelPublisher {
+interface HistoryLevelPublisher extends LevelPublisher {
   /** Whether it has published to the topic and remembers that. */
   hasPublished(topic: Topic): boolean;
 }
 
 /** Whether a publication can be accepted, as this file needs it. */
-export interface PublishStatus {
+interface PublishStatus {
   /** Whether Redis takes publications of this level now. */
   canPublish(level: Level): boolean;
   /** Whether Redis does not take them because it is full. */
@@ -40,7 +40,7 @@ export interface PublishStatus {
 }
 
 /** Lets the other nodes know that this one publishes. Called before each publication to a topic with history. */
-export interface PublishAnnouncer {
+interface PublishAnnouncer {
   announcePublishing(): void;
 }
 

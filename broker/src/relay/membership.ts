@@ -1,12 +1,13 @@
 /**
- * What nodes know of each other. Once a second, a heartbeat records in Redis that this node is alive, and returns which other nodes are
- * (lua/heartbeat.lua). It also carries the probe. On the control channel, nodes announce what the others must know before their next heartbeat.
+ * What nodes know of each other. Once a second, a heartbeat records in Redis that this node is alive, and returns which
+ * other nodes are (lua/heartbeat.lua). It also carries the probe. On the control channel, nodes announce what the
+ * others must know before their next heartbeat.
  */
 import { isOfAnotherLayout, type RedisMessage, type ScriptCall } from '../redis/redis.js';
 import type { GenerationChange, GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
 import type { KnownNodes } from './known-nodes.js';
-import { leaseMs, maxHeartbeatMs } from './memory-times.js';
+import type { MemoryTimes } from './memory-times.js';
 import type { Probe } from './probe.js';
 import type { Load, Spread } from './relay.js';
 import { type CallingLink, callScript, scripts } from './scripts.js';
@@ -14,27 +15,31 @@ import { type CallingLink, callScript, scripts } from './scripts.js';
 export interface MembershipSettings {
   readonly nodeId: string;
   readonly probeIntervalMs: number;
+  readonly memoryTimes: Pick<MemoryTimes, 'leaseMs' | 'maxHeartbeatMs'>;
 }
 
 /** The connection that publishes, as this file needs it. */
-export interface HeartbeatLink extends CallingLink {
+interface HeartbeatLink extends CallingLink {
   readonly isReady: boolean;
   publish(messages: readonly RedisMessage[]): Promise<unknown>;
 }
 
 /** The connection that listens, as this file needs it. */
-export interface ListeningLink {
+interface ListeningLink {
   readonly isReady: boolean;
   subscribe(channels: readonly string[]): Promise<void>;
 }
 
 /** Without a generation there are no heartbeats. */
-export interface AskedGeneration extends GenerationSource {
+interface AskedGeneration extends GenerationSource {
   /** Asks Redis for its generation, because Redis may be in another one. */
   ask(): void;
 }
 
-/** Prefixes of a node's id on the control channel: it has left, or it is about to publish for the first time. An id alone calls to a recovery. */
+/**
+ * Prefixes of a node's id on the control channel: it has left, or it is about to publish for the first time. An id
+ * alone calls to a recovery.
+ */
 const leaving = 'left:';
 const publishing = 'publishing:';
 
@@ -62,8 +67,9 @@ export class Membership {
     private readonly nodes: KnownNodes,
     private readonly load: () => Load | null,
   ) {
-    const { probeIntervalMs } = settings;
-    // Heartbeats are sent every second at least, however rare probes are.
+    const { probeIntervalMs, memoryTimes } = settings;
+    const { maxHeartbeatMs } = memoryTimes;
+    // Heartbeats are sent this often at least, however rare probes are.
     this.#beatsPerProbe = Math.ceil(probeIntervalMs / maxHeartbeatMs);
     this.#timer = setInterval(() => {
       void this.#beat(++this.#beats % this.#beatsPerProbe === 0);
@@ -88,7 +94,8 @@ export class Membership {
         void this.restart();
       },
       () => {
-        // The connection was lost, or Redis refused and the link logged it. Probes will not come back, so both connections are replaced.
+        // The connection was lost, or Redis refused and the link logged it. Probes will not come back, so both
+        // connections are replaced.
       },
     );
   }
@@ -111,8 +118,8 @@ export class Membership {
   }
 
   /**
-   * Announces the first publication before it is sent, on each connection that may carry it. If this node dies, the others must know that it may
-   * have published data that Redis has lost.
+   * Announces the first publication before it is sent, on each connection that may carry it. If this node dies, the
+   * others must know that it may have published data that Redis has lost.
    */
   announcePublishing(): void {
     if (this.#isKnownToPublish) return;
@@ -176,7 +183,7 @@ export class Membership {
 
   #heartbeat({ probeNumber = '' as number | '', isLast = false } = {}): ScriptCall {
     const { nodes, run, clock, connections, layout, layoutVersion, unpublished, generation } = this.keys;
-    const { nodeId } = this.settings;
+    const { nodeId, memoryTimes } = this.settings;
     const now = this.nodes.clock.nowMs;
     this.#reported = isLast ? null : this.load();
     const load = this.#reported === null ? '' : countOf(this.#reported);
@@ -185,7 +192,7 @@ export class Membership {
     return {
       script: scripts.heartbeat,
       keys: [nodes, run, clock, connections, layout, unpublished, generation, this.keys.probe(nodeId)],
-      args: [nodeId, leaseMs, load, layoutVersion, now, state, knownGeneration, probeNumber],
+      args: [nodeId, memoryTimes.leaseMs, load, layoutVersion, now, state, knownGeneration, probeNumber],
     };
   }
 

@@ -1,4 +1,7 @@
-/** The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the process. */
+/**
+ * The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the
+ * process.
+ */
 import type { Payload, Position, Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
 import { FlushWindow } from './flush-window.js';
@@ -20,7 +23,7 @@ import type { ScopedId } from './scoped-id.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 import { CacheBudget, TopicCache } from './topic-cache.js';
 
-export interface MemoryRelaySettings {
+interface MemoryRelaySettings {
   readonly topics: TopicPolicies;
   readonly recentBytes: number;
   readonly idempotencyWindowSeconds: number;

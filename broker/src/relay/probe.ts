@@ -1,23 +1,23 @@
 /**
- * Proves that publications pass through Redis: sends a message to this node itself, with a heartbeat (membership.ts), and expects it back.
- * It shows that Redis accepts writes on one connection and delivers on the other. Nothing else finds connections that look healthy and lead
- * nowhere: a half-open one, a demoted master, a paused server.
+ * Proves that publications pass through Redis: sends a message to this node itself, with a heartbeat (membership.ts),
+ * and expects it back. It shows that Redis accepts writes on one connection and delivers on the other. Nothing else
+ * finds connections that look healthy and lead nowhere: a half-open one, a demoted master, a paused server.
  */
 import type { Log } from '../observe/log.js';
 
-export interface ProbeSettings {
+interface ProbeSettings {
   readonly probeIntervalMs: number;
 }
 
 /** The connection that publishes, as this file needs it. */
-export interface ProbedLink {
+interface ProbedLink {
   /** Takes the answer of Redis to a write. */
   noteWrite(answer: unknown): void;
   /** Reports an error that Redis returned for one part of a call. */
   report(error: Error): void;
 }
 
-export interface ProbeOwner {
+interface ProbeOwner {
   onSent(): void;
   /** Redis has another generation than this node knows. */
   onStale(): void;
@@ -38,7 +38,7 @@ const deadlineShare = 0.8;
 const maxMisses = 2;
 
 /** A probe that was sent. */
-export interface SentProbe {
+interface SentProbe {
   readonly number: number;
   readonly sentAt: number;
   wasAccepted: boolean;
@@ -77,12 +77,16 @@ export class Probe {
     return probe;
   }
 
-  /** Redis has accepted or refused the probe. `isReported`: the whole call failed with this error, and the link has logged it. */
+  /**
+   * Redis has accepted or refused the probe. `isReported`: the whole call failed with this error, and the link has
+   * logged it.
+   */
   onAnswer(probe: SentProbe, outcome: unknown, isReported: boolean): void {
     // Every answer is noted: Redis may refuse for a different reason than last time.
     this.publisher.noteWrite(outcome);
     if (!(outcome instanceof Error)) probe.wasAccepted = true;
-    // Only for STALE. A demoted master refuses writes, but still has the same generation: asking it would restart the probe again and again.
+    // Only for STALE. A demoted master refuses writes, but still has the same generation: asking it would restart the
+    // probe again and again.
     else if (outcome.message.startsWith('STALE')) this.owner.onStale();
     else if (!isReported) this.publisher.report(outcome);
   }

@@ -1,8 +1,10 @@
 /**
- * The publications of this node in the last seconds. Redis has acknowledged them, but may lose its state before any other node has received
- * them. Then only this node has them, or at least knows that they are missing (lua/recover.lua).
+ * The publications of this node in the last seconds. Redis has acknowledged them, but may lose its state before any
+ * other node has received them. Then only this node has them, or at least knows that they are missing
+ * (lua/recover.lua).
  */
 import type { Topic } from '@fanfare/protocol';
+import type { MemoryTimes } from './memory-times.js';
 import type { StreamEntry } from './stream-entry.js';
 
 /** An entry as it is in Redis. It is decoded only if it must be restored. */
@@ -20,13 +22,16 @@ export interface LoggedTopic {
   readonly isThinned: boolean;
 }
 
-/** The maximum bytes of remembered entries. If there are more, the oldest are forgotten, but not the positions of their topics. */
+/**
+ * The maximum bytes of remembered entries. If there are more, the oldest are forgotten, but not the positions of their
+ * topics.
+ */
 const maxBytes = 16_777_216;
 /** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 /**
- * The maximum number of remembered topics. Each takes 200 bytes. If there are more, the oldest are forgotten, and {@link PublishLog.isComplete}
- * is false.
+ * The maximum number of remembered topics. Each takes 200 bytes. If there are more, the oldest are forgotten, and
+ * {@link PublishLog.isComplete} is false.
  */
 const maxTopics = 200_000;
 
@@ -35,27 +40,28 @@ interface Head {
   readonly topic: Topic;
   epoch: string;
   offset: number;
-  /** The last second in which the topic was published to. */
-  second: number;
-  /** The second of the newest entry that was forgotten because there were too many. */
-  thinnedSecond: number;
+  /** The last period in which the topic was published to. */
+  period: number;
+  /** The period of the newest entry that was forgotten because there were too many. */
+  thinnedPeriod: number;
 }
 
 interface Logged extends LoggedEntry {
   readonly head: Head;
-  readonly second: number;
+  readonly period: number;
   /** When it was acknowledged, by performance.now(). */
   readonly at: number;
 }
 
 export class PublishLog {
-  readonly #windowSeconds: number;
-  /** The current second, counted by {@link endSecond}. */
-  #second = 0;
+  /** The window, counted in periods of {@link MemoryTimes.maxHeartbeatMs}. */
+  readonly #windowPeriods: number;
+  /** The current period, counted by {@link endPeriod}. */
+  #period = 0;
   readonly #heads = new Map<Topic, Head>();
-  /** The heads by their last second, from the oldest second of the window to the current one. */
-  #seconds: Set<Head>[] = [new Set()];
-  /** The first second since which no topic is missing. */
+  /** The heads by their last period, from the oldest period of the window to the current one. */
+  #periods: Set<Head>[] = [new Set()];
+  /** The first period since which no topic is missing. */
   #completeSince = 0;
   #entries: Logged[] = [];
   /** How many of the oldest entries are forgotten already. */
@@ -64,15 +70,15 @@ export class PublishLog {
   /** When something was published last. */
   #lastAt = Number.NEGATIVE_INFINITY;
 
-  /** `windowMs`: for how long publications are remembered. */
-  constructor(windowMs: number) {
-    // The current second has only just begun.
-    this.#windowSeconds = Math.ceil(windowMs / 1_000) + 1;
+  /** `rememberMs`: the window, for which publications are remembered. */
+  constructor({ rememberMs, maxHeartbeatMs }: Pick<MemoryTimes, 'rememberMs' | 'maxHeartbeatMs'>) {
+    // The current period has only just begun.
+    this.#windowPeriods = Math.ceil(rememberMs / maxHeartbeatMs) + 1;
   }
 
   /** Whether it has every topic that was published to within the window. */
   get isComplete(): boolean {
-    return this.#completeSince <= Math.max(0, this.#oldestSecond);
+    return this.#completeSince <= Math.max(0, this.#oldestPeriod);
   }
 
   /** How long ago the last publication was, in milliseconds; infinity if there was none. */
@@ -84,32 +90,32 @@ export class PublishLog {
     const at = performance.now();
     this.#lastAt = at;
     const { epoch, first, last, bytes } = entry;
-    this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), second: this.#second, at });
+    this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), period: this.#period, at });
     this.#bytes += bytes.length + entryOverheadBytes;
     while (this.#bytes > maxBytes) {
       const oldest = this.#entries[this.#gone] as Logged;
-      oldest.head.thinnedSecond = oldest.second;
+      oldest.head.thinnedPeriod = oldest.period;
       this.#forgetOldest(oldest);
     }
   }
 
   /**
-   * A second is over: forgets what is older than the window. Returns the topics that have become idle: published to in the second before
-   * this one, and not since.
+   * A period is over: forgets what is older than the window. Returns the topics that have become idle: published to in
+   * the period before this one, and not since.
    *
-   * Call it once a second, except while Redis does not answer. So the log keeps publications from before an outage until the outage is
-   * over.
+   * Call it once a period, except while Redis does not answer. So the log keeps publications from before an outage
+   * until the outage is over.
    */
-  endSecond(): readonly Pick<LoggedTopic, 'topic' | 'epoch' | 'offset'>[] {
-    const idle = [...(this.#seconds.at(-2) ?? [])].map(({ topic, epoch, offset }) => ({ topic, epoch, offset }));
-    this.#second++;
-    this.#seconds.push(new Set());
-    if (this.#seconds.length > this.#windowSeconds) {
-      for (const { topic } of this.#seconds.shift() ?? []) this.#heads.delete(topic);
+  endPeriod(): readonly Pick<LoggedTopic, 'topic' | 'epoch' | 'offset'>[] {
+    const idle = [...(this.#periods.at(-2) ?? [])].map(({ topic, epoch, offset }) => ({ topic, epoch, offset }));
+    this.#period++;
+    this.#periods.push(new Set());
+    if (this.#periods.length > this.#windowPeriods) {
+      for (const { topic } of this.#periods.shift() ?? []) this.#heads.delete(topic);
     }
     for (;;) {
       const oldest = this.#entries[this.#gone];
-      if (oldest === undefined || oldest.second >= this.#oldestSecond) return idle;
+      if (oldest === undefined || oldest.period >= this.#oldestPeriod) return idle;
       this.#forgetOldest(oldest);
     }
   }
@@ -129,27 +135,27 @@ export class PublishLog {
     for (const head of this.#heads.values()) {
       const { topic, epoch, offset } = head;
       const entries = entriesOf.get(head)?.sort((one, other) => one.first - other.first) ?? [];
-      yield { topic, epoch, offset, isThinned: head.thinnedSecond >= this.#oldestSecond, entries };
+      yield { topic, epoch, offset, isThinned: head.thinnedPeriod >= this.#oldestPeriod, entries };
     }
   }
 
-  get #oldestSecond(): number {
-    return this.#second - this.#windowSeconds + 1;
+  get #oldestPeriod(): number {
+    return this.#period - this.#windowPeriods + 1;
   }
 
   #headOf(topic: Topic, { epoch, last }: LoggedEntry): Head {
     let head = this.#heads.get(topic);
     if (head === undefined) {
       if (this.#heads.size === maxTopics) this.#forgetHeads();
-      head = { topic, epoch, offset: last, second: this.#second, thinnedSecond: Number.NEGATIVE_INFINITY };
+      head = { topic, epoch, offset: last, period: this.#period, thinnedPeriod: Number.NEGATIVE_INFINITY };
       this.#heads.set(topic, head);
-      this.#seconds.at(-1)?.add(head);
+      this.#periods.at(-1)?.add(head);
       return head;
     }
-    if (head.second !== this.#second) {
-      this.#seconds[head.second - Math.max(0, this.#oldestSecond)]?.delete(head);
-      head.second = this.#second;
-      this.#seconds.at(-1)?.add(head);
+    if (head.period !== this.#period) {
+      this.#periods[head.period - Math.max(0, this.#oldestPeriod)]?.delete(head);
+      head.period = this.#period;
+      this.#periods.at(-1)?.add(head);
     }
     // A publication that was known already may have an older position.
     if (head.epoch < epoch || (head.epoch === epoch && head.offset < last)) {
@@ -160,12 +166,12 @@ export class PublishLog {
   }
 
   #forgetHeads(): void {
-    const current = this.#seconds.at(-1) ?? new Set();
-    // If most topics were published to in the current second, forget them all.
+    const current = this.#periods.at(-1) ?? new Set();
+    // If most topics were published to in the current period, forget them all.
     if (current.size > maxTopics / 2) current.clear();
     for (const head of this.#heads.values()) if (!current.has(head)) this.#heads.delete(head.topic);
-    for (const second of this.#seconds) if (second !== current) second.clear();
-    this.#completeSince = this.#second + 1;
+    for (const period of this.#periods) if (period !== current) period.clear();
+    this.#completeSince = this.#period + 1;
   }
 
   #forgetOldest({ bytes }: Logged): void {

@@ -1,4 +1,7 @@
-/** Decodes the Redis messages of topics. Hands them to the topic's feed, or to its subscribers if the topic has no history. */
+/**
+ * Decodes the Redis messages of topics. Hands them to the topic's feed, or to its subscribers if the topic has no
+ * history.
+ */
 import { checkRun, LayoutError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import type { ChannelMessage } from '../redis/redis.js';
@@ -15,7 +18,7 @@ export interface ReceiverCounters {
   redisMessagesUnwanted: number;
   /** Redis messages that could not be decoded. */
   redisMessagesUnreadable: number;
-  gapsTold: number;
+  gapsNotified: number;
 }
 
 /** Separates the position from the entry in a message of a topic with history. A beacon has only the position. */
@@ -44,7 +47,7 @@ export class Receiver {
 
   /** Call it if subscribers of this node may have missed publications of a topic without history. */
   notifyGap(topic: Topic): void {
-    this.counters.gapsTold++;
+    this.counters.gapsNotified++;
     this.delivery.notifyGap(topic, null);
   }
 

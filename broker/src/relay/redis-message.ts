@@ -17,7 +17,7 @@ const headBytes = 1 + nodeIdBytes + 2;
 /** Creates an id for a node, in hex. Random, so that no other node and no earlier run of this one has the same. */
 export const newNodeId = customAlphabet('0123456789abcdef', 2 * nodeIdBytes);
 
-export interface RedisMessageHead {
+interface RedisMessageHead {
   readonly isOwn: boolean;
   readonly run: Run;
 }

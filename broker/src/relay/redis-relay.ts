@@ -1,7 +1,7 @@
 /**
- * The relay of many nodes, through Redis. This file carries out the contract ({@link Relay}) and connects the parts; each part has its own
- * file. Publications leave through {@link LevelPublishers} and arrive through {@link Receiver}. {@link Membership} and its probe check that
- * Redis delivers. {@link Recovery} checks that Redis still has its data.
+ * The relay of many nodes, through Redis. This file carries out the contract ({@link Relay}) and connects the parts;
+ * each part has its own file. Publications leave through {@link LevelPublishers} and arrive through {@link Receiver}.
+ * {@link Membership} and its probe check that Redis delivers. {@link Recovery} checks that Redis still has its data.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Payload, Position, Topic } from '@fanfare/protocol';
@@ -20,7 +20,7 @@ import { Keys } from './keys.js';
 import { KnownNodes } from './known-nodes.js';
 import { LevelPublishers, type LevelPublishersCounters, type LevelPublishersSettings } from './level-publishers.js';
 import { Membership, type MembershipSettings } from './membership.js';
-import { leaseMs, rememberMs } from './memory-times.js';
+import type { MemoryTimes } from './memory-times.js';
 import { Probe, type ProbeCounters } from './probe.js';
 import { PublishLog } from './publish-log.js';
 import { PublishScript } from './publish-script.js';
@@ -59,9 +59,10 @@ export interface RedisRelaySettings
   readonly nodeId: string;
   readonly redisPrefix: string;
   readonly durableReplicas: number;
+  readonly memoryTimes: MemoryTimes;
 }
 
-export interface RedisRelayCounters
+interface RedisRelayCounters
   extends RedisCounters,
     LevelPublishersCounters,
     FastPublisherCounters,
@@ -78,7 +79,7 @@ export class RedisRelay implements Relay {
   readonly #interest: Interest;
   readonly #publishers: LevelPublishers;
   readonly #feeds: TopicFeeds;
-  readonly #publishLog = new PublishLog(rememberMs);
+  readonly #publishLog: PublishLog;
   readonly #nodes = new KnownNodes();
   readonly #membership: Membership;
   readonly #recovery: Recovery;
@@ -98,6 +99,7 @@ export class RedisRelay implements Relay {
     const keys = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database);
     const nodeId = Buffer.from(settings.nodeId, 'hex');
     const states = new TopicStates(settings.topics);
+    this.#publishLog = new PublishLog(settings.memoryTimes);
 
     const connections = new Connections(
       settings,
@@ -213,7 +215,7 @@ export class RedisRelay implements Relay {
       counters,
       tracer !== null,
     );
-    this.#beacons = new Beacons(this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
+    this.#beacons = new Beacons(settings, this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
   }
 
   get state(): RelayState {
@@ -274,6 +276,7 @@ export class RedisRelay implements Relay {
 
   async retire(): Promise<void> {
     await this.flush();
+    const { leaseMs } = this.settings.memoryTimes;
     while (this.#publishLog.idleMs < leaseMs) await delay(Math.max(1, leaseMs - this.#publishLog.idleMs));
   }
 
@@ -281,7 +284,7 @@ export class RedisRelay implements Relay {
     await this.flush();
     this.#status.close();
     this.#beacons.close();
-    if (this.#publishLog.idleMs >= leaseMs) await this.#membership.leave();
+    if (this.#publishLog.idleMs >= this.settings.memoryTimes.leaseMs) await this.#membership.leave();
     this.#publishers.close();
     this.#membership.close();
     this.#evictions.close();

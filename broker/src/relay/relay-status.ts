@@ -4,7 +4,7 @@ import type { GenerationSource } from './generation.js';
 import type { RelayState } from './relay.js';
 
 /** What the status depends on, as this file needs it. */
-export interface RelayStatusSources {
+interface RelayStatusSources {
   readonly connections: {
     readonly publisher: { readonly isReady: boolean };
     /** Null if no topic is `durable`. */

@@ -1,8 +1,5 @@
 /** The Lua scripts that Redis runs for us; each file documents its inputs and its answer. */
-import type { ScriptCall } from '../redis/redis.js';
-import { readLua, type Script, scriptOf } from '../redis/script.js';
-
-export type { Script };
+import { readLua, type Script, type ScriptCall, scriptOf } from '../redis/redis.js';
 
 /** Functions that all scripts share. The node puts this file in front of each script. */
 const shared = readLua('stream.lua');
@@ -13,7 +10,10 @@ function load(file: string): Script {
 
 const publish = load('publish.lua');
 
-/** The script that publishes, as one of its copies: all copies do the same, but Redis can tell them apart (publish-script.ts). */
+/**
+ * The script that publishes, as one of its copies: all copies do the same, but Redis can tell them apart
+ * (publish-script.ts).
+ */
 export function publishScript(copy: string): Script {
   return scriptOf(`-- ${copy}\n${publish.source}`);
 }
@@ -38,8 +38,8 @@ export interface CallingLink {
 }
 
 /**
- * Calls one script. Resolves, never rejects, with its answer or an error. If Redis has lost the script (SCRIPT FLUSH), loads it and calls it
- * again. Not for publications: that would change their order (publish-script.ts).
+ * Calls one script. Resolves, never rejects, with its answer or an error. If Redis has lost the script (SCRIPT FLUSH),
+ * loads it and calls it again. Not for publications: that would change their order (publish-script.ts).
  */
 export async function callScript(link: CallingLink, call: ScriptCall): Promise<unknown> {
   const [answer] = await link.evaluate([call]);

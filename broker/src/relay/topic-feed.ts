@@ -1,6 +1,6 @@
 /**
- * One topic with history, for all subscribers of this node: delivers its publications in order, each once, and reads from the stream
- * what it missed. Subscribers do not see a hole that was filled.
+ * One topic with history, for all subscribers of this node: delivers its publications in order, each once, and reads
+ * from the stream what it missed. Subscribers do not see a hole that was filled.
  *
  * A {@link Sequencer} keeps the offsets. Every publication is in the topic's stream before it is on the channel
  * (lua/publish.lua), so one read brings whatever is missing.
@@ -15,8 +15,8 @@ export interface HistorySlice {
   /** The position of the newest publication of the topic. */
   readonly position: Position;
   /**
-   * In order; there may be more. If the topic has the requested epoch, they start at the wanted offset; the first one may begin before it.
-   * If the topic has another epoch, they start with the first entry of that epoch.
+   * In order; there may be more. If the topic has the requested epoch, they start at the wanted offset; the first one
+   * may begin before it. If the topic has another epoch, they start with the first entry of that epoch.
    */
   readonly entries: readonly StreamEntry[];
 }
@@ -27,8 +27,8 @@ export interface FeedCounters {
   /** How often publications were missing and were read from the history. */
   repairs: number;
   publicationsRepaired: number;
-  gapsTold: number;
-  resetsTold: number;
+  gapsNotified: number;
+  resetsNotified: number;
 }
 
 export interface FeedContext {
@@ -38,13 +38,13 @@ export interface FeedContext {
   /** Reads the topic's stream from offset `from` of `epoch`. Rejects with ReplyError if Redis does not answer. */
   read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
-   * Reads the newest entries up to offset `last`, in order, as many as one answer can hold. Returns none if the topic has another epoch.
-   * Rejects with ReplyError if Redis does not answer.
+   * Reads the newest entries up to offset `last`, in order, as many as one answer can hold. Returns none if the topic
+   * has another epoch. Rejects with ReplyError if Redis does not answer.
    */
   readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
   /**
-   * Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects with
-   * ReplyError if Redis does not answer.
+   * Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new
+   * one. Rejects with ReplyError if Redis does not answer.
    */
   renew(topic: Topic, epoch: string): Promise<HistorySlice>;
   /** Publications were missing, and the feed has dealt with it. */
@@ -59,12 +59,14 @@ export interface Repair {
 /** The maximum number of entries that are held during a read. The read returns those that are dropped. */
 const maxHeldEntries = 256;
 
-/** The number of reads after which the feed gives up a hole that Redis cannot fill, although Redis has later entries. */
+/**
+ * The number of reads after which the feed gives up a hole that Redis cannot fill, although Redis has later entries.
+ */
 const maxReads = 20;
 
 /**
- * Whether publications may be missing without a hole that a later publication would show. `tail`: messages may be lost with the connection
- * to Redis. `proof`: Redis may even hold other publications under the same offsets.
+ * Whether publications may be missing without a hole that a later publication would show. `tail`: messages may be lost
+ * with the connection to Redis. `proof`: Redis may even hold other publications under the same offsets.
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
@@ -142,8 +144,8 @@ export class TopicFeed {
   }
 
   /**
-   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that far. Calls at the
-   * same time wait for the same read.
+   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that
+   * far. Calls at the same time wait for the same read.
    */
   async reachBack(offset: number): Promise<void> {
     if (offset + 1 >= this.cache.oldestOffset || offset >= this.#sequencer.head || this.cache.exceedsAnswer) return;
@@ -176,7 +178,10 @@ export class TopicFeed {
     return doubt;
   }
 
-  /** Nobody here wants the topic any more. A read that is on its way has no effect: another feed may have replaced this one. */
+  /**
+   * Nobody here wants the topic any more. A read that is on its way has no effect: another feed may have replaced this
+   * one.
+   */
   forget(): void {
     this.#delivery = nowhere;
     this.cache.clear();
@@ -261,7 +266,7 @@ export class TopicFeed {
     this.cache.clear();
     this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;
     this.#sequencer.restart({ epoch: position.epoch, offset: this.#begunAt });
-    this.context.counters.resetsTold++;
+    this.context.counters.resetsNotified++;
     this.#delivery.notifyReset(this.topic, this.position);
     this.context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
     await this.#deliverMissing(slice);
@@ -282,14 +287,17 @@ export class TopicFeed {
     return slice;
   }
 
-  /** The publications up to `offset` cannot be read. Delivers those that are held, and skips the first hole. Returns false if there is none. */
+  /**
+   * The publications up to `offset` cannot be read. Delivers those that are held, and skips the first hole. Returns
+   * false if there is none.
+   */
   #skip(offset: number): boolean {
     const sequencer = this.#sequencer;
     sequencer.keep(sequencer.epoch);
     sequencer.release();
     if (!sequencer.skip(Math.min(offset, sequencer.firstHeld - 1))) return false;
     this.cache.clear();
-    this.context.counters.gapsTold++;
+    this.context.counters.gapsNotified++;
     this.#delivery.notifyGap(this.topic, this.position);
     sequencer.release();
     return true;

@@ -28,7 +28,7 @@ export interface SessionContext {
   onBug(error: unknown): void;
 }
 
-export interface SessionCounters {
+interface SessionCounters {
   authentications: number;
   authenticationsFailed: number;
   authenticationTimeouts: number;

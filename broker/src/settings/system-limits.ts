@@ -1,4 +1,7 @@
-/** Compares the limits of the system with the settings at startup, so that the log warns of a low limit before load reaches it. */
+/**
+ * Compares the limits of the system with the settings at startup, so that the log warns of a low limit before load
+ * reaches it.
+ */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
@@ -6,7 +9,7 @@ import { cpuLimit } from './cpus.js';
 import { maxClientSockets } from './file-descriptors.js';
 
 /** A limit that is too low. */
-export interface SystemLimit {
+interface SystemLimit {
   /** Its name in the system. */
   readonly limit: string;
   readonly value: number;
@@ -15,7 +18,7 @@ export interface SystemLimit {
   readonly sentence: string;
 }
 
-export interface SystemSettings {
+interface SystemSettings {
   readonly maxConnections: number;
   readonly workers: number;
 }

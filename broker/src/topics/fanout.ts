@@ -1,16 +1,19 @@
-/** Local delivery: encode a run of publications once for each encoding in use, and hand that frame to every subscriber here. */
+/**
+ * Local delivery: encode a run of publications once for each encoding in use, and hand that frame to every subscriber
+ * here.
+ */
 import type { Frame, NodeCodec, Position, Run, Topic } from '@fanfare/protocol';
 import { type Audience, groupOf, type Registry } from './registry.js';
 
 /** Where frames go. */
-export interface Outlet {
+interface Outlet {
   /** Sends pending data that must precede the next frames. Called before a frame is made: both may use one buffer. */
   sendEarlier(): void;
   /** Hands one frame to every socket of a group. */
   broadcast(group: string, frame: Frame, isBinary: boolean): void;
 }
 
-export interface FanoutCounters {
+interface FanoutCounters {
   /** Publications times subscribers. */
   deliveries: number;
   /** Bytes of frames times subscribers. */
@@ -47,6 +50,10 @@ const timedRuns = 16;
 
 export class Fanout {
   #runs = 0;
+  /** Where {@link #emit} sends. */
+  #group = '';
+  #subscribers = 0;
+  #isBinary = false;
 
   constructor(
     private readonly registry: Registry,
@@ -56,7 +63,10 @@ export class Fanout {
     private readonly tracer: DeliveryTracer | null = null,
   ) {}
 
-  /** Returns false if nobody here is subscribed. Do not call it inside a WebSocket handler: replies of that handler must leave first. */
+  /**
+   * Returns false if nobody here is subscribed. Do not call it inside a WebSocket handler: replies of that handler must
+   * leave first.
+   */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed = false): boolean {
     const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return false;
@@ -99,24 +109,30 @@ export class Fanout {
     const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return;
     this.outlet.sendEarlier();
-    for (const codec of this.codecs) {
-      const subscribers = audience[codec.encoding];
-      if (subscribers > 0) this.#send(topic, codec, subscribers, frameOf(codec));
-    }
+    for (const codec of this.codecs) if (this.#aim(codec, topic, audience)) this.#emit(frameOf(codec));
   }
 
   #encodeAndSend(audience: Audience, topic: Topic, position: Position | null, run: Run): void {
     this.outlet.sendEarlier();
     for (const codec of this.codecs) {
-      const subscribers = audience[codec.encoding];
-      if (subscribers === 0) continue;
-      this.counters.deliveries += run.count * subscribers;
-      codec.publications(topic, position, run, (frame) => this.#send(topic, codec, subscribers, frame));
+      if (!this.#aim(codec, topic, audience)) continue;
+      this.counters.deliveries += run.count * this.#subscribers;
+      codec.publications(topic, position, run, this.#emit);
     }
   }
 
-  #send(topic: Topic, codec: NodeCodec, subscribers: number, frame: Frame): void {
-    this.counters.bytesOut += frame.length * subscribers;
-    this.outlet.broadcast(groupOf(topic, codec.encoding), frame, codec.isBinary);
+  /** Chooses who gets the next frames. Returns false if nobody uses this encoding. */
+  #aim(codec: NodeCodec, topic: Topic, audience: Audience): boolean {
+    this.#subscribers = audience[codec.encoding];
+    if (this.#subscribers === 0) return false;
+    this.#group = groupOf(topic, codec.encoding);
+    this.#isBinary = codec.isBinary;
+    return true;
   }
+
+  // One function for all runs: a function for each would be garbage for each publication.
+  readonly #emit = (frame: Frame): void => {
+    this.counters.bytesOut += frame.length * this.#subscribers;
+    this.outlet.broadcast(this.#group, frame, this.#isBinary);
+  };
 }

@@ -15,7 +15,7 @@ import { cases } from './cases.js';
 import type { CompareOptions } from './compare.js';
 import { type GuardedCase, guardedCases, guardedRounds, tolerance } from './guard.js';
 
-export type CompareRequest =
+type CompareRequest =
   | { readonly name: 'compare'; readonly options: CompareOptions; readonly jsonFile: string | null }
   | {
       readonly name: 'guard';

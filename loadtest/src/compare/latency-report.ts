@@ -117,7 +117,7 @@ const targets: Readonly<Record<string, readonly Target[]>> = {
 /** The issue has targets only for these. */
 const judged = ['fanfare-fast', 'fanfare'];
 
-export interface JudgedTarget extends Target, Estimate {
+interface JudgedTarget extends Target, Estimate {
   readonly load: string;
   readonly server: string;
 }

@@ -1,9 +1,9 @@
-/** Variants of a node take turns, so that other load on the machine affects all alike. Ratios are taken within a round. */
+/**
+ * Variants of a node take turns, so that other load on the machine affects all alike. Ratios are taken within a round.
+ */
 import { once } from 'node:events';
 import { median } from '@fanfare/kit/median';
 import { WebSocket } from 'ws';
-
-export type Costs<Variant> = ReadonlyMap<Variant, readonly number[]>;
 
 /** Measures every variant once in each round; the first variant of a round is the last of the next. */
 export async function inTurns<Variant, Cost>(

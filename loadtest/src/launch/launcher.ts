@@ -1,7 +1,7 @@
 /** Starts servers of one kind on this machine. */
 import type { Deployment } from '../load/deployment.js';
 
-export interface StartOptions {
+interface StartOptions {
   /** Processes that share the load, if the server can be several. */
   readonly nodes: number;
   /** More environment variables for each process. */

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { Program } from '@fanfare/local-cluster';
 import type { ServerProcess } from './node-deployment.js';
 
-export interface ProgramOptions {
+interface ProgramOptions {
   /** The name of its command. */
   readonly name: string;
   /** The content of its configuration file, which has its own folder. */
@@ -16,7 +16,7 @@ export interface ProgramOptions {
 }
 
 /** Null if it is not installed. Daemons are in folders that the PATH of a user may lack. */
-export async function findProgram(name: string): Promise<string | null> {
+async function findProgram(name: string): Promise<string | null> {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin'];
   for (const folder of folders) {
     const path = join(folder, name);

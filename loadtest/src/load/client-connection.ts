@@ -9,7 +9,7 @@ import type { Member } from './member.js';
 /** Nothing listens there. */
 const nowhere = 'ws://127.0.0.1:1';
 
-export interface ClientConnectionOptions {
+interface ClientConnectionOptions {
   readonly target: Target;
   readonly encoding: 'msgpack' | 'json';
   readonly publicationBytes: number;

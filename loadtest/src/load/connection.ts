@@ -1,6 +1,6 @@
 /**
- * A cheap client connection: thousands fit in a process. Connections share one read buffer, read frames in place, and build
- * frequent messages once.
+ * A cheap client connection: thousands fit in a process. Connections share one read buffer, read frames in place, and
+ * build frequent messages once.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -18,7 +18,7 @@ const headEnd = Buffer.from('\r\n\r\n');
 /** Subscriptions in one write; more wait for the replies. */
 const maxSubscribing = 256;
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly protocol: Protocol;
   readonly target: Target;
   /** The address that it comes from; null: the system's choice. */
@@ -28,7 +28,9 @@ export interface ConnectionOptions {
   readonly onPublication: OnPublication;
   /** Publications were acknowledged. */
   readonly onAcknowledged?: (publications: number) => void;
-  /** The connection is lost, or the server has refused a request; called once, and not after {@link Connection.close}. */
+  /**
+   * The connection is lost, or the server has refused a request; called once, and not after {@link Connection.close}.
+   */
   readonly onFailure: (error: Error) => void;
   /** How long it may take to connect and subscribe. */
   readonly timeoutMs: number;
@@ -271,10 +273,10 @@ export class Connection implements Events, Member {
 
   #fail(error: Error): void {
     if (this.#hasEnded) return;
-    const isWaitedFor = this.#waiting !== null;
+    const hasWaiter = this.#waiting !== null;
     this.#end(error);
     // Until it is established, `open` reports the error.
-    if (!isWaitedFor && this.#isEstablished) this.options.onFailure(error);
+    if (!hasWaiter && this.#isEstablished) this.options.onFailure(error);
   }
 }
 

@@ -1,4 +1,7 @@
-/** When figures are invalid: each rule is a way in which load tests have misled people. docs/reference/loadtest.md lists them. */
+/**
+ * When figures are invalid: each rule is a way in which load tests have misled people. docs/reference/loadtest.md lists
+ * them.
+ */
 import type { LoadResult } from './result.js';
 import type { Turns } from './turns.js';
 
@@ -8,7 +11,10 @@ export const mostSlipP99Us = 20_000;
 /** Minimum share of the due connections or subscriptions that were replaced. One more may be due at the very end. */
 const leastTurns = 0.95;
 
-/** Prefixes of failures that belong to a scenario: of connections that read nothing on purpose, and of attempts to reconnect. */
+/**
+ * Prefixes of failures that belong to a scenario: of connections that read nothing on purpose, and of attempts to
+ * reconnect.
+ */
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 
@@ -45,12 +51,12 @@ export interface Evidence
   readonly breaksConnections: boolean;
 }
 
-export interface Rule {
-  /** The complaint, with … for what differs. */
+interface Rule {
+  /** The warning, with … for what differs. */
   readonly says: string;
   readonly means: string;
   readonly advice: string;
-  /** Complaints in sentences; empty if the rule is kept. */
+  /** Warnings in sentences; empty if the rule is kept. */
   readonly find: (evidence: Evidence) => readonly string[];
 }
 
@@ -59,14 +65,14 @@ export const validityRules: readonly Rule[] = [
     says: 'Nothing was published.',
     means: 'No publication left the generator.',
     advice: 'With `--url`: may this token publish to `load.>`? Otherwise, read the log of the broker.',
-    find: ({ planned, published }) => complainIf(planned > 0 && published === 0, 'Nothing was published.'),
+    find: ({ planned, published }) => warnIf(planned > 0 && published === 0, 'Nothing was published.'),
   },
   {
     says: 'Nothing arrived.',
     means: 'Publications were sent, but no subscriber got one.',
     advice: 'May this token subscribe to `load.>`? Do all nodes share one Redis?',
     find: ({ published, deliveries, deliveriesOfShards }) =>
-      complainIf(published > 0 && deliveries === 0 && deliveriesOfShards.length > 0, 'Nothing arrived.'),
+      warnIf(published > 0 && deliveries === 0 && deliveriesOfShards.length > 0, 'Nothing arrived.'),
   },
   {
     says: '… of … clients were not connected at the end.',
@@ -74,7 +80,7 @@ export const validityRules: readonly Rule[] = [
     advice:
       'Did a node end, or refuse them? The warnings about connections say how they ended. Otherwise, read the log of the broker.',
     find: ({ away, subscribers }) =>
-      complainIf(away > 0, `${away} of ${subscribers} clients were not connected at the end.`),
+      warnIf(away > 0, `${away} of ${subscribers} clients were not connected at the end.`),
   },
   {
     says: 'Publishers were cut off … times, and … deliveries are missing: what they sent last may never have reached the broker. …',
@@ -83,7 +89,7 @@ export const validityRules: readonly Rule[] = [
     advice:
       'The warning about the publisher says how it was disconnected. Without that, nothing might be missing: fix it first, then repeat the test.',
     find: (evidence) =>
-      complainIf(
+      warnIf(
         evidence.lost > 0 && cutOffs(evidence) > 0,
         `Publishers were cut off ${cutOffs(evidence)} times, and ${evidence.lost} deliveries are missing: what they sent last may never have reached the broker. ${noPromise}`,
       ),
@@ -95,7 +101,7 @@ export const validityRules: readonly Rule[] = [
     advice:
       'Was a node or Redis down, restarted or overloaded? Then this is expected; `npm run verify -- --url` checks the promises. Otherwise, with `recoverable` topics, it is a bug: please report it. Plain sockets do not see notifications: use `--client`.',
     find: (evidence) =>
-      complainIf(
+      warnIf(
         evidence.lost > 0 && evidence.reported === 0 && cutOffs(evidence) === 0,
         `${evidence.lost} deliveries are missing, and subscribers were not notified. ${noPromise}`,
       ),
@@ -106,7 +112,7 @@ export const validityRules: readonly Rule[] = [
     advice:
       'Expected at level `fast` for clients that were away. Otherwise the history was too short: raise `historySize` or `historyAgeSeconds`.',
     find: (evidence) =>
-      complainIf(
+      warnIf(
         evidence.lost > 0 && evidence.reported > 0 && cutOffs(evidence) === 0,
         `${evidence.lost} deliveries are missing; subscribers were notified ${evidence.reported} times. ${noPromise}`,
       ),
@@ -115,21 +121,20 @@ export const validityRules: readonly Rule[] = [
     says: '… deliveries are missing from the warm-up.',
     means: 'Numbers from before the measured time are missing. Those of the measured time are counted separately.',
     advice: 'As above: a problem before the measurement may also affect it.',
-    find: ({ lostInWarmUp }) =>
-      complainIf(lostInWarmUp > 0, `${lostInWarmUp} deliveries are missing from the warm-up.`),
+    find: ({ lostInWarmUp }) => warnIf(lostInWarmUp > 0, `${lostInWarmUp} deliveries are missing from the warm-up.`),
   },
   {
     says: '… deliveries came twice or out of order: more arrived than was sent.',
     means: 'A number arrived again, or after a later one.',
     advice: 'Does another load test use the same topics? Otherwise it is a bug: please report it.',
     find: ({ repeated }) =>
-      complainIf(repeated > 0, `${repeated} deliveries came twice or out of order: more arrived than was sent.`),
+      warnIf(repeated > 0, `${repeated} deliveries came twice or out of order: more arrived than was sent.`),
   },
   {
     says: '… deliveries do not belong to this load.',
     means: 'Someone else publishes to `load.…`.',
     advice: 'Stop the other load, or wait until its history has expired.',
-    find: ({ foreign }) => complainIf(foreign > 0, `${foreign} deliveries do not belong to this load.`),
+    find: ({ foreign }) => warnIf(foreign > 0, `${foreign} deliveries do not belong to this load.`),
   },
   {
     says: 'A generator process used … of a CPU: it may be what was measured. Use more of them (--generators) or less load.',
@@ -137,7 +142,7 @@ export const validityRules: readonly Rule[] = [
     advice:
       'Use more `--generators` if there are cores for them. Otherwise use less load, or a separate machine for the generator.',
     find: ({ generatorCpu }) =>
-      complainIf(
+      warnIf(
         generatorCpu > mostGeneratorCpu,
         `A generator process used ${percent(generatorCpu)} of a CPU: it may be what was measured. Use more of them (--generators) or less load.`,
       ),
@@ -148,7 +153,7 @@ export const validityRules: readonly Rule[] = [
     advice:
       'The machine is busy, or has too few cores. Try again without other load, with more `--generators`, or with less load.',
     find: ({ slipP99Us, breaksConnections }) =>
-      complainIf(
+      warnIf(
         slipP99Us > mostSlipP99Us && !breaksConnections,
         `1 % of the publications left ${Math.round(slipP99Us / 1_000)} ms late or later: the schedule was not kept.`,
       ),
@@ -159,7 +164,7 @@ export const validityRules: readonly Rule[] = [
     advice:
       'The broker or the generator cannot do that many per second. Request fewer, or use more subscribers or `--generators`.',
     find: ({ turns: { planned, done } }) =>
-      complainIf(
+      warnIf(
         done < planned * leastTurns - 1,
         `Only ${done} of ${planned} connections or subscriptions were replaced in time: there was less churn than requested.`,
       ),
@@ -169,7 +174,7 @@ export const validityRules: readonly Rule[] = [
     means: 'Some subscribers did not receive the stream.',
     advice: 'Check the nodes of its subscribers: can each of them reach Redis?',
     find: ({ deliveries, deliveriesOfShards }) =>
-      complainIf(
+      warnIf(
         deliveries > 0 && deliveriesOfShards.some((count) => count === 0),
         'A generator process got nothing, while others did.',
       ),
@@ -179,7 +184,7 @@ export const validityRules: readonly Rule[] = [
     means: 'Something was lost, and all processes counted exactly the same.',
     advice: 'Look for a limit that all of them share (open files, ports, memory), then check the broker.',
     find: ({ lost, deliveriesOfShards }) =>
-      complainIf(
+      warnIf(
         lost > 0 &&
           deliveriesOfShards.length > 1 &&
           deliveriesOfShards.every((count) => count === deliveriesOfShards[0]),
@@ -210,8 +215,8 @@ function cutOffs({ failures }: Evidence): number {
   );
 }
 
-function complainIf(isSo: boolean, complaint: string): readonly string[] {
-  return isSo ? [complaint] : [];
+function warnIf(isSo: boolean, warning: string): readonly string[] {
+  return isSo ? [warning] : [];
 }
 
 function percent(share: number): string {

@@ -1,6 +1,6 @@
 /** A chart as the page draws it: what is in it, not how it looks. It travels as JSON, so it holds plain values only. */
 
-export type Scale =
+type Scale =
   | 'linear'
   | 'log'
   /** x is 1 / (1 - p) of a percentile p, on a log axis that is labelled 50 %, 90 %, 99 %… */

@@ -136,7 +136,7 @@ function percentiles({ count: values, p50, p99, max }: LatencySummary): string {
 }
 
 /** The figures of all servers in their order: the publishing one is the first if only one publishes. */
-export function eachServer(garbage: LoadResult['garbage'], figure: (report: GarbageReport) => string): string {
+function eachServer(garbage: LoadResult['garbage'], figure: (report: GarbageReport) => string): string {
   return (garbage ?? []).map(figure).join(' / ');
 }
 

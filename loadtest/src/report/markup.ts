@@ -4,7 +4,7 @@ export function escapeHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }
 
-export interface TableOptions {
+interface TableOptions {
   readonly caption?: string;
   readonly classOf?: (line: number) => string;
 }

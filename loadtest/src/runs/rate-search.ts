@@ -1,6 +1,6 @@
 /**
- * Searches for the maximum sustainable rate: it raises the rate until a run does not hold it. Each step is a separate run on a fresh
- * deployment.
+ * Searches for the maximum sustainable rate: it raises the rate until a run does not hold it. Each step is a separate
+ * run on a fresh deployment.
  */
 
 import { median } from '@fanfare/kit/median';
@@ -17,13 +17,16 @@ const leastPerSecond = 1;
 /** Share of a CPU above which a node is full. */
 const fullCpu = 0.9;
 
-export interface Bracket<Step> {
+interface Bracket<Step> {
   /** The step with the highest rate that held (null: no rate held), and the step with the lowest rate that failed. */
   readonly held: Step | null;
   readonly failed: Step;
 }
 
-/** Doubles a rate that holds and halves a rate that fails, until it knows one of each. Then it bisects the range between them. */
+/**
+ * Doubles a rate that holds and halves a rate that fails, until it knows one of each. Then it bisects the range between
+ * them.
+ */
 export async function findHighest<Step>(
   first: number,
   attempt: (perSecond: number) => Promise<{ readonly step: Step; readonly holds: boolean }>,
@@ -45,8 +48,8 @@ export async function findHighest<Step>(
 }
 
 /**
- * Each run on each server. A rate that does not hold is tried again, `rounds` times: other load may have disturbed the machine. The results
- * so far are in `results` and `searches`.
+ * Each run on each server. A rate that does not hold is tried again, `rounds` times: other load may have disturbed the
+ * machine. The results so far are in `results` and `searches`.
  */
 export async function searchRates(
   runs: readonly Run[],

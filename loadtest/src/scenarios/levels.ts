@@ -19,7 +19,7 @@ export interface Workload {
 }
 
 export const workloadNames = ['one-topic', 'many-topics'] as const;
-export type WorkloadName = (typeof workloadNames)[number];
+type WorkloadName = (typeof workloadNames)[number];
 
 export const workloads: Readonly<Record<WorkloadName, Workload>> = {
   'one-topic': { topics: 1, burst: 1, perSecond: 5_000 },

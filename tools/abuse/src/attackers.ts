@@ -32,7 +32,7 @@ interface PortOption {
   readonly port?: number | undefined;
 }
 
-export interface EnterOptions extends Pick<DialOptions, 'from'>, PortOption {
+interface EnterOptions extends Pick<DialOptions, 'from'>, PortOption {
   /** More header lines. */
   readonly headers?: readonly string[];
 }

@@ -6,7 +6,7 @@ import { json } from 'node:stream/consumers';
 
 export const secretTopic = 'secret.0';
 
-export interface HookBackend extends AsyncDisposable {
+interface HookBackend extends AsyncDisposable {
   readonly url: string;
 }
 

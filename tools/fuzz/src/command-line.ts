@@ -21,7 +21,7 @@ export type Request =
       readonly isDetailed: boolean;
     };
 
-export type Abouts = Readonly<Record<string, { readonly about: string }>>;
+type Abouts = Readonly<Record<string, { readonly about: string }>>;
 
 export function parseCommandLine(args: readonly string[], targets: Abouts): Request {
   const options = {

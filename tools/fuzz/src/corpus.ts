@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-export function corpusFile(target: string): string {
+function corpusFile(target: string): string {
   return fileURLToPath(new URL(`../corpus/${target}.txt`, import.meta.url));
 }
 

@@ -4,7 +4,7 @@ import { type Profiler, Session } from 'node:inspector';
 import { fileURLToPath } from 'node:url';
 
 /** What ran since the previous call. */
-export interface Ran {
+interface Ran {
   /** Each block that ran has a number. */
   readonly blocks: ReadonlySet<number>;
   /** How often all blocks ran in total: a measure of work that does not depend on the machine. */

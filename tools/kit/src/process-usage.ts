@@ -13,7 +13,7 @@ export async function readCpuNs(pid: number): Promise<number> {
   return times.reduce((sum, time) => sum + time, 0);
 }
 
-export interface Memory {
+interface Memory {
   /** All its memory, including the code of the program. */
   readonly rssBytes: number;
   /** Its allocated memory: RSS without files, because pages of files depend on other processes. */

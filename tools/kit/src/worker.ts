@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { within } from './within.js';
 
 /** Input and output of each command. */
-export type Commands = Readonly<Record<string, readonly [input: unknown, output: unknown]>>;
+type Commands = Readonly<Record<string, readonly [input: unknown, output: unknown]>>;
 
 interface Request {
   readonly id: number;

@@ -1,7 +1,7 @@
 /** Checks whether a Redis answers, without a client library. */
 import { connect } from 'node:net';
 
-export interface RedisAnswer {
+interface RedisAnswer {
   /** Process id of the server that answered; null if unknown: it requires a password, or has no INFO. */
   readonly pid: number | null;
 }

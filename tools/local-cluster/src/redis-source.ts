@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
-export type RedisSource = { readonly name: 'binary'; readonly path: string } | { readonly name: 'container' };
+type RedisSource = { readonly name: 'binary'; readonly path: string } | { readonly name: 'container' };
 
 let found: Promise<RedisSource> | null = null;
 
@@ -48,8 +48,8 @@ async function isDockerRunning(): Promise<boolean> {
 }
 
 /**
- * Debian and Ubuntu ship the server's program in `redis-tools`, under the name of one of its tools. The package `redis-server`
- * adds a link to it and a system service. We need only the program, so we install and start no service.
+ * Debian and Ubuntu ship the server's program in `redis-tools`, under the name of one of its tools. The package
+ * `redis-server` adds a link to it and a system service. We need only the program, so we install and start no service.
  */
 async function installWithApt(): Promise<string | null> {
   if (process.platform !== 'linux' || (await onPath('apt-get')) === null) return null;

@@ -3,9 +3,9 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { nowUs } from '@fanfare/kit/stamp';
 
 export const phases = ['before', 'during', 'after'] as const;
-export type Phase = (typeof phases)[number];
+type Phase = (typeof phases)[number];
 
-export interface LatencySummary {
+interface LatencySummary {
   readonly count: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -34,8 +34,8 @@ export class Latency {
   }
 
   /**
-   * Counts from the planned time of the publication. A publication belongs to the fault if it was planned before the end of the fault
-   * and arrived after the beginning of the fault, no matter how late.
+   * Counts from the planned time of the publication. A publication belongs to the fault if it was planned before the
+   * end of the fault and arrived after the beginning of the fault, no matter how late.
    */
   record(plannedUs: number): void {
     const now = nowUs();

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { nowUs } from '@fanfare/kit/stamp';
 import type { PublisherStream } from './publisher-stream.js';
 
-export interface LoadOptions {
+interface LoadOptions {
   readonly streams: readonly PublisherStream[];
   /** Publications per second, over all streams together. */
   readonly perSecond: number;

@@ -5,11 +5,11 @@ import { PublishLedger } from './publish-ledger.js';
 import type { TopicOrder } from './topic-order.js';
 
 /** The part of a client that a stream needs. */
-export interface StreamPublisher {
+interface StreamPublisher {
   publish(topic: VerifyTopic, data: Numbered): Promise<Acknowledgement>;
 }
 
-export interface StreamSettings {
+interface StreamSettings {
   /** Unique in a run. */
   readonly id: number;
   readonly topic: VerifyTopic;

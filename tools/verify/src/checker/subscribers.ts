@@ -17,7 +17,7 @@ export interface TopicPlan {
   readonly order: TopicOrder;
 }
 
-export interface SubscribersOptions {
+interface SubscribersOptions {
   readonly url: string;
   /** One client for each element: the topics that it subscribes to. */
   readonly topicsOfClients: readonly (readonly TopicPlan[])[];

@@ -1,10 +1,10 @@
 /**
- * The order of a topic. The first report of a publication at a position counts: a subscriber or an acknowledgement with another
- * publication at this position disagrees. Only the newest positions are kept.
+ * The order of a topic. The first report of a publication at a position counts: a subscriber or an acknowledgement with
+ * another publication at this position disagrees. Only the newest positions are kept.
  */
 import type { Position } from '@fanfare/client';
 
-export type Agreement = 'first' | 'agreed' | 'disagreed' | 'forgotten';
+type Agreement = 'first' | 'agreed' | 'disagreed' | 'forgotten';
 
 export class TopicOrder {
   readonly #epochs = new Map<string, number>();

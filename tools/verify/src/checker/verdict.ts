@@ -14,7 +14,7 @@ export interface Published {
   readonly unknown: number;
 }
 
-export interface Evidence {
+interface Evidence {
   readonly findings: Findings;
   readonly published: Published;
   /** Other problems, one sentence each: a fault that failed, subscribers that never caught up. */

@@ -18,16 +18,19 @@ import {
 import { pingIntervalMs } from '../checker/client-options.js';
 import { FakeClock } from './fake-clock.js';
 
-/** The place of a proxy: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
-export type ProxyPlace = 'bus' | 'allBuses' | 'clients';
+/**
+ * The place of a proxy: between one node and Redis, between all nodes and Redis, or between one node and its clients.
+ */
+export type ProxyPlace = 'oneRedisLink' | 'allRedisLinks' | 'clients';
 
 /**
- * `direct`: a replica that follows Redis. `proxied`: it follows Redis through a proxy, which adds a small delay. `watched`: two replicas
- * and a Sentinel, which promotes one of them if Redis does not respond. Nodes then know only the Sentinel.
+ * `direct`: a replica that follows Redis. `proxied`: it follows Redis through a proxy, which adds a small delay.
+ * `watched`: two replicas and a Sentinel, which promotes one of them if Redis does not respond. Nodes then know only
+ * the Sentinel.
  */
 export type ReplicaPlace = 'direct' | 'proxied' | 'watched';
 
-export interface ClusterUnderTestOptions {
+interface ClusterUnderTestOptions {
   readonly nodes: number;
   readonly level: Level;
   /** Publications that each topic keeps. */
@@ -91,12 +94,12 @@ export async function startClusterUnderTest(options: ClusterUnderTestOptions): P
   const replica = replicaPlace === null ? null : parts.use(await startReplica(masterPort, safeArgs));
   const sentinel = replicaPlace === 'watched' ? await startWatch(redis, parts) : null;
   const brokerUrl = sentinel === null ? redis.url : `redis+sentinel://127.0.0.1:${sentinel.port}/${masterName}`;
-  const isOnBus = place === 'bus' || place === 'allBuses';
-  const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+  const isRedisLink = place === 'oneRedisLink' || place === 'allRedisLinks';
+  const redisProxy = isRedisLink ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
   const started = await Promise.allSettled(
     Array.from({ length: count }, async (_, index) => {
-      const isBehind = busProxy !== null && (index === 0 || place === 'allBuses');
-      const redisUrl = isBehind ? `redis://${busProxy.address}` : brokerUrl;
+      const isBehind = redisProxy !== null && (index === 0 || place === 'allRedisLinks');
+      const redisUrl = isBehind ? `redis://${redisProxy.address}` : brokerUrl;
       return await NodeUnderTest.start(redisUrl, settingsOf(index, options));
     }),
   );
@@ -110,7 +113,7 @@ export async function startClusterUnderTest(options: ClusterUnderTestOptions): P
       ? parts.use(await FaultProxy.start({ targetPort: firstPort }))
       : null;
   if (clientProxy !== null) clientPorts[0] = clientProxy.port;
-  const proxy = busProxy ?? clientProxy;
+  const proxy = redisProxy ?? clientProxy;
   const startNewcomer = (): Promise<NodeUnderTest> =>
     NodeUnderTest.start(brokerUrl, {
       ...settingsOf(count, options),
@@ -132,7 +135,10 @@ const followDeadlineMs = 60_000;
 /** The name of the master at the Sentinel. */
 export const masterName = 'fanfare';
 
-/** A second replica and a Sentinel that knows both. Without it, the next master would refuse writes (min-replicas-to-write). */
+/**
+ * A second replica and a Sentinel that knows both. Without it, the next master would refuse writes
+ * (min-replicas-to-write).
+ */
 async function startWatch(redis: RedisProcess, parts: Disposables): Promise<SentinelProcess> {
   parts.use(await startReplica(redis.port, safeArgs));
   const sentinel = parts.use(

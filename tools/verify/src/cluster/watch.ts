@@ -5,7 +5,7 @@ const pollIntervalMs = 50;
 const answerTimeoutMs = 500;
 
 /** Log events of a node that has lost Redis. */
-const lossEvent = /"event":"(redisLost|redisReset|redisError|bus\w*(?:Lost|Dead|Down|Silent|Stale|Reset|Rebuilt)\w*)"/;
+const lossEvent = /"event":"(redisLost|redisReset|redisError|busDead)"/;
 
 export interface Detection {
   /** Since the start of the fault, in milliseconds. */

@@ -10,7 +10,7 @@ import {
   redisSnapshot,
   scriptFlushDistant,
 } from './lost-state-faults.js';
-import { busFaults, clientFaults } from './network-faults.js';
+import { clientFaults, redisLinkFaults } from './network-faults.js';
 import { killNode, none, pauseNode, rollingRestart } from './node-faults.js';
 import { killPubsub, outputBuffer } from './pubsub-faults.js';
 import {
@@ -53,7 +53,7 @@ export const faults: readonly Fault[] = [
   flushallInRollingRestart,
   killPubsub,
   outputBuffer,
-  ...busFaults,
+  ...redisLinkFaults,
   ...clientFaults,
   storm,
   stalledSubscriber,

@@ -73,7 +73,7 @@ export const scriptFlushDistant: Fault = {
   name: 'script-flush-distant',
   about: 'Redis forgets all scripts repeatedly (SCRIPT FLUSH), while the latency of one node is 1 to 10 ms higher.',
   resets: 'none',
-  proxy: 'bus',
+  proxy: 'oneRedisLink',
   async strike({ cluster }) {
     for (const distanceMs of distancesMs) {
       cluster.proxy?.delay(distanceMs);

@@ -7,12 +7,12 @@ import { proxyOf } from './victim.js';
 const resetIntervalMs = 500;
 
 function networkFaults(
-  place: ProxyPlace & ('bus' | 'clients'),
+  place: ProxyPlace & ('oneRedisLink' | 'clients'),
   seconds: number,
   words: { readonly blackhole: string; readonly halfOpen: string; readonly reset: string },
 ): readonly Fault[] {
-  const prefix = place === 'bus' ? 'bus' : 'client';
-  const common = { resets: 'none', isDetectable: place === 'bus', proxy: place } as const;
+  const prefix = place === 'oneRedisLink' ? 'redis-link' : 'client';
+  const common = { resets: 'none', isDetectable: place === 'oneRedisLink', proxy: place } as const;
   return [
     {
       ...common,
@@ -51,7 +51,7 @@ function networkFaults(
   ];
 }
 
-export const busFaults = networkFaults('bus', 5, {
+export const redisLinkFaults = networkFaults('oneRedisLink', 5, {
   blackhole: 'no data passes between a node and Redis',
   halfOpen: 'a node sends to Redis but receives nothing',
   reset: 'The connections of a node to Redis',

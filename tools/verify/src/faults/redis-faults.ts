@@ -50,7 +50,7 @@ export const redisFailover: Fault = {
   resets: 'none',
   isDetectable: true,
   replica: 'direct',
-  proxy: 'allBuses',
+  proxy: 'allRedisLinks',
   strike: failOver,
 };
 
@@ -63,7 +63,7 @@ export const redisFailoverBehind: Fault = {
   resets: 'none',
   isDetectable: true,
   replica: 'proxied',
-  proxy: 'allBuses',
+  proxy: 'allRedisLinks',
   async strike(environment) {
     const { replica, replicaLink } = environment.cluster;
     if (replica === null || replicaLink === null) throw new Error('There is no replica to fall behind.');

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DeploymentSpec } from './deployment-spec.js';
 import { Pod, type PodEnd } from './pod.js';
 
-export interface DeploymentSettings {
+interface DeploymentSettings {
   readonly spec: DeploymentSpec;
   readonly command: readonly [string, ...string[]];
   /** Overrides variables of the Deployment: the addresses of this machine. */
@@ -50,7 +50,9 @@ export class Deployment implements AsyncDisposable {
     await this.#reconcile();
   }
 
-  /** Replaces each pod with one of the next generation, as after a change of the template. Resolves once that is done. */
+  /**
+   * Replaces each pod with one of the next generation, as after a change of the template. Resolves once that is done.
+   */
   async replaceAll(): Promise<void> {
     this.#generation++;
     await this.#reconcile();

@@ -1,14 +1,14 @@
 /**
- * The lifecycle of one pod, as the kubelet manages it: start, startup, readiness and liveness probes, and termination by preStop,
- * SIGTERM, grace period and SIGKILL. Here it is a process.
+ * The lifecycle of one pod, as the kubelet manages it: start, startup, readiness and liveness probes, and termination
+ * by preStop, SIGTERM, grace period and SIGKILL. Here it is a process.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child, findFreePort } from '@fanfare/local-cluster';
 import type { DeploymentSpec, Probe } from './deployment-spec.js';
 
-export type PodPhase = 'starting' | 'running' | 'terminating' | 'gone';
+type PodPhase = 'starting' | 'running' | 'terminating' | 'gone';
 
-export interface PodSettings {
+interface PodSettings {
   readonly name: string;
   readonly spec: DeploymentSpec;
   readonly command: readonly [string, ...string[]];
@@ -30,7 +30,10 @@ export interface PodEnd {
   readonly seconds: number;
 }
 
-/** How long a node keeps running after its last publication (broker/src/relay/memory-times.ts). The time scale does not change it. */
+/**
+ * How long a node keeps running after its last publication (broker/src/relay/memory-times.ts). The time scale does not
+ * change it.
+ */
 const unscaledMs = 7_000;
 
 export class Pod implements AsyncDisposable {

@@ -16,7 +16,7 @@ export interface SwarmOptions {
 }
 
 /** The times at which clients were subscribed again, from the start of the fault. */
-export interface Resumption {
+interface Resumption {
   readonly count: number;
   readonly p50Ms: number;
   readonly p99Ms: number;

@@ -1,6 +1,6 @@
 /**
- * Logs how many requests the node has refused, and how many connections it has closed. At most one line a minute, even during a flood. The line contains
- * nothing that a client chooses. metrics.ts counts the same for graphs.
+ * Logs how many requests the node has refused, and how many connections it has closed. At most one line a minute, even
+ * during a flood. The line contains nothing that a client chooses. metrics.ts counts the same for graphs.
  */
 import type { Log } from './log.js';
 
@@ -23,14 +23,14 @@ const kinds = {
 type Kind = keyof typeof kinds;
 const allKinds = Object.keys(kinds) as Kind[];
 
-export type RefusalCounters = Readonly<Record<Kind, number>>;
+type RefusalCounters = Readonly<Record<Kind, number>>;
 
 const intervalMs = 60_000;
 /** The maximum number of reasons for failed authentications in one line. All other reasons share one count. */
 const maxReasons = 8;
 const other = 'other reasons';
 
-export class Refusals {
+export class RefusalSummary {
   readonly #timer: NodeJS.Timeout;
   readonly #reasons = new Map<string, number>();
   #before: RefusalCounters;
