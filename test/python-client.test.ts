@@ -2,16 +2,20 @@
  * The client in Python (examples/python) was written from PROTOCOL.md alone, by somebody who had not read our code. It
  * loses nothing when Redis restarts, a node is killed, or a node drains.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { createClient } from '@fanfare/client';
 import { Balancer, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 
 const python = '/usr/bin/python3';
-const program = fileURLToPath(new URL('../examples/python/soak.py', import.meta.url));
+const folder = fileURLToPath(new URL('../examples/python', import.meta.url));
+const program = join(folder, 'soak.py');
 const deadline = { timeout: 60_000 };
 
 function hasWebsockets(): boolean {
@@ -77,5 +81,21 @@ it.skipIf(!hasWebsockets())(
     });
     expect(published).toBeGreaterThan(60);
     expect(delivered).toBe(3 * published);
+  },
+);
+
+it.skipIf(!hasWebsockets())(
+  'its example prints the event of its own publication (needs python3-websockets)',
+  async () => {
+    await using node = await startNode({});
+    const docstring = readFileSync(join(folder, 'fanfare_client.py'), 'utf8').split('"""')[1] ?? '';
+    const example = /(?:^ {4}.+\n)+/m.exec(docstring)?.[0].replace(/ws:\/\/node\d:8080\/ws/g, node.url);
+    const main = `import asyncio\nfrom fanfare_client import Client\nasync def main():\n${example}asyncio.run(main())\n`;
+    const { stdout } = await promisify(execFile)(python, ['-c', main], {
+      cwd: folder,
+      env: { PYTHONDONTWRITEBYTECODE: '1' },
+      ...deadline,
+    });
+    expect(stdout).toMatch(/^Event\(kind='publication', .*data=\{'title': 'hello'\}\)\n$/);
   },
 );

@@ -2,6 +2,7 @@
 
     async with Client(["ws://node1:8080/ws", "ws://node2:8080/ws"]) as client:
         subscription = client.subscribe("news")
+        await subscription.ready  # it gets what is published from now on
         await client.publish("news", {"title": "hello"})
         print(await anext(aiter(subscription)))  # or: async for event in subscription
 
@@ -58,12 +59,19 @@ class Subscription:  # of one topic; it outlives connections (section 4.4 of the
         self.topic, self.left = topic, set[str]()  # left: epochs that may still arrive late
         self.subscribed, self.news = asyncio.Event(), asyncio.Event()  # on this connection
         self.events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+        self.ready: asyncio.Future[None] = asyncio.Future()  # fails if the node refuses it
         self.seen, self.known, self.lagging = Position("", 0), 0, 0  # no epoch: nothing seen
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while not isinstance(event := await self.events.get(), BaseException):
             yield event
         raise event
+
+    def end(self, error: BaseException) -> None:
+        self.events.put_nowait(error)
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()  # so that asyncio does not report an exception that nobody reads
 
     def on_subscribed(self, since: Position, reply: Message) -> None:
         if "epoch" not in reply:
@@ -73,6 +81,8 @@ class Subscription:  # of one topic; it outlives connections (section 4.4 of the
             self.jump("reset", start)  # the history has lost its newest publications
         self.take(start, reply["publications"])
         self.subscribed.set()
+        if not self.ready.done():
+            self.ready.set_result(None)
 
     def on_history(self, since: Position, reply: Message) -> None:
         end, first = Position(reply["epoch"], reply["offset"]), reply.get("first")
@@ -91,7 +101,7 @@ class Subscription:  # of one topic; it outlives connections (section 4.4 of the
         if kind == "publications":
             self.take(Position(push["epoch"], push["offset"] - 1), push["items"])
         elif kind == "unsubscribed":
-            self.events.put_nowait(FanfareError(push["code"], push["message"]))
+            self.end(FanfareError(push["code"], push["message"]))
         elif kind in {"gap", "reset"}:
             if self.is_current(to := Position(push["epoch"], push["offset"])) and kind == "gap":
                 self.jump("gap", to)
@@ -182,7 +192,7 @@ class Client:
             elif reply["retryable"]:
                 failures += 1
             elif is_new:
-                return topic.events.put_nowait(FanfareError(reply["code"], reply.get("message")))
+                return topic.end(FanfareError(reply["code"], reply.get("message")))
             else:
                 topic.jump("gap", topic.seen._replace(offset=topic.known))
             if failures:
@@ -255,4 +265,4 @@ class Client:
         self._ws.set_exception(error)
         self._ws.exception()  # so that asyncio does not report an exception that nobody reads
         for topic in self._topics.values():
-            topic.events.put_nowait(error)
+            topic.end(error)

@@ -102,7 +102,7 @@ async def main(urls: list[str]) -> int:
         publisher = await clients.enter_async_context(Client(urls, get_token))
         async with asyncio.timeout(DEADLINE):
             for checker in checkers:
-                await checker.subscription.subscribed.wait()
+                await checker.subscription.ready
         print("all are subscribed", file=sys.stderr)
         runs = [asyncio.create_task(checker.run(counts)) for checker in checkers]
         await asyncio.gather(*(publish(publisher, name, accepted[name], stop) for name in TOPICS))

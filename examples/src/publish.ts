@@ -1,9 +1,10 @@
 /** `npm run publish -- <topic> <json> [url]`: publishes one value, and prints whether the broker accepted it. */
-import { createClient, FanfareError } from '@fanfare/client';
-import { endWith, readArguments } from './command-line.js';
+import { FanfareError } from '@fanfare/client';
+import { endWith, openClient, readArguments } from './command-line.js';
 
 const usage = `Usage: npm run publish -- <topic> <json> [url]
 Publishes a value to the topic. The url of a node is optional; default ws://127.0.0.1:8080/ws.
+If the node requires a token, set FANFARE_TOKEN.
 Example: npm run publish -- news '{"title":"hello"}'`;
 
 const [topic, text, url = 'ws://127.0.0.1:8080/ws'] = readArguments(usage, 2, 3) as [string, string, string?];
@@ -15,11 +16,7 @@ try {
 }
 
 async function publish(topic: string, data: unknown, url: string): Promise<void> {
-  const client = createClient(url);
-  client.on('state', (state) => {
-    if (state.name === 'connecting' && state.attempt > 0)
-      process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
-  });
+  const client = openClient(url);
   // Each failed attempt is already printed.
   client.on('error', () => {});
   try {

@@ -1,9 +1,9 @@
 /** `npm run subscribe -- <topic> [url]`: prints the publications of a topic. */
-import { createClient } from '@fanfare/client';
-import { endWith, readArguments } from './command-line.js';
+import { endWith, openClient, readArguments } from './command-line.js';
 
 const usage = `Usage: npm run subscribe -- <topic> [url]
 Prints the publications of the topic as JSON. The url of a node is optional; default ws://127.0.0.1:8080/ws.
+If the node requires a token, set FANFARE_TOKEN.
 Example: npm run subscribe -- news`;
 
 const [topic, url = 'ws://127.0.0.1:8080/ws'] = readArguments(usage, 1, 2) as [string, string?];
@@ -15,11 +15,7 @@ try {
 }
 
 async function subscribe(topic: string, url: string): Promise<void> {
-  await using client = createClient(url);
-  client.on('state', (state) => {
-    if (state.name === 'connecting' && state.attempt > 0)
-      process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
-  });
+  await using client = openClient(url);
   client.on('error', (error) => {
     // A failed attempt to connect is already printed, and the loop throws the final error.
     if (error.code !== 'connectFailed' && error.code !== 'disconnected') process.stderr.write(`${error.message}\n`);

@@ -2,7 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { FaultProxy } from '@fanfare/local-cluster';
+import { describe, expect, it, vi } from 'vitest';
+import { createApiKey } from '../../broker/src/auth/api-keys.js';
 import { startNode } from '../../broker/test/harness.js';
 
 function start(
@@ -42,6 +44,36 @@ describe('the programs of the first steps', () => {
     const publisher = start('publish', 'news', '{"title":"hello"}', node.url);
     expect(await publisher.exited).toBe(0);
     await untilPrinted(subscriber, 'news {"title":"hello"}\n');
+    subscriber.child.kill('SIGINT');
+    expect(await subscriber.exited).toBe(0);
+  });
+
+  it('use the token in FANFARE_TOKEN, and say how to set it', async () => {
+    const { key, entry } = createApiKey('news');
+    const apiKeys = [{ ...entry, permissions: { publish: ['news'] } }];
+    await using node = await startNode({ FANFARE_AUTH: JSON.stringify({ apiKeys }) });
+    const without = start('publish', 'news', '1', node.url);
+    expect(await without.exited).toBe(1);
+    expect(without.output()).toMatch(/^unauthenticated: .*\. Set FANFARE_TOKEN to a token or an API key\.\n$/);
+    vi.stubEnv('FANFARE_TOKEN', key);
+    const publisher = start('publish', 'news', '1', node.url);
+    vi.unstubAllEnvs();
+    expect(await publisher.exited).toBe(0);
+  });
+
+  it('print once why they are not connected, and that they are connected again', async () => {
+    await using node = await startNode({});
+    await using way = await FaultProxy.start({ targetPort: Number(new URL(node.url).port) });
+    const url = `ws://${way.address}/ws`;
+    const subscriber = start('subscribe', 'news', url);
+    await untilPrinted(subscriber, 'Subscribed to news.');
+    await way.refuse();
+    await untilPrinted(subscriber, 'ECONNREFUSED');
+    await way.heal();
+    await untilPrinted(subscriber, `${url}: connected again.\n`);
+    const reasons = subscriber.output().match(/.*; trying again\.\n/g) ?? [];
+    expect(reasons.join('')).not.toContain('.;');
+    expect(reasons).toEqual([...new Set(reasons)]);
     subscriber.child.kill('SIGINT');
     expect(await subscriber.exited).toBe(0);
   });
