@@ -77,6 +77,8 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       expect((await fetch(admin(`/${index + 1}/healthz`))).status).toBe(200);
       expect((await fetch(admin(`/${index + 1}/readyz`))).status).toBe(200);
     }
+    const unknown = await fetch(admin('/readyz'));
+    expect([unknown.status, await unknown.text()]).toEqual([404, 'Not found. Use /1/, /2/ or /3/.\n']);
     const first = await fetch(admin('/'), { redirect: 'manual' });
     expect([first.status, first.headers.get('location')]).toEqual([302, '/1/']);
     expect((await fetch(admin('/2'), { redirect: 'manual' })).headers.get('location')).toBe('/2/');
@@ -138,7 +140,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       expect(accepted).not.toEqual([]);
       expect(notices).toEqual([]);
       expect(topology.child('demo').hasExited).toBe(false);
-      expect((await fetch(admin('/healthz'))).status).toBe(200);
+      expect((await fetch(admin('/balancer'))).status).toBe(200);
       await expect
         .poll(() => prometheus.query('ALERTS{alertname="FanfareNodeDown"}').then(({ length }) => length))
         .toBe(1);
