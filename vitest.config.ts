@@ -55,6 +55,7 @@ export const common = {
 };
 
 export const test = {
+  globalSetup: './test/global-setup.ts',
   // uWebSockets.js is a native addon bound to one event loop: processes, no threads. A process runs one test file after
   // the other: loading the broker and its libraries for each file would take a third of the time. So each file must
   // undo its changes.
