@@ -104,12 +104,13 @@ describe('a secret in the wrong place of the configuration', () => {
     }
   });
 
-  it('is not repeated if it is a part of the name of a variable', () => {
-    for (const name of [secret, secret.toUpperCase(), 'REDIS_HUSH_7KQ2', 'REDIS_URLHUSH7KQ2', 'PORTHUSH7KQ2', '']) {
+  it('is not repeated if it is a part of the name of a variable, and the name does not look like a setting', () => {
+    const long = `${secret.toUpperCase().replace('-', '')}`.repeat(5);
+    for (const name of [secret, secret.toUpperCase(), 'REDIS_hush_7Kq2', 'REDIS_URLhush7Kq2', `PORT${long}`, '']) {
       const [sentence, ...others] = sentences({ [`FANFARE_${name}`]: '1' });
       expect(others).toEqual([]);
       expect(sentence).toMatch(/^FANFARE_\S* is not a setting; /);
-      expect(isShown(sentence?.replace('HUSH_7KQ2', 'HUSH7KQ2') ?? '')).toBe(false);
+      expect(isShown(sentence ?? '')).toBe(false);
     }
   });
 

@@ -307,10 +307,20 @@ describe('the configuration', () => {
     ]);
   });
 
-  it('reports an unknown variable with only the words that settings have, and with the most similar setting', () => {
-    expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_… is not a setting; did you mean FANFARE_PORT?']);
-    expect(wrong({ FANFARE_REDIS_CLUSTER_NODES: '1' })).toEqual([
-      'FANFARE_REDIS_…_… is not a setting; docs/reference/settings.md lists all settings.',
+  it('reports the name of an unknown variable, and a setting with a similar name', () => {
+    expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_PROT is not a setting; did you mean FANFARE_PORT?']);
+    expect(wrong({ FANFARE_REDIS_ULR: '1' })).toEqual([
+      'FANFARE_REDIS_ULR is not a setting; did you mean FANFARE_REDIS_URL?',
+    ]);
+    for (const name of ['FANFARE_REDIS_CLUSTER_NODES', 'FANFARE_TOKEN', 'FANFARE_NAME'])
+      expect(wrong({ [name]: '1' })).toEqual([
+        `${name} is not a setting; docs/reference/settings.md lists all settings.`,
+      ]);
+  });
+
+  it('reports an unknown variable that does not look like a setting with only the words that settings have', () => {
+    expect(wrong({ FANFARE_REDIS_9f86d081884c7d65: '1' })).toEqual([
+      'FANFARE_REDIS_… is not a setting; docs/reference/settings.md lists all settings.',
     ]);
   });
 

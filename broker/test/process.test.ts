@@ -35,7 +35,7 @@ describe('the command', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err.trim().split('\n')).toEqual([
       'fanfare: FANFARE_PORT must be an integer from 0 to 65535.',
-      'fanfare: FANFARE_… is not a setting; did you mean FANFARE_PORT?',
+      'fanfare: FANFARE_PROT is not a setting; did you mean FANFARE_PORT?',
     ]);
   });
 

@@ -593,7 +593,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a setting that does not exist',
     foundBy: 'the broker accepts the configuration',
-    sentence: 'FANFARE_MAX_… is not a setting; did you mean FANFARE_MAX_CONNECTIONS?',
+    sentence: 'FANFARE_MAX_CONNECTION is not a setting; did you mean FANFARE_MAX_CONNECTIONS?',
     plant: ({ config }) => {
       config.FANFARE_MAX_CONNECTION = '1';
     },

@@ -8,12 +8,9 @@ export function explainUnknown(name: string, known: readonly string[]): string {
   return meant === null ? `valid names: ${known.join(', ')}.` : `did you mean ${meant}?`;
 }
 
-/** A name with more differences is not suggested. */
-const maxTypos = 4;
-
-/** The most similar known name; null if none is similar. */
+/** The known name with the fewest differences, at most one for three characters; null if there is none. */
 export function nearest(name: string, known: readonly string[]): string | null {
-  let least = Math.min(maxTypos, name.length - 1) + 1;
+  let least = Math.ceil(name.length / 3) + 1;
   let best: string | null = null;
   for (const candidate of known) {
     if (Math.abs(candidate.length - name.length) >= least) continue;

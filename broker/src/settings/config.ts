@@ -716,13 +716,21 @@ function wrongValue(setting: Setting<unknown>, text: string, mistakes: readonly 
 function* unknownSettings(environment: Readonly<Record<string, string | undefined>>): Iterable<string> {
   const known = new Set<string>(Object.values(settings).map(({ name }) => name));
   const words = new Set([...known].flatMap((name) => name.split('_')));
+  const prefix = 'FANFARE_';
+  const endings = [...known].map((name) => name.slice(prefix.length));
   for (const name of Object.keys(environment)) {
-    if (!name.startsWith('FANFARE_') || known.has(name) || isServiceLink(name)) continue;
-    // Words that are in no setting are not repeated.
-    const shown = name.split('_').map((word) => (words.has(word) ? word : '…'));
-    const meant = nearest(name, [...known]);
-    const hint = meant === null ? 'docs/reference/settings.md lists all settings.' : `did you mean ${meant}?`;
-    yield `${shown.join('_').slice(0, 80)} is not a setting; ${hint}`;
+    if (!name.startsWith(prefix) || known.has(name) || isServiceLink(name)) continue;
+    // Of a text that does not look like the name of a setting, only words of settings are repeated: it may be a secret.
+    const looksLikeName = /^[A-Z0-9_]{1,40}$/.test(name);
+    const shown = looksLikeName
+      ? name
+      : name
+          .split('_')
+          .map((word) => (words.has(word) ? word : '…'))
+          .join('_');
+    const meant = nearest(name.slice(prefix.length), endings);
+    const hint = meant === null ? 'docs/reference/settings.md lists all settings.' : `did you mean ${prefix}${meant}?`;
+    yield `${shown.slice(0, 80)} is not a setting; ${hint}`;
   }
 }
 

@@ -22,6 +22,8 @@ export function helpText(): string {
 Usage: fanfare [--help]
        fanfare api-key <id>    create an API key and its entry for FANFARE_AUTH
 
+In a clone of the repository, write "npm start --" instead of "fanfare": npm start -- api-key orders
+
 All settings are environment variables:
 
 ${lines.join('\n')}
