@@ -1,16 +1,18 @@
 # A node. Build it from the root of the repository:
 #   docker build -t fanfare .
-# The base image has the glibc that the uWebSockets.js binary needs; Alpine does not. The tag names one version and is rebuilt for Debian's security
-# updates. If you need the same bytes each time, pin its digest too (node:…@sha256:…; `docker buildx imagetools inspect <tag>` prints it).
+# The base image has the glibc that the uWebSockets.js binary needs; Alpine does not. The tag names one version and is
+# rebuilt for Debian's security updates. If you need the same bytes each time, pin its digest too (node:…@sha256:…;
+# `docker buildx imagetools inspect <tag>` prints it).
 
-# The packages that the node needs at run time. This step copies the manifests only, so a change of the code does not repeat the installation.
+# The packages that the node needs at run time. This step copies the manifests only, so a change of the code does not
+# repeat the installation.
 FROM node:20.20.2-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY protocol/package.json protocol/
 COPY broker/package.json broker/
-# No package that we use needs its install script. uWebSockets.js contains a binary for each platform and version of Node and loads
-# the one with this name. The others take 250 MB.
+# No package that we use needs its install script. uWebSockets.js contains a binary for each platform and version of
+# Node and loads the one with this name. The others take 250 MB.
 RUN npm ci --omit=dev --workspace protocol --workspace broker --ignore-scripts --no-audit --no-fund \
   && find node_modules/uWebSockets.js -name 'uws_*.node' \
     ! -name "uws_$(node --print 'process.platform + "_" + process.arch + "_" + process.versions.modules').node" -delete
@@ -26,8 +28,9 @@ FROM node:20.20.2-bookworm-slim
 LABEL org.opencontainers.image.title="Fanfare" \
   org.opencontainers.image.description="A node of Fanfare, a pub/sub broker for real-time pages and services" \
   org.opencontainers.image.licenses="MIT"
-# Nobody outside a container reaches its loopback, so the node listens on all addresses. It therefore starts only if FANFARE_AUTH is set. The admin
-# port has no authentication: it stays on loopback (of the machine, with `--network host`) until FANFARE_ADMIN_HOST opens it.
+# Nobody outside a container reaches its loopback, so the node listens on all addresses. It therefore starts only if
+# FANFARE_AUTH is set. The admin port has no authentication: it stays on loopback (of the machine, with
+# `--network host`) until FANFARE_ADMIN_HOST opens it.
 ENV NODE_ENV=production FANFARE_HOST=0.0.0.0
 WORKDIR /app
 # All files belong to root: the node only reads them.

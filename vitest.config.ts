@@ -5,7 +5,10 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 // run what `npm run build` wrote.
 const conditions = ['source'];
 
-/** The files that take longest. They start first, since the run would otherwise wait for one of them at the end. test/docs.test.ts checks the names. */
+/**
+ * The files that take longest. They start first, since the run would otherwise wait for one of them at the end.
+ * test/docs.test.ts checks the names.
+ */
 const slow = [
   'broker/test/recovery.test.ts',
   'broker/test/lost-state.test.ts',
@@ -52,13 +55,15 @@ export const common = {
 };
 
 export const test = {
-  // uWebSockets.js is a native addon bound to one event loop: processes, no threads. A process runs one test file after the other: loading
-  // the broker and its libraries for each file would take a third of the time. So each file must undo its changes.
+  // uWebSockets.js is a native addon bound to one event loop: processes, no threads. A process runs one test file after
+  // the other: loading the broker and its libraries for each file would take a third of the time. So each file must
+  // undo its changes.
   pool: 'forks',
   isolate: false,
   restoreMocks: true,
   unstubGlobals: true,
-  // An event that does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a busy machine too.
+  // An event that does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a busy
+  // machine too.
   expect: { poll: { timeout: 60_000 } },
   testTimeout: 180_000,
   hookTimeout: 180_000,

@@ -16,7 +16,10 @@ const measuring = [
 /** Some of these files replace modules (`vi.mock`), so each has a process of its own. */
 const own = { ...test, isolate: true } as const;
 
-/** `npm run test:tools`: the tests of the load generator, the fault checker, the attacker, the fuzzer and the local cluster. */
+/**
+ * `npm run test:tools`: the tests of the load generator, the fault checker, the attacker, the fuzzer and the local
+ * cluster.
+ */
 export default defineConfig({
   test: {
     projects: [

@@ -1,9 +1,11 @@
 /**
- * Which tools have changed since their tests passed last: .ci/tools-tested has a line for each tool, with a hash of all files that its tests
- * depend on. `changed` prints the folders of the tests to run, none if no tool has changed. `record` writes the present hashes.
+ * Which tools have changed since their tests passed last: .ci/tools-tested has a line for each tool, with a hash of all
+ * files that its tests depend on. `changed` prints the folders of the tests to run, none if no tool has changed.
+ * `record` writes the present hashes.
  *
- * The tests of a tool depend on the workspace of the tool, the workspaces that it imports according to package.json, the files of other
- * folders that its tests import, and the installed packages. They do not depend on a broker that they only start as a process.
+ * The tests of a tool depend on the workspace of the tool, the workspaces that it imports according to package.json,
+ * the files of other folders that its tests import, and the installed packages. They do not depend on a broker that
+ * they only start as a process.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

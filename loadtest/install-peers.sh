@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the servers that Fanfare is compared with and that are no npm packages (Debian, Ubuntu): nats-server, nginx with
-# nchan, mosquitto. The load test starts them itself, on ports of their own: no service is started or enabled.
+# Installs the servers that Fanfare is compared with and that are no npm packages (Debian, Ubuntu): nats-server, nginx
+# with nchan, mosquitto. The load test starts them itself, on ports of their own: no service is started or enabled.
 set -eu
 
 if [ "$(id -u)" = 0 ]; then sudo=''; else sudo='sudo'; fi
 
-# Packages ask this file whether they may start their service (invoke-rc.d); 101 is no. One that is there stays as it is.
+# Packages ask this file whether they may start their service (invoke-rc.d); 101 is no. One that is there stays as it
+# is.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap '$sudo rm -f "$policy"' EXIT

@@ -1,4 +1,6 @@
-/** Checks of uWebSockets.js: its authors do not publish it to npm, so we use a copy that somebody else published there. */
+/**
+ * Checks of uWebSockets.js: its authors do not publish it to npm, so we use a copy that somebody else published there.
+ */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,8 +12,8 @@ const folder = 'node_modules/uWebSockets.js';
 const json = (file: string) => JSON.parse(readFileSync(join(root, file), 'utf8'));
 
 /**
- * The version that we have reviewed. An update must change this line too: an update of package-lock.json alone does not bring other code
- * into the process that holds all secrets.
+ * The version that we have reviewed. An update must change this line too: an update of package-lock.json alone does not
+ * bring other code into the process that holds all secrets.
  */
 const version = '3.0.6';
 const integrity = 'sha512-0Nw22DDOd1YGnJ8/IHYVCDHZXAVqLnjBxktl2bSjcJRVcgasb2Zs8WCRhL41IydraLLq001c6ycHdIS+rEcAxw==';

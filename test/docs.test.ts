@@ -1,6 +1,6 @@
 /**
- * docs/reference/ and one Kubernetes file are generated from declarations in the code; `npm run docs` writes them. Links and paths in the
- * pages must exist.
+ * docs/reference/ and one Kubernetes file are generated from declarations in the code; `npm run docs` writes them.
+ * Links and paths in the pages must exist.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';

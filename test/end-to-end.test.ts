@@ -1,4 +1,7 @@
-/** From one typed client through nodes and Redis to another, as applications use them. Nodes that a test kills or stops are processes. */
+/**
+ * From one typed client through nodes and Redis to another, as applications use them. Nodes that a test kills or stops
+ * are processes.
+ */
 import { createClient, type SubscribeOptions } from '@fanfare/client';
 import { Balancer, startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';

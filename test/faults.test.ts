@@ -1,12 +1,15 @@
 /**
- * What users notice when separate processes fail: nodes, and a Redis with replicas and Sentinels. The other faults have tests in
- * broker/test. `npm run test:tools` and `npm run verify -- --fault all` run all of them this way.
+ * What users notice when separate processes fail: nodes, and a Redis with replicas and Sentinels. The other faults have
+ * tests in broker/test. `npm run test:tools` and `npm run verify -- --fault all` run all of them this way.
  */
 import { describe, it } from 'vitest';
 import type { Fault } from '../tools/verify/src/faults/fault.js';
 import { expectNoLoss, findFault } from '../tools/verify/test/short-fault-run.js';
 
-/** One fault after the other in one cluster: to start a cluster costs more than most faults. It must suit the first fault. */
+/**
+ * One fault after the other in one cluster: to start a cluster costs more than most faults. It must suit the first
+ * fault.
+ */
 function inTurn(names: readonly string[]): Fault {
   const all = names.map(findFault);
   return {

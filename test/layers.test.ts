@@ -1,5 +1,6 @@
 /**
- * Imports go one way: between workspaces, between the folders of a workspace, and nowhere in a loop. Type-only imports count.
+ * Imports go one way: between workspaces, between the folders of a workspace, and nowhere in a loop. Type-only imports
+ * count.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -23,8 +24,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * What is in the `src` of each workspace, in order: a folder or file imports only from itself and from those after it. A workspace without
- * folders is not listed.
+ * What is in the `src` of each workspace, in order: a folder or file imports only from itself and from those after it.
+ * A workspace without folders is not listed.
  */
 const order: Readonly<Record<string, readonly string[]>> = {
   broker: [

@@ -1,6 +1,6 @@
 /**
- * The client in Python (examples/python) was written from PROTOCOL.md alone, by somebody who had not read our code. It loses nothing when
- * Redis restarts, a node is killed, or a node drains.
+ * The client in Python (examples/python) was written from PROTOCOL.md alone, by somebody who had not read our code. It
+ * loses nothing when Redis restarts, a node is killed, or a node drains.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

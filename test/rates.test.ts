@@ -1,6 +1,6 @@
 /**
- * Clients that send more than the limits of their user: everything arrives, in order, and the node closes none of them. Most of the time
- * they wait, so tests run at the same time unless they count refusals.
+ * Clients that send more than the limits of their user: everything arrives, in order, and the node closes none of them.
+ * Most of the time they wait, so tests run at the same time unless they count refusals.
  */
 import { type Client, type ClientEvents, createClient, type FanfareError } from '@fanfare/client';
 import { describe, expect, it, vi } from 'vitest';

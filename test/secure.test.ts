@@ -5,7 +5,10 @@ import { WebSocket } from 'ws';
 import { CertificateFolder } from '../broker/test/certificates.js';
 import { startNode } from '../broker/test/harness.js';
 
-/** Trusts this CA, as NODE_EXTRA_CA_CERTS does for a whole process. `ws` offers compression if the client does not decline it. */
+/**
+ * Trusts this CA, as NODE_EXTRA_CA_CERTS does for a whole process. `ws` offers compression if the client does not
+ * decline it.
+ */
 function trusting(ca: Buffer, extensions: Set<string>): WebSocketConstructor {
   return class extends WebSocket {
     constructor(url: string, protocols: string) {

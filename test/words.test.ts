@@ -1,6 +1,6 @@
 /**
- * Words and phrases that must not return to names, comments, messages and pages. All text files in git are checked. Names are read as words:
- * `gapsTold`, `gaps_told` and `gaps-told` contain "told".
+ * Words and phrases that must not return to names, comments, messages and pages. All text files in git are checked.
+ * Names are read as words: `gapsTold`, `gaps_told` and `gaps-told` contain "told".
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,8 +1,9 @@
--- Records that a node is alive, and its number of connections. Returns the nodes and their connections. Advances the clock, which shows how old
--- the data in Redis is. If asked, it also publishes a probe: a message that must come back to the node that sent it.
+-- Records that a node is alive, and its number of connections. Returns the nodes and their connections. Advances the
+-- clock, which shows how old the data in Redis is. If asked, it also publishes a probe: a message that must come back
+-- to the node that sent it.
 --
--- The clock counts ms and never goes back: it is the greatest value that any node sends. Nodes measure with their own monotonic
--- clocks. The clock of the server's machine may be wrong, and may be corrected.
+-- The clock counts ms and never goes back: it is the greatest value that any node sends. Nodes measure with their own
+-- monotonic clocks. The clock of the server's machine may be wrong, and may be corrected.
 --
 -- KEYS[1]  nodes, a sorted set by the clock of their last heartbeat
 -- KEYS[2]  state of the server (stream.lua) in which the generation was last found complete
@@ -14,11 +15,12 @@
 -- KEYS[8]  the channel of this node's probes; no key has this name
 -- ARGV[1]  id of the node
 -- ARGV[2]  how long after its last heartbeat the others wait for a node if Redis loses its state, in ms
--- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if it is stopping, so
---          that its connections do not count
+-- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if
+--          it is stopping, so that its connections do not count
 -- ARGV[4]  the version of the layout that this node uses
 -- ARGV[5]  the clock, as the node knows it, or 0
--- ARGV[6]  'left' if the node leaves: it has nothing to restore if Redis loses its state; 'unpublished' if it has never published; else ''
+-- ARGV[6]  'left' if the node leaves: it has nothing to restore if Redis loses its state; 'unpublished' if it has never
+--          published; else ''
 -- ARGV[7]  the generation that the node knows
 -- ARGV[8]  the probe to send; '' for none
 --
@@ -29,7 +31,8 @@
 --   4  the number of those nodes that have room for more
 --   5  the number of connections of the nodes that have room
 --   6  the nodes that have never published
---   7  1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: Redis has a different generation)
+--   7  1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: Redis has a
+--      different generation)
 -- Error LAYOUT: another release has put its layout here, and nothing was done.
 
 local nodesKey, stateKey, clockKey, connectionsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -70,8 +73,8 @@ local function setConnections()
   redis.call('PEXPIRE', connectionsKey, lease)
 end
 
--- Returns the number of nodes that have reported their connections, the number of those that have room for more, and the
--- connections of the nodes that have room.
+-- Returns the number of nodes that have reported their connections, the number of those that have room for more, and
+-- the connections of the nodes that have room.
 local function countConnections()
   local reports = redis.call('HVALS', connectionsKey)
   local open, total = 0, 0
@@ -86,7 +89,8 @@ if layout and layout ~= layoutOfNode then
   return redis.error_reply('LAYOUT ' .. layout .. ' is not ' .. layoutOfNode)
 end
 
--- This must be the first write. Even if Redis is out of memory, it accepts the writes below, because the first of them frees memory.
+-- This must be the first write. Even if Redis is out of memory, it accepts the writes below, because the first of them
+-- frees memory.
 local outcome = probe == '' and '' or tryWrite()
 
 local now = math.max(tonumber(redis.call('GET', clockKey) or '0'), clockOfNode, 1)

@@ -7,8 +7,9 @@
 -- KEYS[3]  the topic's stream
 -- ARGV[1]  minimum epoch: lower ones have ended
 -- ARGV[2]  epoch of the entries
--- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of messageIds, the messageIds. If an
--- entry has messageIds, the script finds it by them, and the entry may be ''. If it is '' and has no messageIds, it cannot be proved
+-- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of messageIds, the
+-- messageIds. If an entry has messageIds, the script finds it by them, and the entry may be ''. If it is '' and has no
+-- messageIds, it cannot be proved
 --
 -- Returns 1 if the topic got another epoch, else 0. A publication older than the whole history counts as present.
 local stream, epoch = KEYS[3], ARGV[2]

@@ -1,10 +1,11 @@
--- Publishes runs of publications, each of one topic. It numbers them without holes, adds them to the topic's stream, and sends them to
--- every node that listens. All of this is one atomic step.
+-- Publishes runs of publications, each of one topic. It numbers them without holes, adds them to the topic's stream,
+-- and sends them to every node that listens. All of this is one atomic step.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
 -- KEYS[3]   state of the server (stream.lua) in which the generation was last found complete
--- KEYS[4..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several times)
+-- KEYS[4..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several
+--           times)
 -- ARGV[1]   the generation that the node knows
 -- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
@@ -21,8 +22,8 @@
 --
 -- Returns for each run one of
 --   'epoch-offset' of its first publication
---   {'epoch-offset', or '' if no publication was left, then for each messageId: '' or the position at which it was published before}:
---     publications that are known already were left out
+--   {'epoch-offset', or '' if no publication was left, then for each messageId: '' or the position at which it was
+--     published before}: publications that are known already were left out
 --   an error: nothing of this run was done
 -- Error STALE: Redis has a different generation, or may have lost data. Nothing was done at all.
 -- Error UNPROVEN: all publications are already known, but the script cannot find out whether replicas have them.
@@ -109,12 +110,13 @@ local function placedIds(epoch, first, fresh, from, count)
   return args
 end
 
--- Call it after an entry was added to a stream. Moves the last id to the end of the run, and remembers the messageIds. With `window`, also
--- checks whether old ones can be forgotten.
+-- Call it after an entry was added to a stream. Moves the last id to the end of the run, and remembers the messageIds.
+-- With `window`, also checks whether old ones can be forgotten.
 local function finish(stream, id, epoch, count, window, fresh, from, idCount)
   if count == 1 and idCount == 0 then return end
   local first = offsetOf(id)
-  -- The entry's id has the offset of its first publication. The id of the next entry must follow the offset of its last publication.
+  -- The entry's id has the offset of its first publication. The id of the next entry must follow the offset of its last
+  -- publication.
   if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
   local args = placedIds(epoch, first, fresh, from, idCount)
   if #args > 0 then remember(stream .. ':ids', window, args) end
@@ -159,8 +161,8 @@ for k = 4, #KEYS do
   answers[k - 3] = answer
   at = from + 2 * idCount
 end
--- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all publications were known, it
--- would return at once, even if no replica has them. So this writes the same value again.
+-- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all publications
+-- were known, it would return at once, even if no replica has them. So this writes the same value again.
 if ARGV[4] == '1' and hasKnown and not hasWritten and redis.pcall('SET', KEYS[1], ARGV[1]).err then
   return redis.error_reply('UNPROVEN the publications are known, but Redis takes no writes')
 end

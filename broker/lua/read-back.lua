@@ -10,8 +10,8 @@
 -- ARGV[5]  maximum bytes of entries to return; the first entry is returned even if it is longer
 --
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, the newest first; there may be
--- more. The first one may end after the wanted offset. If the topic has another epoch, there are no entries. An empty array if the topic
--- has no history.
+-- more. The first one may end after the wanted offset. If the topic has another epoch, there are no entries. An empty
+-- array if the topic has no history.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if not last then return {} end

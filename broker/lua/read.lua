@@ -1,4 +1,5 @@
--- The position of a topic, and what was published after another position. A topic without a history gets one: a subscriber needs a position.
+-- The position of a topic, and what was published after another position. A topic without a history gets one: a
+-- subscriber needs a position.
 --
 -- KEYS[1]  generation
 -- KEYS[2]  newest epoch
@@ -10,12 +11,13 @@
 -- ARGV[5]  publications that are wanted
 -- ARGV[6]  maximum bytes of entries to return; the first entry is returned even if it is longer
 -- ARGV[7]  the generation that the node knows
--- ARGV[8]  1 to give the topic another epoch first, if it has the epoch of the position: it lacks publications that the node knows
+-- ARGV[8]  1 to give the topic another epoch first, if it has the epoch of the position: it lacks publications that the
+--          node knows
 --
--- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If the topic has the
--- epoch of the position, these are the entries from the wanted offset; the first one may begin before it. If the topic has another
--- epoch, this is the first entry of that epoch, which shows where it began. Error STALE: there is no history, and Redis has a
--- different generation. The history may be lost and not restored yet.
+-- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If
+-- the topic has the epoch of the position, these are the entries from the wanted offset; the first one may begin before
+-- it. If the topic has another epoch, this is the first entry of that epoch, which shows where it began. Error STALE:
+-- there is no history, and Redis has a different generation. The history may be lost and not restored yet.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if last then
@@ -24,7 +26,8 @@ if last then
 elseif redis.call('GET', KEYS[1]) ~= ARGV[7] then
   return redis.error_reply('STALE Redis has a different generation')
 else
-  -- A client that asks for many topics without publications must not fill Redis for long. Nodes with subscribers extend the expiry.
+  -- A client that asks for many topics without publications must not fill Redis for long. Nodes with subscribers extend
+  -- the expiry.
   last = begin(stream, ARGV[1], math.min(tonumber(ARGV[2]), 60000))
 end
 local answer = { last }

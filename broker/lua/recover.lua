@@ -1,9 +1,10 @@
--- Returns which generation Redis is in. If Redis may have lost data, leads all nodes through restoring it, and then begins the next generation.
+-- Returns which generation Redis is in. If Redis may have lost data, leads all nodes through restoring it, and then
+-- begins the next generation.
 --
--- A generation is the time in which nothing was lost. It ends if its key is gone (Redis came back empty, FLUSHALL), or if the data is now
--- served by another process, or by one that was a replica meanwhile (a restart, a failover: the end of the streams may be missing). Then no
--- node can publish (publish.lua returns STALE) until a recovery is over. In a recovery, each node goes through these stages and waits for
--- the others after each:
+-- A generation is the time in which nothing was lost. It ends if its key is gone (Redis came back empty, FLUSHALL), or
+-- if the data is now served by another process, or by one that was a replica meanwhile (a restart, a failover: the end
+-- of the streams may be missing). Then no node can publish (publish.lua returns STALE) until a recovery is over. In a
+-- recovery, each node goes through these stages and waits for the others after each:
 --   0  it has joined
 --   1  it has restored the topics that it listens to
 --   2  it has restored what it published and perhaps no other node received
@@ -13,19 +14,20 @@
 -- The recovery waits for these nodes, but no longer than ARGV[6]:
 --   those that receive the call, which is a message on the channel ARGV[8];
 --   those that have joined;
---   those that may have published what Redis lost. A node sends a heartbeat at least once a second, on the connection on which it
---     publishes. So if the data ends when the clock was at C, it has everything from nodes whose last heartbeat is from well before C.
---     The recovery also waits for a node that has never published, because it may have received what others have forgotten. If such a
---     node does not join, nothing is lost that only it knew.
+--   those that may have published what Redis lost. A node sends a heartbeat at least once a second, on the connection
+--     on which it publishes. So if the data ends when the clock was at C, it has everything from nodes whose last
+--     heartbeat is from well before C. The recovery also waits for a node that has never published, because it may have
+--     received what others have forgotten. If such a node does not join, nothing is lost that only it knew.
 --
--- If the nodes may not have restored everything, the streams may end too early, and no offset would show it. Then the next generation
--- raises the minimum epoch: all topics get another epoch, and their subscribers get a reset.
+-- If the nodes may not have restored everything, the streams may end too early, and no offset would show it. Then the
+-- next generation raises the minimum epoch: all topics get another epoch, and their subscribers get a reset.
 --
 -- KEYS[1]  generation: '<name>:<minimum epoch>'. Lower epochs have ended, and must not be used again
 -- KEYS[2]  newest epoch
 -- KEYS[3]  state of the server (stream.lua) in which the generation began or was last found complete
 -- KEYS[4]  the current recovery, a hash:
---            name            of the recovery, and of the generation that it will begin: so a node knows whether it joined
+--            name            of the recovery, and of the generation that it will begin: so a node knows whether it
+--                            joined
 --            expected        how many nodes received the call
 --            node:<id>       the stage of a node that has joined
 --            sign:<id>       clock of the last heartbeat of a node that may have published what Redis lost
@@ -43,7 +45,8 @@
 -- ARGV[1]  id of the node
 -- ARGV[2]  how long after its last heartbeat a node may still have published, in ms
 -- ARGV[3]  the stage of the node, as above
--- ARGV[4]  what it remembers: 1 it was part of the last generation and would know of a loss; 0 it was, but has forgotten too much; '' it is new
+-- ARGV[4]  what it remembers: 1 it was part of the last generation and would know of a loss; 0 it was, but has
+--          forgotten too much; '' it is new
 -- ARGV[5]  the newest clock that it knows, or 0
 -- ARGV[6]  how long nodes wait for each other, in ms
 -- ARGV[7]  name of the recovery, if this call begins one
@@ -54,11 +57,12 @@
 -- ARGV[12] minimum epoch of the last generation that it knows
 -- ARGV[13] 1 if it listens on the channel of ARGV[8], 0 if it is about to, '' if it cannot
 -- ARGV[14] how long after the start of this server new nodes wait for one that remembers, in ms
--- ARGV[15..] the nodes that it knows, only with its first report to this recovery. For each: id, clock of the last heartbeat, and 1 if that
---          node has never published, else ''
+-- ARGV[15..] the nodes that it knows, only with its first report to this recovery. For each: id, clock of the last
+--            heartbeat, and 1 if that node has never published, else ''
 --
 -- Returns {'serving', generation}, or {word, name of the recovery}. The node does what the word says, and calls again:
---   'listen'     subscribe to the channel first: otherwise it is not known whether this node is among those that receive the call
+--   'listen'     subscribe to the channel first: otherwise it is not known whether this node is among those that
+--                receive the call
 --   'listened'   restore what you listen to
 --   'published'  restore what you published since the clock was at the third value
 --   'verify'     check what is still missing
@@ -153,7 +157,8 @@ local function areBehind(recovery, wanted)
   return arrived < tonumber(recovery.expected)
 end
 
--- Returns whether a node is absent that may have published what Redis lost, and whether any of these nodes has ever published.
+-- Returns whether a node is absent that may have published what Redis lost, and whether any of these nodes has ever
+-- published.
 local function findAbsent(recovery, deadBefore)
   local isAbsent, isPublisherAbsent = false, false
   for field, lastHeartbeat in pairs(recovery) do
@@ -166,8 +171,8 @@ local function findAbsent(recovery, deadBefore)
   return isAbsent, isPublisherAbsent
 end
 
--- Adds the time since a node last asked, and returns how long the nodes have waited. Nodes ask every 20 ms. A longer pause counts only in
--- part, because it means that this server or the machines of the nodes hung.
+-- Adds the time since a node last asked, and returns how long the nodes have waited. Nodes ask every 20 ms. A longer
+-- pause counts only in part, because it means that this server or the machines of the nodes hung.
 local function addWaited(recovery, now)
   local pause = math.min(math.max(now - tonumber(recovery.at), 0), 200)
   local waited = tonumber(recovery.waited) + pause
@@ -210,7 +215,8 @@ redis.call('DEL', generationKey)
 redis.call('PEXPIRE', recoveryKey, 60000)
 join()
 
--- The data ends at the clock in Redis. If there is no data, nodes restore what they published in the time that Redis may lose.
+-- The data ends at the clock in Redis. If there is no data, nodes restore what they published in the time that Redis
+-- may lose.
 local dataEnd = tonumber(redis.call('GET', clockKey) or '')
 local newest = newestClock()
 local restoreFrom = dataEnd and dataEnd - slack or newest - tolerated

@@ -1,12 +1,13 @@
--- Restores the positions of topics if a node remembers their positions but no publications. If Redis has no history of a topic, or only
--- one that ended earlier, the topic continues at the remembered position. So no offset is used again, and the subscribers need no reset.
+-- Restores the positions of topics if a node remembers their positions but no publications. If Redis has no history of
+-- a topic, or only one that ended earlier, the topic continues at the remembered position. So no offset is used again,
+-- and the subscribers need no reset.
 --
 -- KEYS[1]   generation. There is none while nodes restore what they remember
 -- KEYS[2]   newest epoch
 -- KEYS[3..] the topics' streams
 -- ARGV[1]   minimum epoch: lower ones have ended
--- then for each topic: epoch, offset after which that epoch began ('' if the node does not know), offset, when the stream
--- expires, in ms from now
+-- then for each topic: epoch, offset after which that epoch began ('' if the node does not know), offset, when the
+-- stream expires, in ms from now
 --
 -- Returns how many positions were restored.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end

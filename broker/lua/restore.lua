@@ -1,7 +1,7 @@
 -- Adds to a topic's stream the entries that Redis has lost and a node remembers. Existing entries do not change.
 --
--- KEYS[1]  generation. There is none while nodes restore what they remember. If there is one, this node is too late: others may have
---          published since, and nothing is restored
+-- KEYS[1]  generation. There is none while nodes restore what they remember. If there is one, this node is too late:
+--          others may have published since, and nothing is restored
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
 -- ARGV[1]  minimum epoch: lower ones have ended
@@ -9,18 +9,18 @@
 -- ARGV[3]  how long a messageId is remembered, in ms
 -- ARGV[4]  epoch of the topic, as the node knows it
 -- ARGV[5]  offset after which that epoch began, '' if the node does not know
--- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number of messageIds, then
--- for each: place, messageId
+-- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number
+-- of messageIds, then for each: place, messageId
 --
--- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, the script restores
--- nothing. If there is a hole, it restores nothing after the hole, and the topic gets another epoch.
+-- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, the
+-- script restores nothing. If there is a hole, it restores nothing after the hole, and the topic gets another epoch.
 
 local generationKey, newestEpochKey, stream = KEYS[1], KEYS[2], KEYS[3]
 local minEpoch, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local firstEntry = 6
 
--- The messageIds of an entry that follow its first `skipped` publications, as {place, text} with places counted from there. The arguments
--- begin at `from`.
+-- The messageIds of an entry that follow its first `skipped` publications, as {place, text} with places counted from
+-- there. The arguments begin at `from`.
 local function messageIdsAfter(skipped, from, count)
   local ids = {}
   for i = 1, count do
@@ -69,7 +69,8 @@ local head, streamEpoch = offsetOf(last), epochOf(last)
 local at = firstEntry
 while at <= #ARGV do
   local entryEpoch, first, entry, idCount = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
-  -- No node has the publications between. The topic gets another epoch, so that their offsets are not used again for others.
+  -- No node has the publications between. The topic gets another epoch, so that their offsets are not used again for
+  -- others.
   if first > head + 1 then return { renew(stream, idOf(epoch, head), minEpoch), 1 } end
   if entryEpoch > streamEpoch then streamEpoch = entryEpoch end
   local count = countOf(entry)

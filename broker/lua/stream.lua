@@ -1,11 +1,11 @@
 -- Functions that the scripts share. The node puts this file in front of each script.
 --
--- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of the stream is
--- the position of the topic's newest publication: XSETID moves it to the end of the run.
+-- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of
+-- the stream is the position of the topic's newest publication: XSETID moves it to the end of the run.
 --
--- An epoch has 16 digits (µs since 1970, by the clock of Redis), so epochs compare as text. No two histories of a topic share one, and
--- a later one is always greater. If a history gets another epoch, its entries keep their old epoch, and offsets continue. So a stream
--- may hold entries of several epochs, in order. The last id has the epoch of the topic.
+-- An epoch has 16 digits (µs since 1970, by the clock of Redis), so epochs compare as text. No two histories of a topic
+-- share one, and a later one is always greater. If a history gets another epoch, its entries keep their old epoch, and
+-- offsets continue. So a stream may hold entries of several epochs, in order. The last id has the epoch of the topic.
 --
 -- In each script that calls these functions: KEYS[1] is the generation, KEYS[2] the newest epoch of any topic.
 
@@ -30,7 +30,8 @@ local function epochAfter(last)
   return epoch
 end
 
--- Creates an empty stream that continues after `id`. XADD would create one with an entry in it, for which Redis reserves 4 KiB.
+-- Creates an empty stream that continues after `id`. XADD would create one with an entry in it, for which Redis
+-- reserves 4 KiB.
 local function beginAt(stream, id, ttl)
   -- Deletes only what exists: after its first write, a script is no longer refused if Redis is out of memory.
   if redis.call('EXISTS', stream) == 1 then redis.call('DEL', stream) end
@@ -53,8 +54,8 @@ local function renew(stream, last, minEpoch)
   return id
 end
 
--- Whether a history of an older epoch is the beginning of a history whose epoch began after the offset `begun` (nil if unknown). If it is
--- not, the older history ended, or it continued differently from what Redis has.
+-- Whether a history of an older epoch is the beginning of a history whose epoch began after the offset `begun` (nil if
+-- unknown). If it is not, the older history ended, or it continued differently from what Redis has.
 local function isContinued(last, begun)
   return begun ~= nil and offsetOf(last) <= begun
 end
@@ -80,8 +81,8 @@ local function keepAlive(stream, ttl)
   redis.call('PEXPIRE', stream, ttl, 'GT')
 end
 
--- Returns the entry that holds the publication at `offset`, and its id. If no entry holds it, returns the last entry before it, or nil.
--- `epoch` is the epoch of the topic.
+-- Returns the entry that holds the publication at `offset`, and its id. If no entry holds it, returns the last entry
+-- before it, or nil. `epoch` is the epoch of the topic.
 local function entryAt(stream, epoch, offset)
   while true do
     local row = redis.call('XREVRANGE', stream, idOf(epoch, offset), '-', 'COUNT', 1)[1]
@@ -97,9 +98,10 @@ local function countOf(entry)
   return #entry < 3 and 0 or struct.unpack('>H', entry, 2)
 end
 
--- Appends entries of a stream to `answer`, after its first value, in the order of `command` (XRANGE or XREVRANGE). It appends at least one. It
--- stops before it exceeds `bytes` or 100 entries, or when the entries hold enough `publications`. It counts publications from the offset
--- `start`, or from the first entry if that begins later. It reads a few entries at once, and may drop the last ones.
+-- Appends entries of a stream to `answer`, after its first value, in the order of `command` (XRANGE or XREVRANGE). It
+-- appends at least one. It stops before it exceeds `bytes` or 100 entries, or when the entries hold enough
+-- `publications`. It counts publications from the offset `start`, or from the first entry if that begins later. It
+-- reads a few entries at once, and may drop the last ones.
 local function addEntries(answer, command, stream, from, to, start, publications, bytes)
   local step, sum = 5, 0
   while true do
@@ -127,8 +129,9 @@ local function stateOfServer()
   return run .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 end
 
--- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each messageId for at
--- least that many ms and less than three times that. Pass `window` with the first messageId, and then once in each half window.
+-- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each
+-- messageId for at least that many ms and less than three times that. Pass `window` with the first messageId, and then
+-- once in each half window.
 local function remember(key, window, args)
   local ttl = window and redis.call('PTTL', key)
   -- The older table expires after one and a half windows, less the time since the last check.
@@ -140,8 +143,8 @@ local function remember(key, window, args)
   if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
 end
 
--- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids`, each as {place, text}.
--- Also returns the number of remaining publications.
+-- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids`, each as
+-- {place, text}. Also returns the number of remaining publications.
 local function without(entry, places, ids)
   local version, count, length, at = struct.unpack('>BHI4', entry)
   local kept, left, number = {}, 0, 0

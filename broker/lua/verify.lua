@@ -1,6 +1,6 @@
--- Checks, after all nodes have restored what they remember, whether Redis still lacks publications that a node has delivered or
--- acknowledged. Later publications would get the same offsets, and subscribers would mistake them for known ones. So such a topic
--- gets another epoch, and its subscribers get a reset.
+-- Checks, after all nodes have restored what they remember, whether Redis still lacks publications that a node has
+-- delivered or acknowledged. Later publications would get the same offsets, and subscribers would mistake them for
+-- known ones. So such a topic gets another epoch, and its subscribers get a reset.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch

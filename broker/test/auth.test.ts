@@ -1,4 +1,7 @@
-/** Authentication and authorization on a running node, with real sockets: who may connect, what they may do, and for how long. */
+/**
+ * Authentication and authorization on a running node, with real sockets: who may connect, what they may do, and for how
+ * long.
+ */
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -718,7 +721,10 @@ describe('attempts to bypass limits', () => {
 describe('a messageId', () => {
   const messageId = 'invoice-17';
 
-  /** Opens a connection for each token, on each node in turn, and publishes the same messageId on each. Returns the offsets. */
+  /**
+   * Opens a connection for each token, on each node in turn, and publishes the same messageId on each. Returns the
+   * offsets.
+   */
   async function offsetsOf(of: TestCluster, topic: string, tokens: readonly (string | null)[]): Promise<unknown[]> {
     const offsets: unknown[] = [];
     for (const [index, token] of tokens.entries()) {
@@ -777,7 +783,10 @@ describe('a messageId', () => {
 });
 
 describe('a hook', () => {
-  /** A node with a hook that returns these answers, and the questions that the hook received. `more`: other settings of the hook. */
+  /**
+   * A node with a hook that returns these answers, and the questions that the hook received. `more`: other settings of
+   * the hook.
+   */
   async function hooked(
     events: readonly string[],
     decide: (question: Question) => object | Promise<object>,

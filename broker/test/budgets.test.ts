@@ -1,4 +1,7 @@
-/** Limits on what a subject sends and stores in histories, at all nodes together, for any distribution of its connections. */
+/**
+ * Limits on what a subject sends and stores in histories, at all nodes together, for any distribution of its
+ * connections.
+ */
 import { createHash } from 'node:crypto';
 import type { Encoding, Reply } from '@fanfare/protocol';
 import { Redis } from 'ioredis';

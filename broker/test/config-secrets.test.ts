@@ -1,4 +1,7 @@
-/** A secret may be in the wrong place of the configuration, as a value or as a name. No message repeats it, and each message names the place. */
+/**
+ * A secret may be in the wrong place of the configuration, as a value or as a name. No message repeats it, and each
+ * message names the place.
+ */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -1,6 +1,6 @@
 /**
- * Nodes at different distances from Redis: no node denies publications that another node has acknowledged, and the distance does not change
- * the order.
+ * Nodes at different distances from Redis: no node denies publications that another node has acknowledged, and the
+ * distance does not change the order.
  */
 import { FaultProxy, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';

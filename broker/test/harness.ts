@@ -29,7 +29,10 @@ export interface TestNode extends AsyncDisposable {
   readonly url: string;
   /** Log lines so far. */
   readonly log: readonly LogLine[];
-  /** The value of one metric of /metrics. Polling tests read it from the node itself: HTTP would cost more than the thing they wait for. */
+  /**
+   * The value of one metric of /metrics. Polling tests read it from the node itself: HTTP would cost more than the
+   * thing they wait for.
+   */
   metric(name: string): Promise<number>;
   /** The answer of /readyz. */
   readiness(): Promise<{ status: number; reason: string }>;
@@ -73,7 +76,9 @@ export class TestCluster implements AsyncDisposable {
     return node;
   }
 
-  /** The URL of its Redis, for tests that only read and change data: another cluster gets the server afterwards, empty. */
+  /**
+   * The URL of its Redis, for tests that only read and change data: another cluster gets the server afterwards, empty.
+   */
   get redisUrl(): string {
     if (this.#redis === null) throw new Error('This cluster has no Redis.');
     return this.#redis.url;
@@ -85,7 +90,10 @@ export class TestCluster implements AsyncDisposable {
     return connection;
   }
 
-  /** Connects and subscribes; resolves when the subscription is confirmed. Retries, like a client, if the node asks for it. */
+  /**
+   * Connects and subscribes; resolves when the subscription is confirmed. Retries, like a client, if the node asks for
+   * it.
+   */
   async subscriber(topic: string, node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
     const connection = await this.connect(node, encoding);
     await until('the connection is subscribed', async () => {
@@ -126,7 +134,10 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
 /** A tenth of the durations of every node, for tests in which nodes must forget publications. */
 export const shortTimes = memoryTimesOf(500, 100);
 
-/** Resolves when nodes with {@link shortTimes} have forgotten all earlier publications, by the clock in Redis (lua/heartbeat.lua). */
+/**
+ * Resolves when nodes with {@link shortTimes} have forgotten all earlier publications, by the clock in Redis
+ * (lua/heartbeat.lua).
+ */
 export async function untilForgotten(redis: Redis): Promise<void> {
   const clock = async (): Promise<number> => Number(await redis.get('fanfare:clock'));
   const forgottenAt = (await clock()) + shortTimes.rememberMs + 3 * shortTimes.maxHeartbeatMs;
@@ -177,7 +188,9 @@ interface MortalNode extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-/** A node that can be killed, as Redis and the other nodes see it: it loses all connections to Redis, and never returns. */
+/**
+ * A node that can be killed, as Redis and the other nodes see it: it loses all connections to Redis, and never returns.
+ */
 export async function startMortalNode(
   redis: RedisProcess,
   env: Readonly<Record<string, string>> = {},

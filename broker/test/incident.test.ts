@@ -1,4 +1,7 @@
-/** Incidents, reconstructed from the log alone: what happened and when, which clients were affected, what was lost, and whether it is over. */
+/**
+ * Incidents, reconstructed from the log alone: what happened and when, which clients were affected, what was lost, and
+ * whether it is over.
+ */
 import { startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it, vi } from 'vitest';
 import { createLog, loadConfig } from '../src/index.js';

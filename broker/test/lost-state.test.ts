@@ -1,4 +1,7 @@
-/** Limits of the guarantees when Redis loses its state at a bad moment: with older data, while a node starts, or while one stops. */
+/**
+ * Limits of the guarantees when Redis loses its state at a bad moment: with older data, while a node starts, or while
+ * one stops.
+ */
 import { FaultProxy, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';

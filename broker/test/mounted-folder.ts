@@ -1,4 +1,7 @@
-/** A folder of files like a Secret mounted by kubelet: links to files behind one link, which is replaced when the Secret changes. */
+/**
+ * A folder of files like a Secret mounted by kubelet: links to files behind one link, which is replaced when the Secret
+ * changes.
+ */
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

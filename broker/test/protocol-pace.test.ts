@@ -1,4 +1,7 @@
-/** The pace of PROTOCOL.md 4.7, run against the limits of a node: no connection is closed with 4006, and the rate is used. Time is simulated. */
+/**
+ * The pace of PROTOCOL.md 4.7, run against the limits of a node: no connection is closed with 4006, and the rate is
+ * used. Time is simulated.
+ */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Subject } from '../src/limits/subjects.js';

@@ -11,7 +11,9 @@ import { until } from './wait.js';
 
 const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
 
-/** Publishes the next numbers to a topic. It retries each until it is accepted, like a client, with the same messageId. */
+/**
+ * Publishes the next numbers to a topic. It retries each until it is accepted, like a client, with the same messageId.
+ */
 class Publisher {
   readonly accepted: number[] = [];
   readonly #connection: TestConnection;
@@ -29,7 +31,10 @@ class Publisher {
     for (let left = count; left > 0; left--) await this.#publishOne();
   }
 
-  /** Continues until {@link stop}, at most 300 times a second. At full speed, the publishers would take most of the time of this test file. */
+  /**
+   * Continues until {@link stop}, at most 300 times a second. At full speed, the publishers would take most of the time
+   * of this test file.
+   */
   start(): void {
     this.#running = (async () => {
       for (; !this.#isOver; await delay(3)) await this.#publishOne();
@@ -90,8 +95,8 @@ function numbers(last: number): number[] {
 }
 
 /**
- * Runs `fault` while a client publishes numbers at one node, and subscribers at both nodes read them. Expects that each subscriber gets each
- * number once, in order, and only these notices.
+ * Runs `fault` while a client publishes numbers at one node, and subscribers at both nodes read them. Expects that each
+ * subscriber gets each number once, in order, and only these notices.
  */
 async function expectNothingLost(
   cluster: TestCluster,
@@ -325,7 +330,8 @@ describe('clients that reconnect to one topic at the same time', () => {
       expect(reply).toMatchObject({ recovered: true, position: { epoch, offset: 20 } });
       if (reply.type === 'subscribed') expect(reply.publications.length).toBe(20 - (index % 20));
     }
-    // One call for the head of the topic and one for its history. The others are heartbeats, one a second: more on a busy machine.
+    // One call for the head of the topic and one for its history. The others are heartbeats, one a second: more on a
+    // busy machine.
     expect((await calls()) - before).toBeLessThan(100);
   });
 });

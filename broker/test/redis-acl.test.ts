@@ -1,4 +1,7 @@
-/** The Redis user of docs/operations.md: its permissions suffice for the whole life of a node, and everything else is refused. */
+/**
+ * The Redis user of docs/operations.md: its permissions suffice for the whole life of a node, and everything else is
+ * refused.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';

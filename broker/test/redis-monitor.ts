@@ -11,7 +11,10 @@ export type SeenCommand = readonly [name: string, ...args: string[]];
 /** A command after the time, the database and the client, such as `1795962274.078506 [0 lua] "GET" "key"`. */
 const monitored = /^\+[\d.]+ \[\d+ \S+\] (.*)$/;
 
-/** Commands that Redis receives from now on, from any client: each name in lower case, and its arguments as MONITOR quotes them. */
+/**
+ * Commands that Redis receives from now on, from any client: each name in lower case, and its arguments as MONITOR
+ * quotes them.
+ */
 export async function monitorRedis({ port }: { readonly port: number }) {
   const commands: SeenCommand[] = [];
   const socket = createConnection({ port, host: '127.0.0.1' });

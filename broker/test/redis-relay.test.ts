@@ -171,7 +171,10 @@ describe('a RedisRelay', () => {
     });
     afterAll(() => own[Symbol.asyncDispose]());
 
-    /** The bytes that Redis sends while `task` runs. `task` gets a node that has read nothing, and the position of the topic `t`. */
+    /**
+     * The bytes that Redis sends while `task` runs. `task` gets a node that has read nothing, and the position of the
+     * topic `t`.
+     */
     async function sentDuring(task: (relay: RedisRelay, head: Position) => Promise<unknown>): Promise<number> {
       await using node = await connectRelay();
       const admin = new Redis(own.url);

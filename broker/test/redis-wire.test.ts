@@ -199,6 +199,50 @@ describe('a connection', () => {
     expect((await failed).message).toContain(reason);
   });
 
+  it('collects commands in one buffer while the server does not read, and sends them unchanged', async () => {
+    let writes = 0;
+    const { stream, far } = await newPair({ onWrite: () => void writes++ });
+    // More than the kernel buffers.
+    const first = send(stream, ['SET', Buffer.alloc(32_000_000, 'x')]);
+    const later: Promise<readonly Reply[]>[] = [];
+    for (let index = 0; index < 500; index++) {
+      later.push(send(stream, ['GET', index]));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(writes).toBe(1);
+    let end = '';
+    far.on('data', (bytes: Buffer) => {
+      end = (end + bytes.toString('latin1')).slice(-20_000);
+      if (end.endsWith('$3\r\n499\r\n')) far.write('+OK\r\n'.repeat(501));
+    });
+    await Promise.all([first, ...later]);
+    expect(writes).toBe(2);
+    expect([...end.matchAll(/GET\r\n\$\d\r\n(\d+)/g)].map(([, index]) => Number(index))).toEqual(
+      Array.from({ length: 500 }, (_, index) => index),
+    );
+  });
+
+  it('leaves a buffer alone while the socket still has it', async () => {
+    const { stream, far } = await newPair();
+    const length = 200_000;
+    const names = Array.from({ length: 100 }, (_, index) => index);
+    // Together more than the kernel buffers.
+    const calls: Promise<readonly Reply[]>[] = [];
+    for (const name of names) {
+      calls.push(send(stream, ['SET', name, Buffer.alloc(length, name)]));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const arrived = new ReplyReader({
+      onReply: (command) => {
+        const [, name, value] = command as [Buffer, Buffer, Buffer];
+        const isIntact = value.equals(Buffer.alloc(length, Number(name)));
+        far.write(isIntact ? `:${name}\r\n` : `-${name} was overwritten\r\n`);
+      },
+    });
+    far.on('data', (bytes: Buffer) => arrived.read(bytes));
+    expect((await Promise.all(calls)).flat()).toEqual(names);
+  });
+
   it('keeps the order of many calls', async () => {
     const { stream, far } = await newPair();
     const calls = Array.from({ length: 5_000 }, (_, index) => send(stream, ['GET', index]));

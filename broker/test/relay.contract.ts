@@ -61,7 +61,9 @@ export class RecordedDelivery implements Delivery {
   }
 }
 
-/** Topics that begin with `fast.` keep no history; those that begin with `last.` send the last value to new subscribers. */
+/**
+ * Topics that begin with `fast.` keep no history; those that begin with `last.` send the last value to new subscribers.
+ */
 export const topics = new TopicPolicies([
   ['fast.>', { level: 'fast' }],
   ['last.>', { lastValue: true }],

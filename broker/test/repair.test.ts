@@ -1,4 +1,7 @@
-/** How a node handles messages of Redis that arrive twice, not at all, or under another epoch; all provoked, in a real Redis. */
+/**
+ * How a node handles messages of Redis that arrive twice, not at all, or under another epoch; all provoked, in a real
+ * Redis.
+ */
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { encodeEntry } from '../src/relay/stream-entry.js';

@@ -1,4 +1,7 @@
-/** Revocations on running nodes: while Redis is full, while a node is disconnected from it, and when an issuer withdraws a key. */
+/**
+ * Revocations on running nodes: while Redis is full, while a node is disconnected from it, and when an issuer withdraws
+ * a key.
+ */
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';

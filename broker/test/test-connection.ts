@@ -1,4 +1,7 @@
-/** A WebSocket that speaks the protocol message by message, for tests of the wire protocol. Applications use @fanfare/client. */
+/**
+ * A WebSocket that speaks the protocol message by message, for tests of the wire protocol. Applications use
+ * @fanfare/client.
+ */
 import { once } from 'node:events';
 import {
   type ClientCodec,

@@ -1,4 +1,6 @@
-/** `wss://`: accepted clients, the effects of a renewed certificate, and a proxy that terminates TLS in front of a node. */
+/**
+ * `wss://`: accepted clients, the effects of a renewed certificate, and a proxy that terminates TLS in front of a node.
+ */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -30,7 +32,10 @@ function certificateOf({ socket }: TestConnection): string {
   return String(stream.getPeerCertificate().subject.CN);
 }
 
-/** The name of the certificate that a new client receives. A client that names a host sends the name (SNI); one that dials an address does not. */
+/**
+ * The name of the certificate that a new client receives. A client that names a host sends the name (SNI); one that
+ * dials an address does not.
+ */
 async function shown(port: number, servername?: string): Promise<string> {
   const socket = connectTls({
     port,

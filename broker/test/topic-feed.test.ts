@@ -114,7 +114,10 @@ type Seen =
   | { readonly notice: 'gap' | 'reset'; readonly at: Position };
 
 /** `contents`: the bytes of each delivered run. */
-function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[]; contents: string[] } {
+function newFeed(
+  stream: ScriptedStream,
+  cacheBytes = 1_000_000,
+): { feed: TopicFeed; seen: Seen[]; contents: string[] } {
   const seen: Seen[] = [];
   const contents: string[] = [];
   const context: FeedContext = {
@@ -130,7 +133,7 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[]; conte
       notifyReset: (_topic, position) => void seen.push({ notice: 'reset', at: position }),
     },
     counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsNotified: 0, resetsNotified: 0 },
-    budget: new CacheBudget(1_000_000),
+    budget: new CacheBudget(cacheBytes),
     read: stream.read,
     readBack: stream.readBack,
     renew: stream.renew,
@@ -139,7 +142,10 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[]; conte
   return { feed: new TopicFeed(topic('t'), 100, context), seen, contents };
 }
 
-/** Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the last position. */
+/**
+ * Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the
+ * last position.
+ */
 function checkSeen(seen: readonly Seen[], start: Position): Position {
   let at = start;
   for (const each of seen) {
@@ -174,7 +180,10 @@ function stepsWith(...rare: readonly Rare[]) {
 
 type Steps = ReturnType<typeof stepsWith> extends fc.Arbitrary<infer Taken> ? Taken : never;
 
-/** Takes the steps, then lets Redis answer everything and a beacon arrive. Checks the received messages against the position of the topic. */
+/**
+ * Takes the steps, then lets Redis answer everything and a beacon arrive. Checks the received messages against the
+ * position of the topic.
+ */
 async function play(steps: Steps): Promise<readonly Seen[]> {
   const stream = new ScriptedStream();
   stream.publish(3);
@@ -307,6 +316,20 @@ describe('a topic feed', () => {
     expect(contents).toEqual(['\xa10', '\xa12']);
     // So is what it keeps for subscribers that return.
     expect(feed.cache.entries.map(({ run }) => Buffer.from(run.bytes).toString('latin1'))).toEqual(['\xa12']);
+  });
+
+  it('delivers the rest of an entry that it has received in part, even if it may keep nothing in memory', async () => {
+    const stream = new ScriptedStream();
+    const { feed, seen, contents } = newFeed(stream, 0);
+    stream.head = 2;
+    void feed.catchUp();
+    await stream.answerAll();
+    stream.head = 0;
+    stream.publish(3);
+    feed.onBeacon({ epoch: 'e1', offset: 3 });
+    await stream.answerAll();
+    expect(seen).toEqual([{ epoch: 'e1', offset: 3 }]);
+    expect(contents).toEqual(['\xa12']);
   });
 
   it('delivers nothing after it was released, even if it was reading', async () => {

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
 
-/** Runs in each process of Node.js before the program. When it exits: keeps many small objects, which makes the young generation grow. */
+/**
+ * Runs in each process of Node.js before the program. When it exits: keeps many small objects, which makes the young
+ * generation grow.
+ */
 const observer = `
 import { writeFileSync } from 'node:fs';
 import { getHeapSpaceStatistics } from 'node:v8';

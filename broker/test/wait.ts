@@ -1,7 +1,12 @@
-/** Waits for an event, never for time to pass. Each wait has a deadline, so that a missing event causes an error with a sentence. */
+/**
+ * Waits for an event, never for time to pass. Each wait has a deadline, so that a missing event causes an error with a
+ * sentence.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** The longest wait, in milliseconds. Only hanging tests reach it, or tests without their safeguard (test/safeguards). */
+/**
+ * The longest wait, in milliseconds. Only hanging tests reach it, or tests without their safeguard (test/safeguards).
+ */
 const deadlineMs = Number(process.env['TEST_DEADLINE_MS'] ?? 90_000);
 
 /** The value of the promise, or an error that names the missing event. */
@@ -18,8 +23,9 @@ export async function within<Value>(what: string, promise: Promise<Value>, timeo
 }
 
 /**
- * Resolves with the first value of `read` that is not false, null or undefined. It checks again after a few milliseconds, and less often as
- * the wait gets longer. Otherwise hundreds of tests that poll metrics would cost more than what they wait for.
+ * Resolves with the first value of `read` that is not false, null or undefined. It checks again after a few
+ * milliseconds, and less often as the wait gets longer. Otherwise hundreds of tests that poll metrics would cost more
+ * than what they wait for.
  */
 export async function until<Value>(
   what: string,

@@ -1,4 +1,7 @@
-/** Several processes that share a port, as seen by clients, operators and a second broker. They run the result of `npm run build`. */
+/**
+ * Several processes that share a port, as seen by clients, operators and a second broker. They run the result of
+ * `npm run build`.
+ */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';

@@ -1,7 +1,8 @@
 /**
- * How long clients of one user need for more publications than the user may send at once, at the default rates (50 a second, 100 at
- * once) of a real node, next to the shortest time that the rate permits. Takes two minutes, most of it waiting.
- * Run by `npm run bench -w client`; with numbers, for as many clients as each says: `npm run bench -w client -- 2 20`.
+ * How long clients of one user need for more publications than the user may send at once, at the default rates (50 a
+ * second, 100 at once) of a real node, next to the shortest time that the rate permits. Takes two minutes, most of it
+ * waiting. Run by `npm run bench -w client`; with numbers, for as many clients as each says:
+ * `npm run bench -w client -- 2 20`.
  */
 import { createHmac } from 'node:crypto';
 import { startNode } from '@fanfare/local-cluster';

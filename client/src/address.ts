@@ -6,8 +6,8 @@ const example = 'ws://127.0.0.1:8080/ws';
 export const noPage = `The URL is a path, and there is no page address to complete it: use one such as ${example}.`;
 
 /**
- * The URL of the WebSocket. `http:` and `https:` become `ws:` and `wss:`. The address of the page completes a path. Returns null if there
- * is no page, as during server-side rendering. Throws `invalidOption`.
+ * The URL of the WebSocket. `http:` and `https:` become `ws:` and `wss:`. The address of the page completes a path.
+ * Returns null if there is no page, as during server-side rendering. Throws `invalidOption`.
  */
 export function addressOf(url: string | URL): string | null {
   const text = typeof url === 'string' ? url.trim() : String(url);

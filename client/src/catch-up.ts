@@ -13,8 +13,8 @@ import type { Reader } from './subscription.js';
 /** Options of `subscribe()`: which part of the history comes first. */
 export interface SubscribeOptions {
   /**
-   * Begin with the publications after this position, for example the last position that your app has stored. If the history does not
-   * reach back that far, you get a `gap` or a `reset` event. Null means no position.
+   * Begin with the publications after this position, for example the last position that your app has stored. If the
+   * history does not reach back that far, you get a `gap` or a `reset` event. Null means no position.
    */
   readonly since?: Position | null | undefined;
   /** Begin with this many publications of the history, or fewer if it has fewer. Ignored if `since` is set. */
@@ -77,7 +77,8 @@ export class CatchUp {
       onOverflow: () => reader.end('slowConsumer', new FanfareError('slowConsumer')),
     });
     this.#delivery.readers.add(reader);
-    // A loop that has read half of its buffer has room for one page, and for the publications held behind the last page.
+    // A loop that has read half of its buffer has room for one page, and for the publications held behind the last
+    // page.
     const quarter = Math.floor(max / 4);
     this.#cursor = new Cursor(quarter, {
       onItems: (items, position) => {
@@ -118,7 +119,10 @@ export class CatchUp {
     return this.#delivery.isIdle;
   }
 
-  /** `join`: the topic's newest position. `isCertain`: a node reported the position. Otherwise it is only the progress of this client. */
+  /**
+   * `join`: the topic's newest position. `isCertain`: a node reported the position. Otherwise it is only the progress
+   * of this client.
+   */
   start(join: Position, isCertain: boolean): void {
     const { beginning } = this.#parts;
     this.#hasStarted = true;

@@ -34,15 +34,15 @@ export interface ClientEvents {
   /** The connection entered a new state. */
   state: ConnectionState;
   /**
-   * An error that no promise reports: a listener threw, a publication could not be delivered, or the node refused a publication of
-   * `send()`. If this event has no listener, the client writes the error to the console.
+   * An error that no promise reports: a listener threw, a publication could not be delivered, or the node refused a
+   * publication of `send()`. If this event has no listener, the client writes the error to the console.
    */
   error: FanfareError;
 }
 
 /**
- * A client of a Fanfare broker. It reconnects automatically and keeps its subscriptions. `Published` and `Received` map topics to data;
- * they differ only if schemas transform data.
+ * A client of a Fanfare broker. It reconnects automatically and keeps its subscriptions. `Published` and `Received` map
+ * topics to data; they differ only if schemas transform data.
  */
 // The methods say `keyof … & string`, not TopicOf: the compiler then lists the valid topics if one is misspelled.
 export class Client<Published extends object = AnyTopics, Received extends object = Published> {
@@ -129,7 +129,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     );
   }
 
-  /** Whether the debug log is on. It logs commands, messages and states, without data and tokens. You can switch it at any time. */
+  /**
+   * Whether the debug log is on. It logs commands, messages and states, without data and tokens. You can switch it at
+   * any time.
+   */
   get debug(): boolean {
     return this.#debug.isOn;
   }
@@ -149,10 +152,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Connects if the client is disconnected: with `autoConnect: false`, after `close()`, or after a close code that stops reconnecting.
-   * If the client waits before its next attempt, it tries at once. Resolves when connected, after any number of attempts. Rejects if
-   * the node closes the connection with such a code. Also rejects if you call `close()` or `drain()`; that causes no unhandled
-   * rejection.
+   * Connects if the client is disconnected: with `autoConnect: false`, after `close()`, or after a close code that
+   * stops reconnecting. If the client waits before its next attempt, it tries at once. Resolves when connected, after
+   * any number of attempts. Rejects if the node closes the connection with such a code. Also rejects if you call
+   * `close()` or `drain()`; that causes no unhandled rejection.
    */
   connect(): Promise<void> {
     const error = this.#whyNoAddress();
@@ -164,14 +167,17 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Publishes to all subscribers of the topic. Resolves after the broker has accepted the publication. If there is no connection, the
-   * publication waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. If the node refuses it temporarily, or the
-   * connection breaks before the answer, the client sends it again until `timeoutMs`. Later publications to the topic wait for it.
+   * Publishes to all subscribers of the topic. Resolves after the broker has accepted the publication. If there is no
+   * connection, the publication waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. If the node refuses
+   * it temporarily, or the connection breaks before the answer, the client sends it again until `timeoutMs`. Later
+   * publications to the topic wait for it.
    *
-   * A topic that keeps history gets the publication once, however often it is sent. For a topic without history, the client sends it
-   * again only if it is certain that nobody got it. Otherwise this rejects (`connectionLost`, `unconfirmed`, `internal`).
+   * A topic that keeps history gets the publication once, however often it is sent. For a topic without history, the
+   * client sends it again only if it is certain that nobody got it. Otherwise this rejects (`connectionLost`,
+   * `unconfirmed`, `internal`).
    *
-   * Rejects with a {@link FanfareError}. If its `maybeDelivered` is true, subscribers may have received the publication.
+   * Rejects with a {@link FanfareError}. If its `maybeDelivered` is true, subscribers may have received the
+   * publication.
    */
   publish<Topic extends keyof Published & string>(
     topic: Topic,
@@ -186,9 +192,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Publishes without an acknowledgement. To make sure that the publication reaches the node, end with `drain()`, not `close()`. Throws
-   * if it cannot be sent: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`. Later
-   * failures (an asynchronous schema, a node with a smaller frame limit) are `error` events.
+   * Publishes without an acknowledgement. To make sure that the publication reaches the node, end with `drain()`, not
+   * `close()`. Throws if it cannot be sent: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`,
+   * `queueFull`, `closed`, `draining`. Later failures (an asynchronous schema, a node with a smaller frame limit) are
+   * `error` events.
    */
   send<Topic extends keyof Published & string>(topic: Topic, data: DataOf<Published, Topic>): void {
     this.#assertOpen();
@@ -197,11 +204,13 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Subscribes to a topic, now and after each reconnect. If you pass a listener, the client calls it for each publication, in order.
-   * Without a listener, read the subscription with `for await`. Several subscriptions to one topic share one subscription at the node.
+   * Subscribes to a topic, now and after each reconnect. If you pass a listener, the client calls it for each
+   * publication, in order. Without a listener, read the subscription with `for await`. Several subscriptions to one
+   * topic share one subscription at the node.
    *
    * By default it delivers new publications only. `{ last: 50 }` begins with the last 50 publications of the history;
-   * `{ since: position }` begins with the publications after that position. `ready` resolves when that history has been delivered.
+   * `{ since: position }` begins with the publications after that position. `ready` resolves when that history has been
+   * delivered.
    *
    * Throws `invalidTopic`, `invalidOption`, `unknownTopic`, `closed`, `draining`.
    */
@@ -239,12 +248,12 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Reads the history of a topic after `since`, or before it with `direction: 'backward'`. Without `since` it begins with the oldest
-   * publication, or backward with the newest. The result may have fewer publications than `limit` although there are more: call it
-   * again from the last position. Waits for a connection, at most `timeoutMs`.
+   * Reads the history of a topic after `since`, or before it with `direction: 'backward'`. Without `since` it begins
+   * with the oldest publication, or backward with the newest. The result may have fewer publications than `limit`
+   * although there are more: call it again from the last position. Waits for a connection, at most `timeoutMs`.
    *
-   * Rejects with `noHistory` if the topic keeps no history, with `invalidTopic`, `invalidOption`, `unknownTopic`, `timeout`, `closed`,
-   * `draining`, or with the error of the node.
+   * Rejects with `noHistory` if the topic keeps no history, with `invalidTopic`, `invalidOption`, `unknownTopic`,
+   * `timeout`, `closed`, `draining`, or with the error of the node.
    */
   history<Topic extends keyof Received & string>(
     topic: Topic,
@@ -258,17 +267,17 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Closes the client at once: loops end, and unanswered or waiting publishes reject with `closed`. Resolves when the socket is closed.
-   * After that the client does not keep the process alive.
+   * Closes the client at once: loops end, and unanswered or waiting publishes reject with `closed`. Resolves when the
+   * socket is closed. After that the client does not keep the process alive.
    */
   close(): Promise<void> {
     return this.#reconnector.disconnect('closedByClient');
   }
 
   /**
-   * Closes the client gracefully. It accepts no new calls and unsubscribes. Then it waits until all publishes are answered, all sends
-   * have reached the node, and loops have read everything. After `drainTimeoutMs` it closes anyway and rejects with `timeout`. Call
-   * `close()` to end a drain at once.
+   * Closes the client gracefully. It accepts no new calls and unsubscribes. Then it waits until all publishes are
+   * answered, all sends have reached the node, and loops have read everything. After `drainTimeoutMs` it closes anyway
+   * and rejects with `timeout`. Call `close()` to end a drain at once.
    */
   drain(): Promise<void> {
     if (this.#draining !== null) return this.#draining;
@@ -322,7 +331,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
   async #finish(): Promise<void> {
     await Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#queue.empty()]);
-    // Written to the socket does not mean received. The node handles commands in order, so the answer to a last ping confirms all of them.
+    // Written to the socket does not mean received. The node handles commands in order, so the answer to a last ping
+    // confirms all of them.
     await new Promise<unknown>((resolve) =>
       this.#ping(this.#reconnector.connection, this.#limits.drainTimeoutMs, resolve),
     );
@@ -393,8 +403,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Connects on first use. `timeoutMs` is how long the caller waits for the connection. Enqueue the caller before this: a state
-   * listener that runs here may close the client, and that must end the caller too.
+   * Connects on first use. `timeoutMs` is how long the caller waits for the connection. Enqueue the caller before this:
+   * a state listener that runs here may close the client, and that must end the caller too.
    */
   #use(timeoutMs = this.#limits.timeoutMs): void {
     if (this.#isEager && this.state.name === 'disconnected') this.#reconnector.connect();

@@ -1,4 +1,7 @@
-/** One WebSocket: dial, read frames, detect a dead peer, close. It does not reconnect; `reconnector.ts` creates a new one. */
+/**
+ * One WebSocket: dial, read frames, detect a dead peer, close. It does not reconnect; `reconnector.ts` creates a new
+ * one.
+ */
 import {
   type ClientCodec,
   closeReasons,
@@ -44,7 +47,10 @@ export const closeTimeoutMs = 1_000;
 /** `readyState` of a WebSocket that is closed. */
 const closed = 3;
 
-/** Shortest time between two pings, in milliseconds: the minimum of the node's setting. A shorter value of a server is ignored. */
+/**
+ * Shortest time between two pings, in milliseconds: the minimum of the node's setting. A shorter value of a server is
+ * ignored.
+ */
 const minPingIntervalMs = 1_000;
 
 const notFanfare = 'The server does not speak Fanfare: check the host, port and path of the URL.';
@@ -260,8 +266,8 @@ export class Connection {
     const now = performance.now();
     const silentMs = now - this.#heardAt;
     if (this.#stepsToDeadline > 0 && this.#heardAt < this.#pingedAt) {
-      // Two half deadlines, not one. If the event loop was blocked for longer than the deadline, the client still reads messages that
-      // arrived meanwhile before the second half ends.
+      // Two half deadlines, not one. If the event loop was blocked for longer than the deadline, the client still reads
+      // messages that arrived meanwhile before the second half ends.
       this.#stepsToDeadline--;
       if (this.#stepsToDeadline === 0) this.drop(closure('heartbeatTimeout'));
       else this.#schedule(this.#settings.pongTimeoutMs / 2);

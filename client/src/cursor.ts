@@ -1,7 +1,7 @@
 /**
- * The place of a reader in the history of one topic: the algorithm of PROTOCOL.md 4.4. Publications that arrive twice are dropped, on
- * whichever connection. Publications behind a hole are held until the hole is filled or cannot be filled. A gap is reported once, before
- * the publications after it.
+ * The place of a reader in the history of one topic: the algorithm of PROTOCOL.md 4.4. Publications that arrive twice
+ * are dropped, on whichever connection. Publications behind a hole are held until the hole is filled or cannot be
+ * filled. A gap is reported once, before the publications after it.
  */
 import {
   type HistoryReply,
@@ -28,8 +28,8 @@ interface Run extends Sequence {
 }
 
 /**
- * How often in a row `history` may answer with a position before the known one. A node that lags catches up within a few answers. After
- * this many, Redis has lost publications of this epoch and will use their offsets again.
+ * How often in a row `history` may answer with a position before the known one. A node that lags catches up within a
+ * few answers. After this many, Redis has lost publications of this epoch and will use their offsets again.
  */
 export const maxLaggingAnswers = 10;
 
@@ -52,7 +52,10 @@ export class Cursor {
     );
   }
 
-  /** Everything up to here was delivered or reported as missing. Null if no position is known, or the topic keeps no history. */
+  /**
+   * Everything up to here was delivered or reported as missing. Null if no position is known, or the topic keeps no
+   * history.
+   */
   get position(): Position | null {
     const { epoch, head: offset } = this.#sequencer;
     return epoch ? { epoch, offset } : null;
@@ -74,8 +77,8 @@ export class Cursor {
   }
 
   /**
-   * Begins after `start`, a position from the application. `known` is the topic's position as far as this client knows. If `start` is ahead
-   * of it, the history must confirm it: the node may lag, or the newest publications are lost.
+   * Begins after `start`, a position from the application. `known` is the topic's position as far as this client knows.
+   * If `start` is ahead of it, the history must confirm it: the node may lag, or the newest publications are lost.
    */
   begin(start: Position, known: Position): void {
     this.#restart(start);
@@ -131,8 +134,8 @@ export class Cursor {
   }
 
   /**
-   * The answer to a history command forward from `since`. Returns false if the node lags behind the known position: ask again after a
-   * delay.
+   * The answer to a history command forward from `since`. Returns false if the node lags behind the known position: ask
+   * again after a delay.
    */
   onHistory({ position, recovered, first, publications }: HistoryReply, since: Position): boolean {
     const sequencer = this.#sequencer;

@@ -24,7 +24,10 @@ export type ReadonlyData<Data> = unknown extends Data
 /** The compiler shows this if data cannot be JSON. */
 type NotJson = 'JSON has no form for this';
 
-/** The same data if JSON can carry it: no dates, bytes, bigints or functions, and `undefined` only in optional properties. */
+/**
+ * The same data if JSON can carry it: no dates, bytes, bigints or functions, and `undefined` only in optional
+ * properties.
+ */
 export type Json<Data> = unknown extends Data
   ? Data
   : Data extends string | number | boolean | null

@@ -1,6 +1,6 @@
 /**
- * Delivers the publications and events of a topic to its readers, in order. While an asynchronous schema checks a publication,
- * later publications wait.
+ * Delivers the publications and events of a topic to its readers, in order. While an asynchronous schema checks a
+ * publication, later publications wait.
  */
 import type { Item, Position } from '@fanfare/protocol';
 import { moved } from './cursor.js';

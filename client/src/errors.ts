@@ -2,7 +2,10 @@
 import type { ErrorReply, ReplyErrorCode } from '@fanfare/protocol';
 import type { SchemaIssue } from './standard-schema.js';
 
-/** Error codes of the client itself, each with its default message. Most errors carry a more specific one. The README lists the codes. */
+/**
+ * Error codes of the client itself, each with its default message. Most errors carry a more specific one. The README
+ * lists the codes.
+ */
 const sentences = {
   aborted: 'The signal of publish() was aborted: see cause.',
   closed: 'The client is closed. Call connect() to use it again.',
@@ -42,8 +45,8 @@ interface ErrorDetails {
 export class FanfareError extends Error {
   override readonly name: string = 'FanfareError';
   /**
-   * For a failed publish: true if subscribers may have received the publication anyway. If false, nobody received it, and you can
-   * publish it again without a duplicate.
+   * For a failed publish: true if subscribers may have received the publication anyway. If false, nobody received it,
+   * and you can publish it again without a duplicate.
    */
   readonly maybeDelivered: boolean;
 
@@ -88,7 +91,9 @@ export class DataError extends FanfareError {
   }
 }
 
-/** A node answered a command with an error. `code` is listed in PROTOCOL.md section 6; newer nodes may have more codes. */
+/**
+ * A node answered a command with an error. `code` is listed in PROTOCOL.md section 6; newer nodes may have more codes.
+ */
 export class ReplyError extends FanfareError {
   override readonly name = 'ReplyError';
 
@@ -99,7 +104,8 @@ export class ReplyError extends FanfareError {
     readonly retryable: boolean,
     /** For `rateLimited`: time until the node accepts the command again, in milliseconds; null if unknown. */
     readonly retryAfterMs: number | null = null,
-    // A command that can never succeed was not delivered. These three retryable codes also mean that. An unknown code may mean anything.
+    // A command that can never succeed was not delivered. These three retryable codes also mean that. An unknown code
+    // may mean anything.
     maybeDelivered = retryable && code !== 'unavailable' && code !== 'overloaded' && code !== 'rateLimited',
   ) {
     super(code, { message, maybeDelivered });

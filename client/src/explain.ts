@@ -1,6 +1,6 @@
 /**
- * Finds out why a WebSocket could not be opened. The WebSocket of browsers and of Node 22 gives no reason. A plain HTTP request to the
- * same address often does.
+ * Finds out why a WebSocket could not be opened. The WebSocket of browsers and of Node 22 gives no reason. A plain HTTP
+ * request to the same address often does.
  */
 import { messageOf } from './errors.js';
 

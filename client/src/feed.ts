@@ -1,4 +1,6 @@
-/** One topic: subscribes at the node once for all subscriptions of this client, and delivers its publications to them. */
+/**
+ * One topic: subscribes at the node once for all subscriptions of this client, and delivers its publications to them.
+ */
 import type { Position, Subscribed, TopicPush } from '@fanfare/protocol';
 import { type Beginning, CatchUp, type CatchUpSettings } from './catch-up.js';
 import type { Connection } from './connection.js';
@@ -121,7 +123,10 @@ export class Feed {
     return new CatchUp(parts, this.#settings);
   }
 
-  /** Subscribes on the newest connection. Does nothing if the topic is already subscribed there, or if there is no connection yet. */
+  /**
+   * Subscribes on the newest connection. Does nothing if the topic is already subscribed there, or if there is no
+   * connection yet.
+   */
   subscribe(): void {
     const connection = this.#settings.connection();
     if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
@@ -139,7 +144,10 @@ export class Feed {
     );
   }
 
-  /** True if closing `from` now would lose publications: the topic keeps history, and is confirmed on `from` but not on `to`. */
+  /**
+   * True if closing `from` now would lose publications: the topic keeps history, and is confirmed on `from` but not on
+   * `to`.
+   */
   needs(from: Connection, to: Connection): boolean {
     const isOn = (connection: Connection): boolean => this.#subscriptions.get(connection) === 'subscribed';
     return this.#cursor.position !== null && isOn(from) && !isOn(to);
@@ -185,7 +193,10 @@ export class Feed {
     this.#onProgress?.();
   }
 
-  /** The node ended the subscription on this connection. During a move the other connection stays subscribed, or its node ends it too. */
+  /**
+   * The node ended the subscription on this connection. During a move the other connection stays subscribed, or its
+   * node ends it too.
+   */
   onEnded(error: ReplyError, connection: Connection): void {
     if (this.#subscriptions.size > 1) return this.lost(connection);
     if (this.#subscriptions.delete(connection)) this.end(error.code, error);
@@ -240,7 +251,8 @@ export class Feed {
 
   #onRefused(error: ReplyError, connection: Connection): void {
     this.#subscriptions.delete(connection);
-    // The node refused an earlier unsubscribe (`rateLimited`), and this error has no position: end that subscription first.
+    // The node refused an earlier unsubscribe (`rateLimited`), and this error has no position: end that subscription
+    // first.
     const isLeftOver = error.code === 'alreadySubscribed';
     if (!error.retryable && !isLeftOver) return this.end(error.code, error);
     this.#retry = setTimeout(

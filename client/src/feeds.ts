@@ -66,7 +66,10 @@ export class Feeds {
     this.#notifyIfMoved();
   }
 
-  /** Call it for a lost connection. Topics that were subscribed only there are subscribed on the other connection, if there is one. */
+  /**
+   * Call it for a lost connection. Topics that were subscribed only there are subscribed on the other connection, if
+   * there is one.
+   */
   lost(connection: Connection): void {
     this.#unsubscribing.delete(connection);
     if (this.#move?.from === connection || this.#move?.to === connection) this.#move = null;

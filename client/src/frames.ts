@@ -98,7 +98,10 @@ export class Frames {
     if (commands.length > 0) this.#send(this.#join(commands));
   }
 
-  /** True if these bytes exceed the early limit. Otherwise counts them. The first command, which has the token, is always sent. */
+  /**
+   * True if these bytes exceed the early limit. Otherwise counts them. The first command, which has the token, is
+   * always sent.
+   */
   #isTooEarly(bytes: number): boolean {
     if (this.#earlyBytes === null) return false;
     if (this.#earlyBytes > 0 && this.#earlyBytes + bytes > maxEarlyBytes) return true;

@@ -1,4 +1,7 @@
-/** Opens a second connection after the node has announced its shutdown, with retries. Until then, the first connection stays in use. */
+/**
+ * Opens a second connection after the node has announced its shutdown, with retries. Until then, the first connection
+ * stays in use.
+ */
 import type { ServerMessage } from '@fanfare/protocol';
 import type { Connection, ConnectionListener } from './connection.js';
 import { maxTimerMs } from './options.js';

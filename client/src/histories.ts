@@ -17,7 +17,10 @@ export const maxReads = 8;
 
 /** Options of `history()`. */
 export interface HistoryOptions {
-  /** Position to read from; not included. Null means no position. @default before the oldest publication; backward, after the newest */
+  /**
+   * Position to read from; not included. Null means no position. @default before the oldest publication; backward,
+   * after the newest
+   */
   readonly since?: Position | null | undefined;
   /** Maximum number of publications in the result, from 1 to 1000. @default 100 */
   readonly limit?: number | undefined;
@@ -32,8 +35,8 @@ export interface HistoryOf<Item extends Publication> {
   /** True if nothing is missing between `since` and the first of the publications; false without `since`. */
   readonly recovered: boolean;
   /**
-   * Publications, oldest first. A publication that cannot be decoded or does not match its schema is left out and causes an `error`
-   * event of the client.
+   * Publications, oldest first. A publication that cannot be decoded or does not match its schema is left out and
+   * causes an `error` event of the client.
    */
   readonly publications: readonly Item[];
 }

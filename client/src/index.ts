@@ -1,5 +1,6 @@
 /**
- * The Fanfare client. It speaks MessagePack, or JSON with `encoding: 'json'`. `@fanfare/client/json` speaks JSON only and is smaller.
+ * The Fanfare client. It speaks MessagePack, or JSON with `encoding: 'json'`. `@fanfare/client/json` speaks JSON only
+ * and is smaller.
  * @module
  */
 import { jsonClientCodec, MsgpackClientCodec } from '@fanfare/protocol';
@@ -23,11 +24,12 @@ export interface ClientOptions extends CommonOptions {
 type MsgpackOptions = ClientOptions & { readonly encoding?: 'msgpack' | undefined };
 
 /**
- * Creates a client of the broker at `url`: `ws://…/ws`, `wss://…/ws`, or a path on the server of the page, such as `/ws`. The client
- * connects on first use and reconnects automatically until `close()`.
+ * Creates a client of the broker at `url`: `ws://…/ws`, `wss://…/ws`, or a path on the server of the page, such as
+ * `/ws`. The client connects on first use and reconnects automatically until `close()`.
  *
- * A topic map gives topics their types: `createClient<Topics>(url)`. Schemas do the same and also check data at run time:
- * `createClient(url, { schemas: { 'prices.*': Price } })`. Throws `invalidOption` if an option or the `url` is invalid.
+ * A topic map gives topics their types: `createClient<Topics>(url)`. Schemas do the same and also check data at run
+ * time: `createClient(url, { schemas: { 'prices.*': Price } })`. Throws `invalidOption` if an option or the `url` is
+ * invalid.
  *
  * @example
  * const client = createClient<{ 'chat.lobby': string }>('wss://example.com/ws');

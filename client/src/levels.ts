@@ -1,6 +1,8 @@
 /** Which topics keep history (levels recoverable and durable), learned from answers of nodes. */
 
-/** Maximum number of remembered topics. Beyond it the oldest is forgotten, which costs one round trip to learn again. */
+/**
+ * Maximum number of remembered topics. Beyond it the oldest is forgotten, which costs one round trip to learn again.
+ */
 const maxTopics = 10_000;
 
 export class Levels {

@@ -2,8 +2,8 @@
 import { nanoid } from 'nanoid';
 
 /**
- * Returns a function that makes ids. An id is a random prefix of 120 bits, the same for all ids of one function, and a count. Random bytes
- * for each id would cost more than the rest of a publish (2.5 µs in Node 20).
+ * Returns a function that makes ids. An id is a random prefix of 120 bits, the same for all ids of one function, and a
+ * count. Random bytes for each id would cost more than the rest of a publish (2.5 µs in Node 20).
  */
 export function messageIds(): () => string {
   const prefix = nanoid(20);

@@ -1,4 +1,7 @@
-/** Data as MessagePack: which values it carries, which it refuses, and that the widespread library msgpackr reads the same values. */
+/**
+ * Data as MessagePack: which values it carries, which it refuses, and that the widespread library msgpackr reads the
+ * same values.
+ */
 import * as fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { expect, it } from 'vitest';

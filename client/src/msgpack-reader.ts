@@ -1,6 +1,6 @@
 /**
- * Reads plain MessagePack: nil, booleans, numbers, strings, bytes, arrays, maps, timestamps. It creates no other values, and compares each
- * length with the available bytes. So hostile data can only cause an error.
+ * Reads plain MessagePack: nil, booleans, numbers, strings, bytes, arrays, maps, timestamps. It creates no other
+ * values, and compares each length with the available bytes. So hostile data can only cause an error.
  */
 import { LayoutError } from '@fanfare/protocol';
 
@@ -12,7 +12,10 @@ const scratchBytes = new Uint8Array(scratch.buffer);
 /** Deepest nesting of arrays and maps that is read and written: the stack is finite. */
 export const maxDepth = 1_000;
 
-/** Keys repeat from publication to publication. So the last keys are found by a hash of their bytes, and not decoded again. */
+/**
+ * Keys repeat from publication to publication. So the last keys are found by a hash of their bytes, and not decoded
+ * again.
+ */
 const keySlots = 256;
 const maxKeyBytes = 31;
 

@@ -14,8 +14,8 @@ export class MsgpackWriter extends Writer {
   }
 
   /**
-   * Throws a `RangeError` for a bigint beyond 64 bits, and for data that nests too deep or contains itself. Throws a `TypeError` for a
-   * value that would be sent as an empty object, such as a promise.
+   * Throws a `RangeError` for a bigint beyond 64 bits, and for data that nests too deep or contains itself. Throws a
+   * `TypeError` for a value that would be sent as an empty object, such as a promise.
    */
   value(value: unknown): void {
     switch (typeof value) {

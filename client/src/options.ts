@@ -5,15 +5,15 @@ import type { WebSocketConstructor } from './websocket.js';
 /** Time limits and size limits of a client. */
 export interface Limits {
   /**
-   * Time for `getToken`, the WebSocket handshake and the node's `connected` reply, in milliseconds. After it the attempt fails
-   * (`connectTimeout`) and the client tries again. The same limit applies to a token refresh.
+   * Time for `getToken`, the WebSocket handshake and the node's `connected` reply, in milliseconds. After it the
+   * attempt fails (`connectTimeout`) and the client tries again. The same limit applies to a token refresh.
    * @default 5000
    */
   readonly connectTimeoutMs: number;
   /**
-   * Time for a publish or `history()`, including waiting for a connection and retries, in milliseconds. After it the call rejects with
-   * `timeout`. If a node does not answer a subscribe or a read of missed publications within this time, the client reconnects
-   * (`replyTimeout`).
+   * Time for a publish or `history()`, including waiting for a connection and retries, in milliseconds. After it the
+   * call rejects with `timeout`. If a node does not answer a subscribe or a read of missed publications within this
+   * time, the client reconnects (`replyTimeout`).
    * @default 10000
    */
   readonly timeoutMs: number;
@@ -24,8 +24,8 @@ export interface Limits {
    */
   readonly pongTimeoutMs: number;
   /**
-   * Before it reconnects, the client waits for a random time between 0 and this value, in milliseconds. The value doubles with each
-   * failure in a row.
+   * Before it reconnects, the client waits for a random time between 0 and this value, in milliseconds. The value
+   * doubles with each failure in a row.
    * @default 500
    */
   readonly reconnectBaseDelayMs: number;
@@ -35,44 +35,46 @@ export interface Limits {
    */
   readonly reconnectMaxDelayMs: number;
   /**
-   * A connection that lasts at least this long resets the count of failures, in milliseconds. This protects a node that accepts
-   * connections and closes them at once.
+   * A connection that lasts at least this long resets the count of failures, in milliseconds. This protects a node that
+   * accepts connections and closes them at once.
    * @default 10000
    */
   readonly stableAfterMs: number;
   /**
-   * Maximum number of publications that wait for a connection or behind a publication that is sent again. Further publications fail at
-   * once with `queueFull`. Publications that wait for an asynchronous schema have a limit of their own, of the same size.
+   * Maximum number of publications that wait for a connection or behind a publication that is sent again. Further
+   * publications fail at once with `queueFull`. Publications that wait for an asynchronous schema have a limit of their
+   * own, of the same size.
    * @default 1000
    */
   readonly maxQueuedPublications: number;
   /**
-   * Maximum bytes of publications that wait for a connection or behind a publication that is sent again. Further publications fail at
-   * once with `queueFull`.
+   * Maximum bytes of publications that wait for a connection or behind a publication that is sent again. Further
+   * publications fail at once with `queueFull`.
    * @default 1048576
    */
   readonly maxQueuedBytes: number;
   /**
-   * Maximum bytes of publications that are sent but not answered (always at least one publication). Further publications wait. If a
-   * node was blocked for a while, it therefore never has more input than it accepts.
+   * Maximum bytes of publications that are sent but not answered (always at least one publication). Further
+   * publications wait. If a node was blocked for a while, it therefore never has more input than it accepts.
    * @default 1048576
    */
   readonly maxInFlightBytes: number;
   /**
-   * Maximum unsent bytes of publications while connected, in the WebSocket (`bufferedAmount`) or waiting for answers to earlier ones.
-   * Further publications fail with `queueFull`.
+   * Maximum unsent bytes of publications while connected, in the WebSocket (`bufferedAmount`) or waiting for answers to
+   * earlier ones. Further publications fail with `queueFull`.
    * @default 4194304
    */
   readonly maxUnsentBytes: number;
   /**
-   * Maximum number of publications that a subscription holds for its loop. One more ends the subscription: the loop gets the held ones
-   * and then throws `slowConsumer`. If publications are missing, the client holds at most this many later ones. Beyond that it drops
-   * publications, and reads them from the history later.
+   * Maximum number of publications that a subscription holds for its loop. One more ends the subscription: the loop
+   * gets the held ones and then throws `slowConsumer`. If publications are missing, the client holds at most this many
+   * later ones. Beyond that it drops publications, and reads them from the history later.
    * @default 10000
    */
   readonly maxBufferedPublications: number;
   /**
-   * Time for `drain()`, in milliseconds. After it the client closes as with `close()`, and `drain()` rejects with `timeout`.
+   * Time for `drain()`, in milliseconds. After it the client closes as with `close()`, and `drain()` rejects with
+   * `timeout`.
    * @default 30000
    */
   readonly drainTimeoutMs: number;
@@ -92,16 +94,17 @@ export interface CommonOptions extends LimitOptions {
    */
   readonly autoConnect?: boolean | undefined;
   /**
-   * Log commands, messages and states with `console.debug`, without data and tokens. You can also set the property `debug` of a client
-   * at any time, or `FANFARE_DEBUG = true` in the console of a page for all its clients.
+   * Log commands, messages and states with `console.debug`, without data and tokens. You can also set the property
+   * `debug` of a client at any time, or `FANFARE_DEBUG = true` in the console of a page for all its clients.
    * @default false
    */
   readonly debug?: boolean | undefined;
   /**
-   * Returns a token for a broker that requires authentication. The client calls it before each connection, and again 30 s before the
-   * token expires (or a fifth of its lifetime, if that is less). The new token replaces the old one on the same connection. If
-   * `getToken` throws, rejects or takes longer than `connectTimeoutMs`, the client calls it again after a growing random delay. The
-   * state shows the failure (`tokenFailed`, `tokenError`). Each call must return a token that stays valid for a while.
+   * Returns a token for a broker that requires authentication. The client calls it before each connection, and again 30
+   * s before the token expires (or a fifth of its lifetime, if that is less). The new token replaces the old one on the
+   * same connection. If `getToken` throws, rejects or takes longer than `connectTimeoutMs`, the client calls it again
+   * after a growing random delay. The state shows the failure (`tokenFailed`, `tokenError`). Each call must return a
+   * token that stays valid for a while.
    */
   readonly getToken?: GetToken | undefined;
   /**

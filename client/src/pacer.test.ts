@@ -10,7 +10,10 @@ interface Setup {
   readonly rate: number;
   readonly burst: number;
   readonly roundTripMs: number;
-  /** Whether all commands are for one topic: after a refusal the client sends them one by one until one is accepted, to keep the order. */
+  /**
+   * Whether all commands are for one topic: after a refusal the client sends them one by one until one is accepted, to
+   * keep the order.
+   */
   readonly isOrdered?: boolean;
 }
 
@@ -145,7 +148,8 @@ describe('a pacer', () => {
         const { ms, idealMs, refused, closed } = play({ ...node, clients, each, isOrdered });
         expect(closed).toBe(0);
         expect(ms).toBeLessThan(idealMs * 1.5);
-        // The commands in flight at the first refusal; then one refusal for each client in two seconds, each with the commands in flight.
+        // The commands in flight at the first refusal; then one refusal for each client in two seconds, each with the
+        // commands in flight.
         expect(refused).toBeLessThan(node.burst + clients * 16 + (clients * ms) / 1_000);
       }
     });

@@ -1,11 +1,11 @@
 /**
  * How fast commands of one kind leave. At first only a few are unanswered, then more. Once the node refuses some with
- * `rateLimited`, the commands leave at a pace. The rate belongs to a user, and its other connections send too. So the client
- * has to find its share by trial.
+ * `rateLimited`, the commands leave at a pace. The rate belongs to a user, and its other connections send too. So the
+ * client has to find its share by trial.
  *
- * A refusal doubles the time between two commands, and each `halvingMs` halves it. So a connection slows down once in `halvingMs` on
- * average, whatever the rate is and however many connections share it. With 20 connections that makes ten refusals per second, the
- * minimum that each node forgives. Measured: `npm run bench -w client`.
+ * A refusal doubles the time between two commands, and each `halvingMs` halves it. So a connection slows down once in
+ * `halvingMs` on average, whatever the rate is and however many connections share it. With 20 connections that makes
+ * ten refusals per second, the minimum that each node forgives. Measured: `npm run bench -w client`.
  */
 
 /** Commands that may be unanswered at first. The 20 connections of a user may all begin at once. */

@@ -2,7 +2,10 @@
 import { isEpoch, type Position } from '@fanfare/protocol';
 import { invalidOption } from './errors.js';
 
-/** Null means no position. Throws `invalidOption` if the value cannot be a position: the node would refuse it as malformed. */
+/**
+ * Null means no position. Throws `invalidOption` if the value cannot be a position: the node would refuse it as
+ * malformed.
+ */
 export function checkSince(since: unknown): Position | null {
   if (since === null || since === undefined) return null;
   const { epoch, offset } = since as { epoch?: unknown; offset?: unknown };

@@ -1,6 +1,7 @@
 /**
- * Publications until they are settled. They are sent at once if there is a connection, few are unanswered and the pace allows it.
- * Otherwise they wait, up to a limit. A publication that fails temporarily is sent again, and later ones to its topic wait for it.
+ * Publications until they are settled. They are sent at once if there is a connection, few are unanswered and the pace
+ * allows it. Otherwise they wait, up to a limit. A publication that fails temporarily is sent again, and later ones to
+ * its topic wait for it.
  */
 import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
@@ -31,8 +32,8 @@ export const retryBaseDelayMs = 50;
 export const retryMaxDelayMs = 1_000;
 
 /**
- * A node recognizes a `messageId` for 120 s after it first saw it. After this time a publication is not repeated if it may have been
- * published. The difference leaves time for the network.
+ * A node recognizes a `messageId` for 120 s after it first saw it. After this time a publication is not repeated if it
+ * may have been published. The difference leaves time for the network.
  */
 export const repeatWindowMs = 100_000;
 
@@ -225,7 +226,8 @@ export class PublishQueue {
     const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#settings;
     const connection = this.#connection;
     const total = this.#queues.bytes + bytes;
-    // Publications that wait for the pace will be sent. Those that wait for a connection or behind a failure may not be.
+    // Publications that wait for the pace will be sent. Those that wait for a connection or behind a failure may not
+    // be.
     const isStuck = !this.#isPaused && this.#queues.of(topic)?.setback === 'failure';
     const isFull =
       connection === null || isStuck
@@ -280,8 +282,8 @@ export class PublishQueue {
   }
 
   /**
-   * The publication got its answer, or will not get one (null). Waiting publications are sent when there is room for a full frame, not one by
-   * one.
+   * The publication got its answer, or will not get one (null). Waiting publications are sent when there is room for a
+   * full frame, not one by one.
    */
   #endAttempt(posting: Posting, answer: Answer | null): void {
     if (!this.#unanswered.delete(posting)) return;

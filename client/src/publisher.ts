@@ -9,8 +9,8 @@ import type { Checked, SchemaTable } from './schemas.js';
 /** Options of `publish()`. */
 export interface PublishOptions {
   /**
-   * Time for the publish, in milliseconds, including waiting for a connection or an asynchronous schema, and retries. After it the
-   * publish rejects with `timeout`; the `cause` is the last failure.
+   * Time for the publish, in milliseconds, including waiting for a connection or an asynchronous schema, and retries.
+   * After it the publish rejects with `timeout`; the `cause` is the last failure.
    * @default the client's `timeoutMs`
    */
   readonly timeoutMs?: number | undefined;
@@ -104,8 +104,8 @@ export class Publisher {
   }
 
   /**
-   * Posts after the schema accepts the data and all earlier publications to the topic are posted. Null if that happened at once.
-   * Throws or rejects if the topic or the data is invalid.
+   * Posts after the schema accepts the data and all earlier publications to the topic are posted. Null if that happened
+   * at once. Throws or rejects if the topic or the data is invalid.
    */
   #inTurn(topic: string, data: unknown, post: () => void): Promise<void> | null {
     assertTopic(topic);

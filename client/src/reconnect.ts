@@ -1,4 +1,7 @@
-/** Delays before retries, with full jitter, so that thousands of clients of a lost node do not return at the same moment. */
+/**
+ * Delays before retries, with full jitter, so that thousands of clients of a lost node do not return at the same
+ * moment.
+ */
 
 export interface ReconnectPolicy {
   readonly reconnectBaseDelayMs: number;
@@ -8,8 +11,8 @@ export interface ReconnectPolicy {
 }
 
 /**
- * How long to wait after `failures` failed attempts in a row (0: before the first retry), in milliseconds. If a caller waits for the
- * connection for at most `patienceMs`, several attempts fit into that time.
+ * How long to wait after `failures` failed attempts in a row (0: before the first retry), in milliseconds. If a caller
+ * waits for the connection for at most `patienceMs`, several attempts fit into that time.
  */
 export function reconnectDelayMs(
   failures: number,
@@ -21,8 +24,8 @@ export function reconnectDelayMs(
 }
 
 /**
- * Longest delay if a caller waits for `patienceMs` in all. It does not depend on the remaining time. A client that publishes continuously
- * always has a publication that is about to time out, and would then retry without pause.
+ * Longest delay if a caller waits for `patienceMs` in all. It does not depend on the remaining time. A client that
+ * publishes continuously always has a publication that is about to time out, and would then retry without pause.
  */
 export function mostDelayMs(patienceMs: number, baseMs: number): number {
   return Math.max(baseMs, patienceMs / 4);

@@ -1,6 +1,6 @@
 /**
- * Reads the history to fill the holes of a cursor, one command at a time. If the node refuses a command or lags, it retries after a
- * delay.
+ * Reads the history to fill the holes of a cursor, one command at a time. If the node refuses a command or lags, it
+ * retries after a delay.
  */
 import { type HistoryReply, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';

@@ -1,6 +1,6 @@
 /**
- * Commands that a node answers: their ids, connections, timeouts and callbacks. {@link Requests.ask} sends commands at the pace that the
- * node accepts, and repeats them after `rateLimited`.
+ * Commands that a node answers: their ids, connections, timeouts and callbacks. {@link Requests.ask} sends commands at
+ * the pace that the node accepts, and repeats them after `rateLimited`.
  */
 import type { ClientCodec, Connected, ErrorReply, OutgoingCommand, Reply } from '@fanfare/protocol';
 import { refreshId } from './command-ids.js';
@@ -43,7 +43,9 @@ class Ask implements Request {
 /** `maxCommandId` of the protocol. */
 const maxId = 2 ** 32 - 1;
 
-/** A client has one such object for all its connections, so a request keeps its id if it moves to another connection. */
+/**
+ * A client has one such object for all its connections, so a request keeps its id if it moves to another connection.
+ */
 export class Requests {
   readonly #codec: ClientCodec;
   readonly #pacer: Pacer;
@@ -73,7 +75,10 @@ export class Requests {
     this.#unanswered.delete(id);
   }
 
-  /** Sends a command on a connection. `settle` is called once, after this returns. `timeoutMs` begins when the command is sent. */
+  /**
+   * Sends a command on a connection. `settle` is called once, after this returns. `timeoutMs` begins when the command
+   * is sent.
+   */
   ask(
     connection: Connection,
     describe: (id: number) => OutgoingCommand,
@@ -94,8 +99,8 @@ export class Requests {
   }
 
   /**
-   * Cancels a subscribe that was not sent yet, or that the node refused temporarily. Returns false if there is none: then only an
-   * unsubscribe ends the subscription.
+   * Cancels a subscribe that was not sent yet, or that the node refused temporarily. Returns false if there is none:
+   * then only an unsubscribe ends the subscription.
    */
   withdraw(connection: Connection, topic: string): boolean {
     const ask = this.#joining(connection, topic);
@@ -104,7 +109,9 @@ export class Requests {
     return true;
   }
 
-  /** Passes a reply to its request. Returns false if there is no such request, for example because the reply is late. */
+  /**
+   * Passes a reply to its request. Returns false if there is no such request, for example because the reply is late.
+   */
   answer(reply: Exclude<Reply, Connected>, connection: Connection): boolean {
     const request = reply.id === null ? undefined : this.#unanswered.get(reply.id);
     if (request?.connection !== connection) return false;

@@ -1,6 +1,6 @@
 /**
- * The common interface of schema libraries (standardschema.dev, version 1). Zod, Valibot, ArkType and others implement it. This file has
- * only types, so the client depends on no schema library.
+ * The common interface of schema libraries (standardschema.dev, version 1). Zod, Valibot, ArkType and others implement
+ * it. This file has only types, so the client depends on no schema library.
  */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly '~standard': {

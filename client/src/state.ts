@@ -1,7 +1,10 @@
 /** The states of a client's connection, and the reason for each. */
 import type { FanfareError } from './errors.js';
 
-/** Each state code with its default sentence, used if neither the node nor the network gave a reason. The README lists the codes. */
+/**
+ * Each state code with its default sentence, used if neither the node nor the network gave a reason. The README lists
+ * the codes.
+ */
 const sentences = {
   // disconnected
   notConnected: 'The client is not connected. Call connect().',
@@ -40,7 +43,10 @@ export const stateCodes = Object.keys(sentences) as readonly StateCode[];
 
 interface Reason {
   readonly code: StateCode;
-  /** A sentence to show or log: the reason given by the node, the network or the platform, otherwise the meaning of the code. */
+  /**
+   * A sentence to show or log: the reason given by the node, the network or the platform, otherwise the meaning of the
+   * code.
+   */
   readonly reason: string;
   /** WebSocket close code; null if there was no close frame. */
   readonly closeCode: number | null;
@@ -53,8 +59,8 @@ export type ConnectionState =
   /** Connecting, or waiting before the next attempt. `attempt` is the number of failures in a row, 0 at first. */
   | ({ readonly name: 'connecting'; readonly attempt: number } & Reason)
   /**
-   * `node` is the name of the node, for logs. If `tokenError` is set, the token expires soon and the client could not replace it yet. The
-   * client retries. If the token expires first, the client reconnects with a new one.
+   * `node` is the name of the node, for logs. If `tokenError` is set, the token expires soon and the client could not
+   * replace it yet. The client retries. If the token expires first, the client reconnects with a new one.
    */
   | { readonly name: 'connected'; readonly node: string; readonly tokenError?: FanfareError };
 

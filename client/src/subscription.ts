@@ -34,33 +34,36 @@ export type SubscriptionState =
   | { readonly name: 'unsubscribed'; readonly code: ErrorCode; readonly error: FanfareError | null };
 
 /**
- * Why publications are or may be missing. `reconnected`: the topic keeps no history and the connection was lost. `node`: the node reported
- * a loss. `history`: the history does not reach back that far.
+ * Why publications are or may be missing. `reconnected`: the topic keeps no history and the connection was lost.
+ * `node`: the node reported a loss. `history`: the history does not reach back that far.
  */
 export type GapReason = 'reconnected' | 'node' | 'history';
 
 /** The events of a subscription. */
 export interface SubscriptionEvents {
   /**
-   * The node confirmed the subscription, the first time or after a reconnect. After a reconnect, the client first delivers the missed
-   * publications, or emits `gap` or `reset` if it cannot. `recovered` is true if nothing is missing since the last `subscribed` event,
-   * or since the option `since`. `position` is the newest position of the topic; null if the topic keeps no history.
+   * The node confirmed the subscription, the first time or after a reconnect. After a reconnect, the client first
+   * delivers the missed publications, or emits `gap` or `reset` if it cannot. `recovered` is true if nothing is missing
+   * since the last `subscribed` event, or since the option `since`. `position` is the newest position of the topic;
+   * null if the topic keeps no history.
    */
   subscribed: { readonly position: Position | null; readonly recovered: boolean };
   /**
-   * Publications are or may be missing at this point, and the client could not recover them. Delivery continues after `position`, which
-   * is null if the topic keeps no history. A listener gets this event in order with its publications. A loop may still hold earlier ones.
+   * Publications are or may be missing at this point, and the client could not recover them. Delivery continues after
+   * `position`, which is null if the topic keeps no history. A listener gets this event in order with its publications.
+   * A loop may still hold earlier ones.
    */
   gap: { readonly reason: GapReason; readonly position: Position | null };
   /**
-   * The topic has a new history (a new epoch), for example because Redis lost its data. Old positions are invalid. Reload all state that
-   * you built from this topic. Delivery continues after `position`. As with `gap`, a loop may still hold earlier publications.
+   * The topic has a new history (a new epoch), for example because Redis lost its data. Old positions are invalid.
+   * Reload all state that you built from this topic. Delivery continues after `position`. As with `gap`, a loop may
+   * still hold earlier publications.
    */
   reset: { readonly position: Position };
   /**
-   * A publication could not be delivered (`undecodable`, `invalidData`), but later ones still arrive. Or the client retries after a
-   * refusal. Or the subscription failed. If this event has no listener, the error goes to the client's `error` event. A failure
-   * does not go to the client if a loop throws it, or if `ready` was read and rejects with it.
+   * A publication could not be delivered (`undecodable`, `invalidData`), but later ones still arrive. Or the client
+   * retries after a refusal. Or the subscription failed. If this event has no listener, the error goes to the client's
+   * `error` event. A failure does not go to the client if a loop throws it, or if `ready` was read and rejects with it.
    */
   error: FanfareError;
   /** The subscription ended. `error` is null if the application ended it. */
@@ -68,17 +71,17 @@ export interface SubscriptionEvents {
 }
 
 /**
- * A subscription to a topic. Without a listener, read it with `for await`. Leaving the loop unsubscribes. If there are several loops, each
- * publication goes to only one of them.
+ * A subscription to a topic. Without a listener, read it with `for await`. Leaving the loop unsubscribes. If there are
+ * several loops, each publication goes to only one of them.
  */
 export interface Subscription<Topic extends string = string, Data = unknown>
   extends AsyncIterable<Publication<Topic, Data>> {
   readonly topic: Topic;
   readonly state: SubscriptionState;
   /**
-   * Resolves when the node has confirmed the subscription and the requested history has been delivered. For a loop, it is enough that
-   * the loop has something to read. Rejects if the subscription ends first. If you never read this property, only the events `error`
-   * and `unsubscribed` report that.
+   * Resolves when the node has confirmed the subscription and the requested history has been delivered. For a loop, it
+   * is enough that the loop has something to read. Rejects if the subscription ends first. If you never read this
+   * property, only the events `error` and `unsubscribed` report that.
    */
   readonly ready: Promise<void>;
   /** Calls `listener` for each event from now on. Returns a function that removes the listener. */
@@ -234,8 +237,8 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   }
 
   /**
-   * Calls back when there is room for more history: a loop has read half of `maxBufferedPublications`. `ready` does not wait for that:
-   * an application that awaits `ready` before its loop would wait forever.
+   * Calls back when there is room for more history: a loop has read half of `maxBufferedPublications`. `ready` does not
+   * wait for that: an application that awaits `ready` before its loop would wait forever.
    */
   whenRoom(onRoom: () => void): void {
     this.#onRoom = onRoom;

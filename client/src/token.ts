@@ -4,8 +4,8 @@ import { type GetToken, maxTimerMs } from './options.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 
 /**
- * Remaining lifetime at which the client fetches a new token, or a fifth of the token's lifetime if that is less. The actual value is
- * random, up to twice as much, so that clients that connected together do not fetch tokens together.
+ * Remaining lifetime at which the client fetches a new token, or a fifth of the token's lifetime if that is less. The
+ * actual value is random, up to twice as much, so that clients that connected together do not fetch tokens together.
  */
 const leadMs = 30_000;
 

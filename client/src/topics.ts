@@ -13,8 +13,8 @@ export type JsonTopics<Topics> = { [Topic in keyof Topics]: Json<Topics[Topic]> 
 
 /**
  * The topics of a map: its keys. A key may be a template:
- * `interface Topics { 'chat.lobby': ChatMessage; [topic: \`prices.${string}\`]: Price }`. If several keys match a topic, its data has all
- * their types at once (`Price & Quote`), so avoid overlapping keys.
+ * `interface Topics { 'chat.lobby': ChatMessage; [topic: \`prices.${string}\`]: Price }`. If several keys match a
+ * topic, its data has all their types at once (`Price & Quote`), so avoid overlapping keys.
  */
 export type TopicOf<Topics> = keyof Topics & string;
 
@@ -28,9 +28,9 @@ export type DataOf<Topics extends object, Topic extends TopicOf<Topics>> = (
   : never;
 
 /**
- * Schemas by topic. In a key, `*` matches one segment, and `>` at the end matches one or more: `prices.*`, `logs.>`. An exact key takes
- * precedence over patterns. If several patterns match, the first one is used. The compiler does not know this order, so it requires
- * data that has all their types at once. Avoid overlapping patterns.
+ * Schemas by topic. In a key, `*` matches one segment, and `>` at the end matches one or more: `prices.*`, `logs.>`. An
+ * exact key takes precedence over patterns. If several patterns match, the first one is used. The compiler does not
+ * know this order, so it requires data that has all their types at once. Avoid overlapping patterns.
  */
 export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
 

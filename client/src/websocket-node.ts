@@ -1,7 +1,8 @@
 /**
- * A WebSocket client (RFC 6455) for all versions of Node. It replaces Node's own WebSocket, which hides why a connection failed and
- * waits forever for the answer to a close frame. It also replaces the package `ws`, which cannot be bundled (docs/decisions.md). It
- * offers no extensions: compression costs more CPU than it saves on publications of a few hundred bytes.
+ * A WebSocket client (RFC 6455) for all versions of Node. It replaces Node's own WebSocket, which hides why a
+ * connection failed and waits forever for the answer to a close frame. It also replaces the package `ws`, which cannot
+ * be bundled (docs/decisions.md). It offers no extensions: compression costs more CPU than it saves on publications of
+ * a few hundred bytes.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes, randomFillSync } from 'node:crypto';
@@ -17,7 +18,10 @@ const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 
 /** Longest accepted message. Messages of a node are shorter than 3 MiB. */
 const maxMessageBytes = 67_108_864;
 
-/** The maximum number of fragments of a message. A node does not fragment. A proxy may, but not into pieces of a few bytes. */
+/**
+ * The maximum number of fragments of a message. A node does not fragment. A proxy may, but not into pieces of a few
+ * bytes.
+ */
 const maxFragments = 65_536;
 
 /** Maximum length of the quoted body if a server answers with an HTTP response. */

@@ -1,4 +1,7 @@
-/** Subscriptions that begin with history: each publication once, in order, and none missing between history and live publications. */
+/**
+ * Subscriptions that begin with history: each publication once, in order, and none missing between history and live
+ * publications.
+ */
 import { createClient, type Position, type StandardSchemaV1, type Subscription } from '@fanfare/client';
 import { emptyRun } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';

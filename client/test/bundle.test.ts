@@ -11,8 +11,8 @@ import { startTestNode } from './test-node.js';
 
 const kB = 1_024;
 
-// The goals were 6 and 18 kB. Recovery, repeated publishes, moves to another node, tokens, pacing and error messages need the rest. The limit
-// stays close to the size, so that growth shows.
+// The goals were 6 and 18 kB. Recovery, repeated publishes, moves to another node, tokens, pacing and error messages
+// need the rest. The limit stays close to the size, so that growth shows.
 it.each([
   ['json', 19.6 * kB],
   ['index', 23.9 * kB],

@@ -1,4 +1,6 @@
-/** This client follows the sample conversations of the protocol (protocol/test/fixtures/README.md), over real sockets. */
+/**
+ * This client follows the sample conversations of the protocol (protocol/test/fixtures/README.md), over real sockets.
+ */
 import { readFileSync } from 'node:fs';
 import { type Client, FanfareError } from '@fanfare/client';
 import type { Command, Position } from '@fanfare/protocol';

@@ -1,4 +1,7 @@
-/** The type declarations of the package compile in a project with the oldest supported TypeScript, without `skipLibCheck`. */
+/**
+ * The type declarations of the package compile in a project with the oldest supported TypeScript, without
+ * `skipLibCheck`.
+ */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

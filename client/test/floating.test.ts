@@ -5,7 +5,9 @@ import { expect, it } from 'vitest';
 import { connect, failure } from './harness.js';
 import { startTestNode } from './test-node.js';
 
-/** Runs a script with a client in its own process. Returns the codes of its unhandled rejections, and its other output. */
+/**
+ * Runs a script with a client in its own process. Returns the codes of its unhandled rejections, and its other output.
+ */
 async function run(url: string, body: string) {
   const script = `
     const { createClient } = await import('@fanfare/client');

@@ -1,4 +1,7 @@
-/** A node that is about to stop sends goaway: the client moves to another connection, and the application does not notice. */
+/**
+ * A node that is about to stop sends goaway: the client moves to another connection, and the application does not
+ * notice.
+ */
 import type { Publication } from '@fanfare/client';
 import { describe, expect, it } from 'vitest';
 import { connect, failure, record } from './harness.js';

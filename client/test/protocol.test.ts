@@ -1,5 +1,6 @@
 /**
- * The client follows PROTOCOL.md: the algorithm of section 4.4 and ours give the same results, and the page has the numbers of the code.
+ * The client follows PROTOCOL.md: the algorithm of section 4.4 and ours give the same results, and the page has the
+ * numbers of the code.
  */
 import { readFileSync } from 'node:fs';
 import type { HistoryReply, Item, Position } from '@fanfare/protocol';

@@ -1,9 +1,14 @@
-/** publish(): the client retries until the publication is accepted, and never publishes twice to a topic with history. */
+/**
+ * publish(): the client retries until the publication is accepted, and never publishes twice to a topic with history.
+ */
 import { describe, expect, it, vi } from 'vitest';
 import { connect, failure, record } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 
-/** Cuts the connection at the next publish. That publish and others in its frame get no reply; `isCarriedOut` decides if the node carries them out. */
+/**
+ * Cuts the connection at the next publish. That publish and others in its frame get no reply; `isCarriedOut` decides if
+ * the node carries them out.
+ */
 function cutAtPublish(node: TestNode, isCarriedOut: boolean): void {
   let cut: unknown = null;
   node.on('publish', (_command, connection, proceed) => {

@@ -1,6 +1,6 @@
 /**
- * A node for tests, which can misbehave: a real WebSocket server with the codecs of the protocol. By default it answers every
- * command and delivers publications to its own subscribers; `on` replaces its behavior for a type of command.
+ * A node for tests, which can misbehave: a real WebSocket server with the codecs of the protocol. By default it answers
+ * every command and delivers publications to its own subscribers; `on` replaces its behavior for a type of command.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';

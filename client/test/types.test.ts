@@ -1,4 +1,7 @@
-/** Typed topics. `@ts-expect-error` marks code that must not compile: `tsc --project tsconfig.test.json` fails if it compiles. */
+/**
+ * Typed topics. `@ts-expect-error` marks code that must not compile: `tsc --project tsconfig.test.json` fails if it
+ * compiles.
+ */
 
 import type { WebSocketConstructor } from '@fanfare/client';
 import {

@@ -1,4 +1,6 @@
-/** Rules that no schema contains: our objects must match each other, the broker's settings, and each other's timeouts. */
+/**
+ * Rules that no schema contains: our objects must match each other, the broker's settings, and each other's timeouts.
+ */
 import type { Manifest } from '@fanfare/local-cluster';
 import { longestDrainMs } from '../../broker/src/node/drain.js';
 import { loadConfig, sentencesOf } from '../../broker/src/settings/config.js';

@@ -55,8 +55,8 @@ export function wrongBySchema(manifest: Manifest): string[] {
 }
 
 /**
- * The validators accept unknown fields, as the schemas of Kubernetes do. But they read each field that they know, and all fields of an object
- * that allows any (labels). A field that they have not read is unknown.
+ * The validators accept unknown fields, as the schemas of Kubernetes do. But they read each field that they know, and
+ * all fields of an object that allows any (labels). A field that they have not read is unknown.
  */
 class Reads {
   readonly #watched = new Map<object, { readonly proxy: object; readonly fields: Set<string | symbol> }>();

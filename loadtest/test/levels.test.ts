@@ -1,4 +1,6 @@
-/** A short run on every path: every publication arrives once and in order. The figures of such a short run mean nothing. */
+/**
+ * A short run on every path: every publication arrives once and in order. The figures of such a short run mean nothing.
+ */
 import { expect, it } from 'vitest';
 import { type LevelsSample, measureLevels } from '../src/levels/levels.js';
 import { reportLevels } from '../src/levels/levels-report.js';

@@ -1,6 +1,6 @@
 /**
- * One table of the errors that answer a command, and one of the codes that end a connection. `test/spec.test.ts` compares them with the
- * tables of PROTOCOL.md.
+ * One table of the errors that answer a command, and one of the codes that end a connection. `test/spec.test.ts`
+ * compares them with the tables of PROTOCOL.md.
  */
 
 /** What can be wrong with one command. The connection stays open. */
@@ -19,7 +19,9 @@ export const replyErrors = {
   tokenExpired: { retryable: false },
   /** The token does not grant this on this topic. */
   notPermitted: { retryable: false },
-  /** The subject has sent too many commands, publications or bytes, or begun too many topics: nothing was carried out. */
+  /**
+   * The subject has sent too many commands, publications or bytes, or begun too many topics: nothing was carried out.
+   */
   rateLimited: { retryable: true },
   /** The connection is subscribed to the topic already. */
   alreadySubscribed: { retryable: false },
@@ -27,15 +29,20 @@ export const replyErrors = {
   notSubscribed: { retryable: false },
   /** The connection already has the maximum number of subscriptions. */
   tooManySubscriptions: { retryable: false },
-  /** The topic keeps no history (level `fast`), so nothing can be read and a repeated publication cannot be recognized. */
+  /**
+   * The topic keeps no history (level `fast`), so nothing can be read and a repeated publication cannot be recognized.
+   */
   noHistory: { retryable: false },
-  /** The other nodes cannot be reached, or another publication comes first (PROTOCOL.md 8.11). Nothing was delivered to anyone. */
+  /**
+   * The other nodes cannot be reached, or another publication comes first (PROTOCOL.md 8.11). Nothing was delivered to
+   * anyone.
+   */
   unavailable: { retryable: true },
   /** The connection to Redis failed while the publication was sent. It may have been delivered or not. */
   unconfirmed: { retryable: true },
   /**
-   * Too many publications wait for the link to the other nodes: nothing was delivered to anyone. Or the connection has too many unread
-   * bytes to receive a history.
+   * Too many publications wait for the link to the other nodes: nothing was delivered to anyone. Or the connection has
+   * too many unread bytes to receive a history.
    */
   overloaded: { retryable: true },
   /** A bug in the node, which has logged it. */
@@ -45,8 +52,8 @@ export const replyErrors = {
 export type ReplyErrorCode = keyof typeof replyErrors;
 
 /**
- * An error that a peer can cause at will: a frame of 64 KiB can hold 32,000 wrong commands. It captures no stack trace, which would be
- * most of its cost (3.5 of 4 µs, measured).
+ * An error that a peer can cause at will: a frame of 64 KiB can hold 32,000 wrong commands. It captures no stack trace,
+ * which would be most of its cost (3.5 of 4 µs, measured).
  */
 export class PeerError extends Error {
   constructor(message: string) {
@@ -87,7 +94,10 @@ export const closeReasons = {
   draining: { code: 4001, reason: 'draining' },
   /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
   slowSubscriber: { code: 4002, reason: 'slow subscriber' },
-  /** The token has expired and was not refreshed, or its issuer has removed the key that signed it. Reconnect with a new one. */
+  /**
+   * The token has expired and was not refreshed, or its issuer has removed the key that signed it. Reconnect with a new
+   * one.
+   */
   tokenExpired: { code: 4003, reason: 'token expired' },
   /** No token was accepted in time: none arrived, or the node could not check it. Reconnect. */
   authenticationTimeout: { code: 4004, reason: 'authentication timeout' },
@@ -101,7 +111,10 @@ export const closeReasons = {
   badProtocol: { code: 4500, reason: 'bad protocol' },
   /** A frame was longer than the node accepts (`maxFrameBytes`). Sending it again will fail again: do not reconnect. */
   frameTooLarge: { code: 4501, reason: 'frame too large' },
-  /** The token was not accepted, or the first command was not `connect`. The same token will fail again: do not reconnect. */
+  /**
+   * The token was not accepted, or the first command was not `connect`. The same token will fail again: do not
+   * reconnect.
+   */
   unauthenticated: { code: 4502, reason: 'unauthenticated' },
   /** The connection, its token or its subject was revoked. Do not reconnect. */
   revoked: { code: 4503, reason: 'revoked' },

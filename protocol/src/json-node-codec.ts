@@ -24,8 +24,8 @@ import { forEachItem, maxRunBytes, type Run } from './run.js';
 import { explainInvalidTopic, parseTopic, type Topic } from './topic.js';
 import { writeAsJson } from './transcode.js';
 
-// Strict, and it keeps a byte order mark (JSON.parse refuses it). The bytes of `data` go to subscribers unchanged. A text frame with
-// invalid UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
+// Strict, and it keeps a byte order mark (JSON.parse refuses it). The bytes of `data` go to subscribers unchanged. A
+// text frame with invalid UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 type Fields = { readonly [field: string]: unknown };
@@ -51,7 +51,8 @@ export class JsonNodeCodec implements NodeCodec {
       sink.onCommandError(new CommandError(null, 'malformed', 'The frame is an empty array.'));
       return;
     }
-    // Subscribers get the text of each `data` unchanged (a 64-bit number keeps its digits), so it is found, not rebuilt.
+    // Subscribers get the text of each `data` unchanged (a 64-bit number keeps its digits), so it is found, not
+    // rebuilt.
     let spans: readonly (Span | null)[] | null = null;
     for (const [index, fields] of commands.entries()) {
       if (sink.isOver) return;
@@ -115,8 +116,8 @@ export class JsonNodeCodec implements NodeCodec {
         writeItemAsJson(writer, payload);
         itemsInFrame++;
         if (writer.length <= maxRunBytes) return;
-        // The length of a run was measured as MessagePack, and JSON can be longer. So the length is known only now: take
-        // the item back and begin a new frame with it.
+        // The length of a run was measured as MessagePack, and JSON can be longer. So the length is known only now:
+        // take the item back and begin a new frame with it.
         writer.length = before;
         itemsInFrame--;
         finish();
@@ -141,8 +142,8 @@ export class JsonNodeCodec implements NodeCodec {
   }
 
   /**
-   * Writes publications into `#items` while they fit into `most` bytes, but at least `least` of them. With `isBackward`, it begins
-   * with the last one. Returns the end of each, with a 0 before them.
+   * Writes publications into `#items` while they fit into `most` bytes, but at least `least` of them. With
+   * `isBackward`, it begins with the last one. Returns the end of each, with a 0 before them.
    */
   #writeItems(run: Run, most: number, least: number, isBackward: boolean): number[] {
     const payloads: Payload[] = [];

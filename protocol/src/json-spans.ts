@@ -16,8 +16,8 @@ const closeBracket = 0x5d;
 const comma = 0x2c;
 
 /**
- * For each command of the frame (one object, or the elements of an array) the span of its `data`, or null. The frame must
- * be valid JSON: `JSON.parse` has seen it. Of two members named `data` the last counts, as for `JSON.parse`.
+ * For each command of the frame (one object, or the elements of an array) the span of its `data`, or null. The frame
+ * must be valid JSON: `JSON.parse` has seen it. Of two members named `data` the last counts, as for `JSON.parse`.
  */
 export function dataSpans(frame: Uint8Array): (Span | null)[] {
   let at = afterSpace(frame, 0);

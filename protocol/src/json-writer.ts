@@ -1,4 +1,7 @@
-/** Writes JSON as UTF-8: strings, numbers and bytes straight from MessagePack (transcode.ts). Apart from {@link Writer}, so that browsers need not load it. */
+/**
+ * Writes JSON as UTF-8: strings, numbers and bytes straight from MessagePack (transcode.ts). Apart from {@link Writer},
+ * so that browsers need not load it.
+ */
 import { copyByLoopBelow, Writer } from './writer.js';
 
 const ascii = new TextEncoder();
@@ -9,8 +12,8 @@ const base64Digits = ascii.encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 const powersOf10 = Array.from({ length: 10 }, (_, exponent) => 10 ** exponent);
 
 /**
- * How to write each byte of a string in JSON. 0: unchanged; 1: first of several bytes in UTF-8; 2: `\u00xx`; else the letter after a
- * backslash.
+ * How to write each byte of a string in JSON. 0: unchanged; 1: first of several bytes in UTF-8; 2: `\u00xx`; else the
+ * letter after a backslash.
  */
 const escapes = Uint8Array.from({ length: 256 }, (_, byte) => {
   const letter = '\b\t\n\f\r"\\'.indexOf(String.fromCharCode(byte));
@@ -21,8 +24,8 @@ const escapes = Uint8Array.from({ length: 256 }, (_, byte) => {
 
 export class JsonWriter extends Writer {
   /**
-   * Work since the last {@link clear} that `length` does not show, in bytes. It includes bytes that {@link undo} removed, and the extra cost
-   * of slow text.
+   * Work since the last {@link clear} that `length` does not show, in bytes. It includes bytes that {@link undo}
+   * removed, and the extra cost of slow text.
    */
   extra = 0;
 
@@ -37,7 +40,10 @@ export class JsonWriter extends Writer {
     this.length = length;
   }
 
-  /** UTF-8 as a string of JSON, escaped as JSON.stringify does. Returns false if it is not UTF-8; a part of it may then be written. */
+  /**
+   * UTF-8 as a string of JSON, escaped as JSON.stringify does. Returns false if it is not UTF-8; a part of it may then
+   * be written.
+   */
   jsonString(source: Uint8Array, start: number, end: number): boolean {
     this.byte(0x22);
     let at = start;
@@ -55,7 +61,10 @@ export class JsonWriter extends Writer {
     return true;
   }
 
-  /** Writes about 256 bytes of the string, byte by byte. Returns the start of the rest, or -1 if the string is not UTF-8. */
+  /**
+   * Writes about 256 bytes of the string, byte by byte. Returns the start of the rest, or -1 if the string is not
+   * UTF-8.
+   */
   #jsonPiece(source: Uint8Array, start: number, end: number): number {
     const stop = Math.min(end, start + 256);
     const target = this.reserve((stop - start) * 6 + 3);
@@ -140,7 +149,10 @@ function endOfPlain(bytes: Uint8Array, at: number, end: number): number {
   return plain;
 }
 
-/** Bytes of the character outside ASCII that begins at `at`; 0 if it is not UTF-8 (RFC 3629: no surrogates, no longer form than needed). */
+/**
+ * Bytes of the character outside ASCII that begins at `at`; 0 if it is not UTF-8 (RFC 3629: no surrogates, no longer
+ * form than needed).
+ */
 function utf8Length(bytes: Uint8Array, at: number, end: number): 0 | 2 | 3 | 4 {
   const first = bytes[at] as number;
   if (first < 0xc2 || first > 0xf4) return 0;

@@ -9,8 +9,8 @@ import type { Run } from './run.js';
 import type { Topic } from './topic.js';
 
 /**
- * Chosen by the client, unique among its unanswered commands: an integer from 1 to {@link maxCommandId}. If a command has
- * no id (null), the node carries it out without an answer, unless it is wrong.
+ * Chosen by the client, unique among its unanswered commands: an integer from 1 to {@link maxCommandId}. If a command
+ * has no id (null), the node carries it out without an answer, unless it is wrong.
  */
 export type CommandId = number | null;
 export const maxCommandId = 4_294_967_295;
@@ -35,7 +35,10 @@ export function isToken(text: string): boolean {
   return text.length <= maxTokenBytes && utf8.encode(text).length <= maxTokenBytes;
 }
 
-/** Deepest nesting of arrays and objects in `data`, in JSON and on the way from MessagePack to JSON; `[[1]]` nests 2 deep. */
+/**
+ * Deepest nesting of arrays and objects in `data`, in JSON and on the way from MessagePack to JSON; `[[1]]` nests 2
+ * deep.
+ */
 export const maxDataDepth = 128;
 
 /** First element of each MessagePack message; the name is the `type` of the JSON message. */
@@ -70,7 +73,10 @@ export interface Subscribe {
   readonly type: 'subscribe';
   readonly id: CommandId;
   readonly topic: Topic;
-  /** The last position that the subscriber has seen. It also wants the publications after that position. Null: from now on. */
+  /**
+   * The last position that the subscriber has seen. It also wants the publications after that position. Null: from now
+   * on.
+   */
   readonly since: Position | null;
 }
 
@@ -85,9 +91,14 @@ export interface Publish extends Payload {
   readonly type: 'publish';
   readonly id: CommandId;
   readonly topic: Topic;
-  /** Identifies a publication that is sent again, if the topic keeps history; at most {@link maxMessageIdBytes} bytes. */
+  /**
+   * Identifies a publication that is sent again, if the topic keeps history; at most {@link maxMessageIdBytes} bytes.
+   */
   readonly messageId: string | null;
-  /** True if it may have been published before. On a topic without history, the node cannot recognize the repetition, and refuses it. */
+  /**
+   * True if it may have been published before. On a topic without history, the node cannot recognize the repetition,
+   * and refuses it.
+   */
   readonly repeat: boolean;
 }
 
@@ -96,7 +107,10 @@ export interface Ping {
   readonly id: CommandId;
 }
 
-/** The direction in which `history` reads from `since`. In both directions, the answer has publications in ascending order. */
+/**
+ * The direction in which `history` reads from `since`. In both directions, the answer has publications in ascending
+ * order.
+ */
 export const historyDirections = ['forward', 'backward'] as const;
 export type HistoryDirection = (typeof historyDirections)[number];
 
@@ -253,10 +267,15 @@ export interface Reset {
   readonly position: Position;
 }
 
-/** The node is about to stop, or has too many connections: open a second connection, move the subscriptions there, and close this one. */
+/**
+ * The node is about to stop, or has too many connections: open a second connection, move the subscriptions there, and
+ * close this one.
+ */
 export interface Goaway {
   readonly type: 'goaway';
-  /** How long to wait before that, in milliseconds: each connection has a different delay, so that not all move at once. */
+  /**
+   * How long to wait before that, in milliseconds: each connection has a different delay, so that not all move at once.
+   */
   readonly delayMs: number;
 }
 
@@ -271,7 +290,10 @@ export type OutgoingReply =
   | (Omit<Subscribed, 'publications'> & { readonly publications: Run })
   | (Omit<HistoryReply, 'publications'> & {
       readonly publications: Run;
-      /** Which of the publications stay if they are too long: the first ones (`forward`, also if absent) or the last ones. */
+      /**
+       * Which of the publications stay if they are too long: the first ones (`forward`, also if absent) or the last
+       * ones.
+       */
       readonly direction?: HistoryDirection;
     });
 

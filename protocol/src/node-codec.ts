@@ -37,8 +37,8 @@ export interface NodeCodec {
   /** Reads all commands of a frame into `sink`; never throws. `Publish` commands point into `frame`. */
   decode(frame: Uint8Array, sink: CommandSink): void;
   /**
-   * A `history` gets at least one of its publications, and no more than fit into {@link maxReplyBytes}. A `subscribed` gets all of
-   * them. If they are longer than `room` bytes, it gets none and is not `recovered`.
+   * A `history` gets at least one of its publications, and no more than fit into {@link maxReplyBytes}. A `subscribed`
+   * gets all of them. If they are longer than `room` bytes, it gets none and is not `recovered`.
    */
   reply(reply: OutgoingReply, room?: number): Frame;
   /** Bytes written for the publications of the last reply, including publications that it then left out. */

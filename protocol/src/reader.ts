@@ -1,6 +1,6 @@
 /**
- * Reads MessagePack by hand, one element after the other, for layouts that are known beforehand. It compares each length with the available
- * bytes before it uses the length, so a short hostile frame cannot make it allocate much.
+ * Reads MessagePack by hand, one element after the other, for layouts that are known beforehand. It compares each
+ * length with the available bytes before it uses the length, so a short hostile frame cannot make it allocate much.
  */
 import { PeerError } from './errors.js';
 import type { Payload } from './payload.js';

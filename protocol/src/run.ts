@@ -32,8 +32,8 @@ export function writeItem(writer: Writer, payload: Payload): void {
 }
 
 /**
- * Visits the publications of a run in order. Throws `LayoutError` if the bytes are not exactly `count` publications; those before the
- * fault have been visited.
+ * Visits the publications of a run in order. Throws `LayoutError` if the bytes are not exactly `count` publications;
+ * those before the fault have been visited.
  */
 export function forEachItem(run: Run, visit: (payload: Payload) => void): void {
   const reader = new Reader(run.bytes);

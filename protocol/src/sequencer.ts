@@ -1,9 +1,10 @@
 /**
- * The rules for offsets, for one reader of one topic (PROTOCOL.md 4.4). A node follows a topic in Redis with them, and a client
- * follows it at a node.
+ * The rules for offsets, for one reader of one topic (PROTOCOL.md 4.4). A node follows a topic in Redis with them, and
+ * a client follows it at a node.
  *
- * Publications that were delivered before are dropped. Publications behind a hole are held until the hole is filled or skipped. The
- * owner decides when to read the history, when to skip a hole, and when to reset. It also reports gaps and resets.
+ * Publications that were delivered before are dropped. Publications behind a hole are held until the hole is filled or
+ * skipped. The owner decides when to read the history, when to skip a hole, and when to reset. It also reports gaps and
+ * resets.
  */
 import type { Position } from './position.js';
 
@@ -28,8 +29,8 @@ export class Sequencer<Run extends Sequence> {
   #heldSize = 0;
 
   /**
-   * `maxHeld`: largest total size of the held runs. `onRun`: gets the next run; its publications before offset `from` were delivered
-   * before. `onRepeated`: gets a run whose publications were all delivered before.
+   * `maxHeld`: largest total size of the held runs. `onRun`: gets the next run; its publications before offset `from`
+   * were delivered before. `onRepeated`: gets a run whose publications were all delivered before.
    */
   constructor(
     maxHeld: number,
@@ -48,7 +49,9 @@ export class Sequencer<Run extends Sequence> {
     return this.#held[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Delivers the run and the runs that were held behind it. Holds the run if it is behind a hole or has another epoch. */
+  /**
+   * Delivers the run and the runs that were held behind it. Holds the run if it is behind a hole or has another epoch.
+   */
   take(run: Run): void {
     if (!this.canDeliver(run)) return this.hold(run);
     this.#deliver(run);
@@ -79,14 +82,20 @@ export class Sequencer<Run extends Sequence> {
     for (const run of held) if (run.epoch === epoch) this.hold(run);
   }
 
-  /** Moves the head past a hole. Returns false if it is there already. If not, report the gap, then call {@link release}. */
+  /**
+   * Moves the head past a hole. Returns false if it is there already. If not, report the gap, then call
+   * {@link release}.
+   */
   skip(offset: number): boolean {
     if (offset <= this.head) return false;
     this.head = offset;
     return true;
   }
 
-  /** Continues after a position. Held runs of a new epoch stay. Held runs of the same epoch belong to a part that was lost. */
+  /**
+   * Continues after a position. Held runs of a new epoch stay. Held runs of the same epoch belong to a part that was
+   * lost.
+   */
   restart({ epoch, offset }: Position): void {
     this.keep(epoch === this.epoch ? '' : epoch);
     this.epoch = epoch;

@@ -4,7 +4,8 @@ declare const valid: unique symbol;
 
 /**
  * A topic that obeys the grammar of PROTOCOL.md section 2: segments of `A-Z a-z 0-9 _ -` joined by `.`, at most
- * {@link maxTopicBytes} bytes and {@link maxTopicSegments} segments. Only {@link parseTopic} and {@link TopicReader} make one.
+ * {@link maxTopicBytes} bytes and {@link maxTopicSegments} segments. Only {@link parseTopic} and {@link TopicReader}
+ * make one.
  */
 export type Topic = string & { readonly [valid]: true };
 
@@ -15,7 +16,9 @@ export const maxTopicSegments = 16;
 
 const grammar = new RegExp(`^[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+){0,${maxTopicSegments - 1}}$`);
 
-/** The text as a topic, or null if it breaks the grammar. Topics are not rewritten: `News` and `news` are two topics. */
+/**
+ * The text as a topic, or null if it breaks the grammar. Topics are not rewritten: `News` and `news` are two topics.
+ */
 export function parseTopic(text: string): Topic | null {
   return text.length <= maxTopicBytes && grammar.test(text) ? (text as Topic) : null;
 }

@@ -1,6 +1,6 @@
 /**
- * The trace of a publication (OpenTelemetry). Nothing on the wire carries it: publishers (from `published`) and subscribers compute the ids from
- * the publication's position. docs/observability.md defines them.
+ * The trace of a publication (OpenTelemetry). Nothing on the wire carries it: publishers (from `published`) and
+ * subscribers compute the ids from the publication's position. docs/observability.md defines them.
  */
 import type { Position } from './position.js';
 
@@ -12,7 +12,10 @@ export interface TraceIds {
   readonly spanId: string;
 }
 
-/** The hash whose low 24 bits decide: they are the first of the trailing 56 bits, which OpenTelemetry takes for randomness. */
+/**
+ * The hash whose low 24 bits decide: they are the first of the trailing 56 bits, which OpenTelemetry takes for
+ * randomness.
+ */
 const decidingHash = 2;
 const decisionBits = 24;
 
@@ -28,7 +31,9 @@ export function traceOf(topic: string, { epoch, offset }: Position): TraceIds {
 
 /** Chooses the publications that are traced at a ratio. Samplers with the same ratio choose the same publications. */
 export class TraceSampler {
-  /** A publication is traced if its 24 deciding bits are not below this: the threshold of OpenTelemetry, cut to 24 bits. */
+  /**
+   * A publication is traced if its 24 deciding bits are not below this: the threshold of OpenTelemetry, cut to 24 bits.
+   */
   readonly #threshold: number;
 
   /** `ratio`: from 0, none, to 1, all. */

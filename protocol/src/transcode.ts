@@ -1,8 +1,8 @@
 /**
- * MessagePack data as JSON text, for JSON subscribers. It converts bytes to bytes and creates no values in between, so the cost of hostile
- * data is limited by its length. Values without a JSON form follow the JSON mapping of Protocol Buffers
- * (protobuf.dev/programming-guides/json). `bin` becomes base64, timestamps RFC 3339, and integers beyond 2^53 - 1 decimal
- * strings.
+ * MessagePack data as JSON text, for JSON subscribers. It converts bytes to bytes and creates no values in between, so
+ * the cost of hostile data is limited by its length. Values without a JSON form follow the JSON mapping of Protocol
+ * Buffers (protobuf.dev/programming-guides/json). `bin` becomes base64, timestamps RFC 3339, and integers beyond 2^53 -
+ * 1 decimal strings.
  */
 
 import type { JsonWriter } from './json-writer.js';
@@ -11,10 +11,10 @@ import type { Payload } from './payload.js';
 import { LayoutError } from './reader.js';
 
 /**
- * Appends the payload as JSON text. Returns false, with `writer` unchanged, if the bytes are not exactly one MessagePack
- * value, or if that value has no JSON form. These have none: extensions other than the timestamp; timestamps outside the
- * years 0 to 9999; map keys other than strings and 32-bit integers; text that is not UTF-8; nesting deeper than {@link
- * maxDataDepth}.
+ * Appends the payload as JSON text. Returns false, with `writer` unchanged, if the bytes are not exactly one
+ * MessagePack value, or if that value has no JSON form. These have none: extensions other than the timestamp;
+ * timestamps outside the years 0 to 9999; map keys other than strings and 32-bit integers; text that is not UTF-8;
+ * nesting deeper than {@link maxDataDepth}.
  */
 export function writeAsJson(writer: JsonWriter, payload: Payload): boolean {
   const before = writer.length;

@@ -102,8 +102,8 @@ function messages(text: string, heading: string): Record<string, MessageRow> {
 }
 
 /**
- * The element counts that a message may have: those of its layouts. A command may omit elements at its end, epoch and offset only
- * together.
+ * The element counts that a message may have: those of its layouts. A command may omit elements at its end, epoch and
+ * offset only together.
  */
 function countsOf(layouts: readonly Field[][]): number[] {
   const [layout = []] = layouts;

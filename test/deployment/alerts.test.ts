@@ -1,6 +1,6 @@
 /**
- * One cause sends one page: our rules evaluate metrics of real nodes with a real Redis. `promtool` assumes that the metrics were
- * scraped every 15 seconds, as in production, even if this machine is slower.
+ * One cause sends one page: our rules evaluate metrics of real nodes with a real Redis. `promtool` assumes that the
+ * metrics were scraped every 15 seconds, as in production, even if this machine is slower.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

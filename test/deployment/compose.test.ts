@@ -1,4 +1,6 @@
-/** docker-compose.yml and the files that it mounts: linted, and compared with each other and with the broker's settings. */
+/**
+ * docker-compose.yml and the files that it mounts: linted, and compared with each other and with the broker's settings.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,6 @@
-/** Draws the Grafana dashboard without Grafana, only for a picture: each panel in its place, with data from Prometheus. */
+/**
+ * Draws the Grafana dashboard without Grafana, only for a picture: each panel in its place, with data from Prometheus.
+ */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,7 @@
-/** `npm run dashboard`: parses its options and runs dashboard.picture.ts. Vitest would print a stack trace for an unknown option. */
+/**
+ * `npm run dashboard`: parses its options and runs dashboard.picture.ts. Vitest would print a stack trace for an
+ * unknown option.
+ */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseOptions, runCommand } from '../../tools/kit/dist/options.js';

@@ -15,7 +15,9 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
 
-/** Runs a command as a user without privileges. A change of the user clears the parent death signal, so it is set again. */
+/**
+ * Runs a command as a user without privileges. A change of the user clears the parent death signal, so it is set again.
+ */
 const unprivileged: readonly string[] = isRoot
   ? ['setpriv', '--reuid', String(nobody), '--regid', String(nobody), '--clear-groups', '--pdeathsig', 'KILL', '--']
   : [];
@@ -26,7 +28,10 @@ export function whatIsMissing(): string | null {
   return spawnSync(node, args).status === 0 ? null : 'A user without privileges cannot start node here.';
 }
 
-/** Whether `.dockerignore` leaves a file in the context: the last pattern that matches the file or one of its folders decides. */
+/**
+ * Whether `.dockerignore` leaves a file in the context: the last pattern that matches the file or one of its folders
+ * decides.
+ */
 export function isInContext(file: string, patterns: readonly string[]): boolean {
   const parts = file.split('/');
   const paths = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
@@ -142,8 +147,9 @@ async function carryOut(stage: Stage, system: string, context: string, whole: st
 }
 
 /**
- * Takes the packages that `npm ci` installs from `node_modules` of the repository, which `npm ci` has filled: another installation would
- * use half a minute of CPU time. Packages that the image ships are copied; a build stage gets links to all of them.
+ * Takes the packages that `npm ci` installs from `node_modules` of the repository, which `npm ci` has filled: another
+ * installation would use half a minute of CPU time. Packages that the image ships are copied; a build stage gets links
+ * to all of them.
  */
 async function installPackages(folder: string, flags: readonly string[]): Promise<void> {
   const isShipped = flags.includes('--omit=dev');
@@ -168,7 +174,10 @@ async function allPackages(flags: readonly string[]): Promise<string[]> {
   return [...(await readdir(join(root, 'node_modules'))).map((name) => join('node_modules', name)), ...ofWorkspaces];
 }
 
-/** Copies as Docker does. Of a folder it copies the content. A target that ends in `/` is a folder; any other target is the new name. */
+/**
+ * Copies as Docker does. Of a folder it copies the content. A target that ends in `/` is a folder; any other target is
+ * the new name.
+ */
 async function copy(source: string, folder: string, target: string): Promise<void> {
   const path = target.endsWith('/') ? `${join(folder, target)}/` : join(folder, target);
   const isFolder = spawnSync('test', ['-d', source]).status === 0;

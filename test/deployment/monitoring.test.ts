@@ -1,4 +1,6 @@
-/** Alerts, their runbook and the dashboard: Prometheus accepts them, they use metrics that exist, and they are complete. */
+/**
+ * Alerts, their runbook and the dashboard: Prometheus accepts them, they use metrics that exist, and they are complete.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

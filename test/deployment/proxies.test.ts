@@ -1,6 +1,6 @@
 /**
- * The files in proxies/ with the real programs, all three in front of the same two nodes. Each node has its own loopback address, so tests
- * change only what an operator changes too: addresses and ports.
+ * The files in proxies/ with the real programs, all three in front of the same two nodes. Each node has its own
+ * loopback address, so tests change only what an operator changes too: addresses and ports.
  */
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -26,7 +26,10 @@ import { findProgram, missingPrograms } from './programs.js';
 
 const hosts = ['127.0.0.11', '127.0.0.12'] as const;
 
-/** Timeouts for nodes that do not respond. On a busy machine, healthy nodes may need longer; killed nodes refuse connections at once. */
+/**
+ * Timeouts for nodes that do not respond. On a busy machine, healthy nodes may need longer; killed nodes refuse
+ * connections at once.
+ */
 const answerTimeouts =
   /(?<=(?:proxy_connect_timeout|proxy_next_upstream_timeout|health_timeout|dial_timeout|timeout (?:connect|check)) )\d+s/g;
 
@@ -107,7 +110,10 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     });
   };
 
-  /** Starts a program with its edited file, waits until a client gets an outcome that `isReady` accepts, and returns the URL. */
+  /**
+   * Starts a program with its edited file, waits until a client gets an outcome that `isReady` accepts, and returns the
+   * URL.
+   */
   const startProxy = async (
     name: keyof typeof proxies,
     edit = (text: string): string => text,

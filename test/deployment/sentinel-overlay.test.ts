@@ -1,4 +1,7 @@
-/** The overlay sentinel against real Redis and a real Sentinel with TLS: its settings and its Secret, with addresses of this machine. */
+/**
+ * The overlay sentinel against real Redis and a real Sentinel with TLS: its settings and its Secret, with addresses of
+ * this machine.
+ */
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { findFreePort, hasKubectl, renderOverlay, startRedis, startSentinel } from '@fanfare/local-cluster';

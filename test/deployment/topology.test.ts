@@ -1,4 +1,7 @@
-/** docker-compose.yml as processes: the same services, settings, ports, dependencies and health checks, without containers. */
+/**
+ * docker-compose.yml as processes: the same services, settings, ports, dependencies and health checks, without
+ * containers.
+ */
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';

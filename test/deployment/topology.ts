@@ -1,7 +1,8 @@
 /**
- * Starts what `docker compose up` starts, as processes on free ports of this machine. It uses docker-compose.yml and the files that it mounts,
- * and rewrites only what differs between a container and a process:
- *   - `<service>:<port>`, ports that a service listens on or checks itself, and the balancer's address become loopback addresses;
+ * Starts what `docker compose up` starts, as processes on free ports of this machine. It uses docker-compose.yml and
+ * the files that it mounts, and rewrites only what differs between a container and a process:
+ *   - `<service>:<port>`, ports that a service listens on or checks itself, and the balancer's address become loopback
+ *     addresses;
  *   - paths in a container become paths in a temporary folder with the mounted files, rewritten in the same way;
  *   - the balancer takes 2,000 connections instead of 20,000, because a process here may not open enough files;
  *   - the demo can make a tenth of its load;
@@ -135,7 +136,10 @@ export class Topology implements AsyncDisposable {
     return found;
   }
 
-  /** A service listens on the ports that it publishes and that its health check uses; a node also on those of its settings. */
+  /**
+   * A service listens on the ports that it publishes and that its health check uses; a node also on those of its
+   * settings.
+   */
   async #choosePorts(): Promise<void> {
     const nodes = nodesOf(this.compose);
     for (const [name, service] of Object.entries(this.compose.services)) {
@@ -218,7 +222,10 @@ export class Topology implements AsyncDisposable {
     this.#children.set(name, new Child({ ...(await this.#program(name, service, command)), cwd: root }));
   }
 
-  /** The command of a container: the entry point of an image that is built here, or a program that this machine also has. */
+  /**
+   * The command of a container: the entry point of an image that is built here, or a program that this machine also
+   * has.
+   */
   async #program(
     name: string,
     service: Service,

@@ -1,4 +1,7 @@
-/** `npm run safeguards`: removes one safeguard after the other in a copy of the repository, and expects its test to fail. */
+/**
+ * `npm run safeguards`: removes one safeguard after the other in a copy of the repository, and expects its test to
+ * fail.
+ */
 import { spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

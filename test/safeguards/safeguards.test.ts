@@ -1,4 +1,7 @@
-/** The list of safeguards matches the code and the docs. `npm run safeguards` checks that each test fails without its safeguard. */
+/**
+ * The list of safeguards matches the code and the docs. `npm run safeguards` checks that each test fails without its
+ * safeguard.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';

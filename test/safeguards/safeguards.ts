@@ -1,7 +1,7 @@
 /**
- * The code that keeps the guarantees (docs/guarantees.md). Each entry has an edit that removes the safeguard, and a test that then
- * fails. `npm run safeguards` makes each edit in a copy of the repository and runs that test; it takes some minutes. The table in the
- * docs comes from here.
+ * The code that keeps the guarantees (docs/guarantees.md). Each entry has an edit that removes the safeguard, and a
+ * test that then fails. `npm run safeguards` makes each edit in a copy of the repository and runs that test; it takes
+ * some minutes. The table in the docs comes from here.
  */
 
 export interface Safeguard {
@@ -99,6 +99,33 @@ export const safeguards: readonly Safeguard[] = [
     replace: 'hold(entry)',
     testFile: 'broker/test/topic-feed.test.ts',
     test: 'delivers what it held back unchanged, although the memory that it was read into is used again',
+  },
+  {
+    name: 'buffers that a socket still has',
+    about: 'commands are not overwritten while they wait for a slow Redis',
+    file: 'broker/src/redis/command-stream.ts',
+    find: 'this.socket.writableLength === 0 && ',
+    replace: '',
+    testFile: 'broker/test/redis-wire.test.ts',
+    test: 'leaves a buffer alone while the socket still has it',
+  },
+  {
+    name: 'one buffer for a slow Redis',
+    about: 'while Redis reads slowly, the memory of waiting commands stays near FANFARE_MAX_RELAY_BYTES',
+    file: 'broker/src/redis/command-stream.ts',
+    find: 'if (this.socket.writableNeedDrain)',
+    replace: 'if (this.socket.destroyed)',
+    testFile: 'broker/test/redis-wire.test.ts',
+    test: 'collects commands in one buffer while the server does not read, and sends them unchanged',
+  },
+  {
+    name: 'the rest of an entry',
+    about: 'a node that may cache nothing delivers every publication nevertheless',
+    file: 'broker/src/relay/topic-feed.ts',
+    find: 'runOf([entry], from, last)',
+    replace: '(this.cache.between(from, last) ?? { ...entry.run, count: 0 })',
+    testFile: 'broker/test/topic-feed.test.ts',
+    test: 'delivers the rest of an entry that it has received in part, even if it may keep nothing in memory',
   },
   {
     name: 'comparing after a reconnect',

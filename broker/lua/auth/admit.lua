@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Counts one more connection of a subject, unless all nodes together would have too many. Only nodes with heartbeats count. The report of a
--- node without heartbeats stays: the node may have lost only its other connection to Redis, for a moment. Like spend.lua, this script may run
--- while Redis is full.
+-- Counts one more connection of a subject, unless all nodes together would have too many. Only nodes with heartbeats
+-- count. The report of a node without heartbeats stays: the node may have lost only its other connection to Redis, for
+-- a moment. Like spend.lua, this script may run while Redis is full.
 --
 -- KEYS[1]  reports of the nodes, a hash: node to `<connections>:<valid until, Unix time in ms>`
 -- KEYS[2]  nodes with heartbeats, a sorted set (heartbeat.lua)

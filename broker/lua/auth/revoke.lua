@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Adds a revocation. Allowed while Redis is full: otherwise a user who fills it could not be revoked. The number of revocations is bounded.
+-- Adds a revocation. Allowed while Redis is full: otherwise a user who fills it could not be revoked. The number of
+-- revocations is bounded.
 --
 -- KEYS[1]  revocations, a stream
 -- ARGV[1]  maximum number of revocations in the stream

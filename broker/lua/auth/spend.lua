@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Takes from token buckets that all nodes share. A bucket can become negative without limit; otherwise several nodes together could exceed
--- the rate. The script may run while Redis is full; otherwise each node would apply the limits on its own. The keys expire.
+-- Takes from token buckets that all nodes share. A bucket can become negative without limit; otherwise several nodes
+-- together could exceed the rate. The script may run while Redis is full; otherwise each node would apply the limits on
+-- its own. The keys expire.
 --
 -- KEYS            buckets, a hash for each
 -- ARGV[3 * n - 2] rate of bucket n, per second

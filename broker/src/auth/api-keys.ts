@@ -24,7 +24,9 @@ export class ApiKeys {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
   }
 
-  /** The new keys. Unchanged keys remain the same objects, because connections are compared with them ({@link accepts}). */
+  /**
+   * The new keys. Unchanged keys remain the same objects, because connections are compared with them ({@link accepts}).
+   */
   replacedBy(keys: readonly ApiKey[]): ApiKeys {
     return new ApiKeys(
       keys.map((key) => {

@@ -1,4 +1,7 @@
-/** The content of FANFARE_AUTH: token issuers, API keys and the hook. Its values are secrets, so no sentence repeats them. */
+/**
+ * The content of FANFARE_AUTH: token issuers, API keys and the hook. Its values are secrets, so no sentence repeats
+ * them.
+ */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { explainUnknown } from '../files/nearest.js';
 import { readTextFile } from '../files/text-file.js';
@@ -51,7 +54,10 @@ export interface AuthConfig {
 
 /** The configuration at the start of the node. */
 export interface AuthSetting extends AuthConfig {
-  /** Reads the document and its files again. `report` receives one sentence for each mistake. Returns null if there is no document. */
+  /**
+   * Reads the document and its files again. `report` receives one sentence for each mistake. Returns null if there is
+   * no document.
+   */
   reread(report: (mistake: string) => void): AuthConfig | null;
 }
 
@@ -240,8 +246,9 @@ type Part = keyof typeof authFields;
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Reads the document. `report` receives one sentence for each mistake, which continues after the name of the setting. `file`: the file of the
- * document, if any. `isStart`: at the start, a document without issuers and keys is a mistake. Later it is how the last key is removed.
+ * Reads the document. `report` receives one sentence for each mistake, which continues after the name of the setting.
+ * `file`: the file of the document, if any. `isStart`: at the start, a document without issuers and keys is a mistake.
+ * Later it is how the last key is removed.
  */
 export function readAuth(
   document: object,

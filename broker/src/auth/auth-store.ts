@@ -8,8 +8,9 @@ export const reportedForMs = 90_000;
 
 export interface AuthStore {
   /**
-   * Revokes at this node immediately, and at all other nodes within a second. Rejects with {@link AuthError} `unavailable` if they cannot be
-   * reached. The revocation is then valid at this node, and the store retries until it is closed.
+   * Revokes at this node immediately, and at all other nodes within a second. Rejects with {@link AuthError}
+   * `unavailable` if they cannot be reached. The revocation is then valid at this node, and the store retries until it
+   * is closed.
    */
   revoke(revocation: Revocation): Promise<void>;
 
@@ -28,16 +29,22 @@ export interface AuthStore {
   /** Whether the revocation list is recent enough to accept a token. */
   readonly isCurrent: boolean;
 
-  /** Takes from budgets that all nodes share. Resolves with the tokens left in each; negative: a debt. Rejects as {@link keep} does. */
+  /**
+   * Takes from budgets that all nodes share. Resolves with the tokens left in each; negative: a debt. Rejects as
+   * {@link keep} does.
+   */
   spend(spendings: readonly Spending[]): Promise<readonly number[]>;
 
   /**
-   * Counts one more connection of a subject at this node, the `count`th. Resolves with false, and does not count it, if all nodes together
-   * would have more than `most`. Rejects as {@link keep} does.
+   * Counts one more connection of a subject at this node, the `count`th. Resolves with false, and does not count it, if
+   * all nodes together would have more than `most`. Rejects as {@link keep} does.
    */
   admit(name: string, count: number, most: number): Promise<boolean>;
 
-  /** Reports how many connections subjects have at this node. Needed when one ends, and regularly, because reports expire. */
+  /**
+   * Reports how many connections subjects have at this node. Needed when one ends, and regularly, because reports
+   * expire.
+   */
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 
   close(): Promise<void>;

@@ -38,7 +38,8 @@ export class AuthWatch {
     const mistakes: string[] = [];
     const auth = this.setting.reread((mistake) => mistakes.push(mistake));
     if (auth !== null && !isDeepStrictEqual(auth.files, this.#files)) {
-      // The keys are in other files now. These may have changed since they were read, so they are read again after the watch begins.
+      // The keys are in other files now. These may have changed since they were read, so they are read again after the
+      // watch begins.
       this.#watch.close();
       this.#files = auth.files;
       this.#watch = this.#startWatch();

@@ -33,8 +33,8 @@ export class Authenticator {
   }
 
   /**
-   * Replaces issuers and keys. {@link accepts} then returns false for connections whose key was removed or whose API key has changed. Other
-   * connections are not affected.
+   * Replaces issuers and keys. {@link accepts} then returns false for connections whose key was removed or whose API
+   * key has changed. Other connections are not affected.
    */
   replace(auth: AuthConfig): void {
     this.#use(auth);

@@ -1,6 +1,7 @@
 /**
- * The authorization hook: asks a backend whether a client may do what its token permits. It sends `POST <url>` with a question in JSON; the answer
- * is `{"allow":true}` or `{"allow":false,"reason":"…"}`. The hook can only deny, never grant.
+ * The authorization hook: asks a backend whether a client may do what its token permits. It sends `POST <url>` with a
+ * question in JSON; the answer is `{"allow":true}` or `{"allow":false,"reason":"…"}`. The hook can only deny, never
+ * grant.
  */
 import type { Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
@@ -11,8 +12,8 @@ export const hookEvents = ['connect', 'subscribe', 'publish'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 
 /**
- * The event that each action counts as. Every command that reads a topic counts as `subscribe`. A client that may not subscribe must not get
- * the history either.
+ * The event that each action counts as. Every command that reads a topic counts as `subscribe`. A client that may not
+ * subscribe must not get the history either.
  */
 export const eventOf: Readonly<Record<Action, HookEvent>> = {
   publish: 'publish',

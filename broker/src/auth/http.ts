@@ -23,7 +23,10 @@ async function* atMost(
   }
 }
 
-/** Why a request failed, to continue after the name of the server. Never repeats a message of `fetch`: it may quote a token. */
+/**
+ * Why a request failed, to continue after the name of the server. Never repeats a message of `fetch`: it may quote a
+ * token.
+ */
 export function explainFailure(error: unknown): string {
   if (error instanceof AnswerError) return error.message;
   const { name, cause } = error as Error & { cause?: { code?: string } };

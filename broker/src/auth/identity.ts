@@ -9,7 +9,9 @@ export interface Identity {
   /** The key that signed the token; null for an API key. */
   readonly signedWith: IssuerKey | null;
   readonly tokenId: string | null;
-  /** The earliest time when the token can have been issued, in milliseconds since the epoch; null if it does not say. */
+  /**
+   * The earliest time when the token can have been issued, in milliseconds since the epoch; null if it does not say.
+   */
   readonly issuedAtMs: number | null;
   /** Milliseconds since the epoch; null if the token does not expire. */
   readonly expiresAtMs: number | null;

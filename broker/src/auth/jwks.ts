@@ -1,6 +1,6 @@
 /**
- * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own object, because two issuers may use the same
- * `kid` for different keys.
+ * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own object, because two
+ * issuers may use the same `kid` for different keys.
  */
 import { createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto';
 import type { Log } from '../observe/log.js';
@@ -35,8 +35,9 @@ export class JwksKeys implements KeySource {
   #hasFailed = false;
 
   /**
-   * `place`: the place of the issuer in FANFARE_AUTH, for the log: `issuers[0]`. Its name may be a secret in the wrong place.
-   * `keys`: those that are already known, if any. `onKeyRemoved`: called when keys were removed. `now`: milliseconds, for tests.
+   * `place`: the place of the issuer in FANFARE_AUTH, for the log: `issuers[0]`. Its name may be a secret in the wrong
+   * place. `keys`: those that are already known, if any. `onKeyRemoved`: called when keys were removed. `now`:
+   * milliseconds, for tests.
    */
   constructor(
     private readonly settings: JwksSettings,

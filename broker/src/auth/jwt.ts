@@ -1,6 +1,6 @@
 /**
- * Checks JSON Web Tokens (RFC 7519) of one issuer. A token cannot choose how it is checked: the algorithm belongs to the key (RFC 8725 section
- * 3.1), and keys come only from the configuration.
+ * Checks JSON Web Tokens (RFC 7519) of one issuer. A token cannot choose how it is checked: the algorithm belongs to
+ * the key (RFC 8725 section 3.1), and keys come only from the configuration.
  */
 import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose';
 import { apiKeySubjectPrefix } from './api-keys.js';
@@ -11,7 +11,9 @@ import { type Grants, Permissions, readGrants } from './permissions.js';
 
 /** A source of keys. */
 export interface KeySource {
-  /** Keys that may have signed a token with this `kid` (null: the token has none). Rejects with AuthError `unavailable`. */
+  /**
+   * Keys that may have signed a token with this `kid` (null: the token has none). Rejects with AuthError `unavailable`.
+   */
   find(kid: string | null): Promise<readonly IssuerKey[]>;
   /** Whether the source still has a key that was found in it. */
   has(key: IssuerKey): boolean;
@@ -33,7 +35,10 @@ export class LocalKeys implements KeySource {
 /** Headers that are refused: with each of them, some verifier once took a key or a rule from the token. */
 const refusedHeaders = ['crit', 'jku', 'jwk', 'x5u', 'x5c'] as const;
 
-/** Maximum number of keys that the node tries for one token, so that unauthenticated clients cannot make it work for long. */
+/**
+ * Maximum number of keys that the node tries for one token, so that unauthenticated clients cannot make it work for
+ * long.
+ */
 const maxTries = 8;
 
 const maxSubjectBytes = 128;
@@ -148,8 +153,8 @@ function grantsOf(claim: unknown): Grants {
 }
 
 /**
- * Refuses control characters, line breaks, and characters that hide or reorder others, because they make one name look like another. Lone
- * surrogates would all become U+FFFD in UTF-8, so that two names could become one.
+ * Refuses control characters, line breaks, and characters that hide or reorder others, because they make one name look
+ * like another. Lone surrogates would all become U+FFFD in UTF-8, so that two names could become one.
  */
 function isPrintable(text: unknown, mostBytes: number): text is string {
   return (

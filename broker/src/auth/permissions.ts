@@ -61,7 +61,10 @@ export class Permissions {
   }
 }
 
-/** Reads grants of a token or of the configuration. `report` receives one sentence for each mistake, which repeats nothing of the value. */
+/**
+ * Reads grants of a token or of the configuration. `report` receives one sentence for each mistake, which repeats
+ * nothing of the value.
+ */
 export function readGrants(value: unknown, report: (mistake: string) => void): Grants {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     report('must be an object such as {"subscribe":["chat.>"]}.');

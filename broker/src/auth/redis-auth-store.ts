@@ -1,6 +1,6 @@
 /**
- * The store that several nodes share, in Redis. Each node reads new revocations twice a second: a notification could be lost with a
- * connection.
+ * The store that several nodes share, in Redis. Each node reads new revocations twice a second: a notification could be
+ * lost with a connection.
  */
 import type { Spending } from '../limits/shared-bucket.js';
 import type { Log } from '../observe/log.js';

@@ -18,7 +18,10 @@ export interface Revocation {
 /** `untilMs` of revoked API keys, which do not expire: the last time that a Date can represent. */
 export const forever = 8_640_000_000_000_000;
 
-/** Maximum number of revocations of a broker: 10 to 20 MB in Redis, and 100 MB in each node. Beyond it, the node refuses more. */
+/**
+ * Maximum number of revocations of a broker: 10 to 20 MB in Redis, and 100 MB in each node. Beyond it, the node refuses
+ * more.
+ */
 export const maxRevocations = 250_000;
 
 /** Revocations are kept at least this long, so that a node that was cut off can still close connections. */
@@ -28,8 +31,9 @@ const leastSeconds = 3_600;
 const nodeClockSeconds = 60;
 
 /**
- * How long a revocation must be kept, in milliseconds: as long as a token that was issued before it can be valid. The clock skew counts twice.
- * Tokens issued up to the skew later are revoked too, and each token is accepted for longer than its lifetime, by the skew.
+ * How long a revocation must be kept, in milliseconds: as long as a token that was issued before it can be valid. The
+ * clock skew counts twice. Tokens issued up to the skew later are revoked too, and each token is accepted for longer
+ * than its lifetime, by the skew.
  */
 export function keptForMs(issuers: readonly Pick<Issuer, 'maxLifetimeSeconds' | 'clockSkewSeconds'>[]): number {
   const seconds = issuers.map(({ maxLifetimeSeconds, clockSkewSeconds }) => maxLifetimeSeconds + 2 * clockSkewSeconds);
@@ -81,7 +85,10 @@ export class Revocations {
     return known === undefined || revocation.atMs > known.atMs;
   }
 
-  /** Whether this token or this connection is revoked. `iat` counts seconds: tokens issued in the same second are revoked too. */
+  /**
+   * Whether this token or this connection is revoked. `iat` counts seconds: tokens issued in the same second are
+   * revoked too.
+   */
   has({ subject, tokenId, issuedAtMs }: Identity, connection: string): boolean {
     if (this.#revocations.size === 0) return false;
     const ofSubject = this.#revocations.get(keyOf({ kind: 'subject', value: subject }));
@@ -91,8 +98,8 @@ export class Revocations {
   }
 
   /**
-   * Whether no node needs the revocation any more. Its end may be too early for this node, if an older release or a node with shorter-lived
-   * tokens chose it. This does not apply to API keys: a key may have been replaced since.
+   * Whether no node needs the revocation any more. Its end may be too early for this node, if an older release or a
+   * node with shorter-lived tokens chose it. This does not apply to API keys: a key may have been replaced since.
    */
   isExpired(revocation: Revocation, nowMs: number): boolean {
     if (revocation.untilMs > nowMs) return false;

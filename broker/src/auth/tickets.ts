@@ -1,6 +1,7 @@
 /**
- * Single-use tickets, for clients that can only set a URL. A client gets one for its token, and opens one connection with it within 30 s. The
- * store contains no ticket and no token in clear text. The name is a hash of the ticket. The value is the token, encrypted with the ticket.
+ * Single-use tickets, for clients that can only set a URL. A client gets one for its token, and opens one connection
+ * with it within 30 s. The store contains no ticket and no token in clear text. The name is a hash of the ticket. The
+ * value is the token, encrypted with the ticket.
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { AuthError } from './auth-error.js';
@@ -31,7 +32,9 @@ export class Tickets {
     return ticket.toString('base64url');
   }
 
-  /** Returns the token of a ticket, which can then not be used again. Rejects with {@link AuthError} if there is none. */
+  /**
+   * Returns the token of a ticket, which can then not be used again. Rejects with {@link AuthError} if there is none.
+   */
   async redeem(text: string): Promise<string> {
     const ticket = Buffer.from(text, 'base64url');
     const value = isTicket(text) ? await this.store.take(nameOf(ticket)) : null;

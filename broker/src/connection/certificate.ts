@@ -34,7 +34,10 @@ export function certificateFiles(certFile: string | null, keyFile: string | null
   throw new CertificateError([`${is} is set and ${isNot} is not: TLS needs both.`]);
 }
 
-/** Throws {@link CertificateError} if the node cannot use it. An expired certificate is not an error: see {@link explainValidity}. */
+/**
+ * Throws {@link CertificateError} if the node cannot use it. An expired certificate is not an error: see
+ * {@link explainValidity}.
+ */
 export function readCertificate({ certFile, keyFile }: CertificateFiles): Certificate {
   const sentences: string[] = [];
   const report = (wrong: string): void => void sentences.push(wrong);

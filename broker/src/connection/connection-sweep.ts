@@ -1,6 +1,7 @@
 /**
- * Visits all connections once a second: closes those past a deadline, stops waiting for retries, and sends pings. If the node holds too many
- * unread bytes, it closes the connections that hold most. One timer for all, because a timer for each would take more memory than the rest of it.
+ * Visits all connections once a second: closes those past a deadline, stops waiting for retries, and sends pings. If
+ * the node holds too many unread bytes, it closes the connections that hold most. One timer for all, because a timer
+ * for each would take more memory than the rest of it.
  */
 import { closeReasons } from '@fanfare/protocol';
 import type { Connection } from './connection.js';

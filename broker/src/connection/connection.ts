@@ -1,6 +1,6 @@
 /**
- * One WebSocket: turns frames into commands and replies into frames, and ends the connection. Each client has such an object. So it has
- * few fields, and creates a collection only when it needs one.
+ * One WebSocket: turns frames into commands and replies into frames, and ends the connection. Each client has such an
+ * object. So it has few fields, and creates a collection only when it needs one.
  */
 import {
   type CloseReason,
@@ -74,12 +74,15 @@ interface ConnectionCounters {
 const maxBadCommands = 10;
 
 /**
- * How long a client may take to read the buffered bytes before the close frame, in milliseconds (PROTOCOL.md section 6). Then the node drops
- * the connection.
+ * How long a client may take to read the buffered bytes before the close frame, in milliseconds (PROTOCOL.md section
+ * 6). Then the node drops the connection.
  */
 const closeGraceMs = 5_000;
 
-/** Each ping is early by a random share of the interval, up to this. So connections that began together are not pinged in one sweep. */
+/**
+ * Each ping is early by a random share of the interval, up to this. So connections that began together are not pinged
+ * in one sweep.
+ */
 const pingSpread = 0.25;
 
 /** A topic that was joined, before deliveries begin. */
@@ -102,7 +105,10 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
   #pending: Map<Topic, PendingSubscription> | null = null;
   #publishOrder: PublishOrder | null = null;
   #histories = 0;
-  /** Replies that leave at the end of the turn. Those with publications are already encoded, because only then is their length known. */
+  /**
+   * Replies that leave at the end of the turn. Those with publications are already encoded, because only then is their
+   * length known.
+   */
   #replies: (OutgoingReply | string | Uint8Array)[] | null = null;
   /** Bytes of the encoded replies. */
   #replyBytes = 0;
@@ -110,7 +116,10 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
   #isInvited = false;
   /** When the next ping is due, in whole seconds of performance.now(): a small integer takes no memory of its own. */
   #pingAt = 0;
-  /** Set while the node closes the connection and waits for the client to read. It sends nothing more, and ignores frames. */
+  /**
+   * Set while the node closes the connection and waits for the client to read. It sends nothing more, and ignores
+   * frames.
+   */
   #closing: { readonly reason: CloseReason; readonly cutOff: NodeJS.Timeout } | null = null;
 
   constructor(context: ConnectionContext, codec: NodeCodec) {
@@ -144,7 +153,10 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     else this.onCommandError(this.#wrongKindOfFrame());
   }
 
-  /** The socket has dropped a frame. This may be called in the middle of a fan-out, when the connection cannot leave topics. */
+  /**
+   * The socket has dropped a frame. This may be called in the middle of a fan-out, when the connection cannot leave
+   * topics.
+   */
   onDropped(): void {
     this.#context.counters.framesDropped++;
     if (this.#closing !== null || this.#socket === null) return;
@@ -189,7 +201,10 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     this.#socket.send(this.#codec.goaway(delayMs), this.#codec.isBinary);
   }
 
-  /** Sends a close frame behind everything that was sent before. If the client does not read within 5 s, the connection is dropped. */
+  /**
+   * Sends a close frame behind everything that was sent before. If the client does not read within 5 s, the connection
+   * is dropped.
+   */
   close(reason: CloseReason): void {
     if (this.#closing !== null || this.#socket === null) return;
     this.sendReplies();
@@ -204,7 +219,8 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
   }
 
   #endIfDrained({ code, reason }: CloseReason): void {
-    // Above its limit uWebSockets would drop the close frame too (WebSocket::send), and after `end` it reports nothing about the socket.
+    // Above its limit uWebSockets would drop the close frame too (WebSocket::send), and after `end` it reports nothing
+    // about the socket.
     if (this.#socket?.getBufferedAmount() === 0) this.#socket.end(code, reason);
   }
 
@@ -272,7 +288,10 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     if (this.#publishOrder?.isEmpty === true) this.#publishOrder = null;
   }
 
-  /** Pings the client if a ping is due, so that no load balancer closes the connection as idle. `nowMs`: performance.now(). */
+  /**
+   * Pings the client if a ping is due, so that no load balancer closes the connection as idle. `nowMs`:
+   * performance.now().
+   */
   keepAlive(nowMs: number): void {
     if (this.#socket === null || this.#closing !== null || nowMs < this.#pingAt * 1_000) return;
     this.#planPing(nowMs);

@@ -31,7 +31,10 @@ interface Occupancy {
 }
 
 interface Admitted {
-  /** The address of the client; null if it is not counted. A closed connection returns it with {@link HandshakePolicy.leave}. */
+  /**
+   * The address of the client; null if it is not counted. A closed connection returns it with
+   * {@link HandshakePolicy.leave}.
+   */
   readonly address: Address | null;
 }
 
@@ -123,8 +126,9 @@ export class HandshakePolicy {
   }
 
   /**
-   * A POST request costs about as much as a handshake, but has a limit of its own. `isService`: whether it has a valid API key. For
-   * services, only the limit of their address applies. For a token that only looks like a key, both limits apply.
+   * A POST request costs about as much as a handshake, but has a limit of its own. `isService`: whether it has a valid
+   * API key. For services, only the limit of their address applies. For a token that only looks like a key, both limits
+   * apply.
    */
   judgePost(
     { remoteAddress, forwardedFor }: Omit<Requester, 'origin'>,

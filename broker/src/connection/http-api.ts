@@ -14,7 +14,9 @@ export interface ApiRequest {
 /** Answers POST requests with JSON. */
 export interface Api {
   readonly paths: readonly string[];
-  /** Whether the token is a valid API key of this node. Called before the limits, for each request: it must cost little. */
+  /**
+   * Whether the token is a valid API key of this node. Called before the limits, for each request: it must cost little.
+   */
   isService(token: string): boolean;
   answer(path: string, request: ApiRequest): Promise<{ readonly status: string; readonly body: unknown }>;
 }

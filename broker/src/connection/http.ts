@@ -6,8 +6,9 @@ import type { HandshakeRequest, HttpRefusal, Requester } from './handshake.js';
 type ReadHeader = (name: string) => string;
 
 /**
- * Reads the headers. Several lines of one name are joined as one list (RFC 9110 section 5.3). `getHeader` of uWebSockets returns the first line
- * only. A client could then hide the `X-Forwarded-For` of a proxy behind its own, and a second origin would not be checked.
+ * Reads the headers. Several lines of one name are joined as one list (RFC 9110 section 5.3). `getHeader` of
+ * uWebSockets returns the first line only. A client could then hide the `X-Forwarded-For` of a proxy behind its own,
+ * and a second origin would not be checked.
  */
 export function headersOf(request: HttpRequest): ReadHeader {
   const headers = new Map<string, string>();
@@ -59,8 +60,9 @@ export function sendJson(response: HttpResponse, status: string, body: unknown):
 }
 
 /**
- * Ends the answer to a HEAD request with the length that the body of GET has (RFC 9110 section 9.3.2), and closes. `endWithoutBody` of the
- * library terminates the process, or keeps the socket open forever if there is an abort handler.
+ * Ends the answer to a HEAD request with the length that the body of GET has (RFC 9110 section 9.3.2), and closes.
+ * `endWithoutBody` of the library terminates the process, or keeps the socket open forever if there is an abort
+ * handler.
  */
 function endWithoutBody(response: HttpResponse, bodyLength: number): void {
   let isClosed = false;

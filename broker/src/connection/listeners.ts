@@ -1,6 +1,6 @@
 /**
- * The port that clients connect to, with TLS if there is a certificate. An app of uWebSockets reads the files of its certificate only once. So a new
- * certificate needs a new app, which replaces the previous one on the same port.
+ * The port that clients connect to, with TLS if there is a certificate. An app of uWebSockets reads the files of its
+ * certificate only once. So a new certificate needs a new app, which replaces the previous one on the same port.
  */
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Frame } from '@fanfare/protocol';
@@ -27,7 +27,10 @@ interface ListenAddress {
   readonly port: number;
 }
 
-/** `shared`: other processes of the same user may listen on the port too, and the kernel distributes connections over them. */
+/**
+ * `shared`: other processes of the same user may listen on the port too, and the kernel distributes connections over
+ * them.
+ */
 export type Sharing = 'exclusive' | 'shared';
 
 /** Why the node cannot start, or cannot use a new certificate, and what to do. */
@@ -94,8 +97,9 @@ export class Listeners {
   }
 
   /**
-   * Uses the certificate that is now in the files for new connections; open connections stay. Connections that the kernel has accepted
-   * within the current turn of the event loop are reset, and their clients retry. Throws {@link ServerError}, and nothing has changed.
+   * Uses the certificate that is now in the files for new connections; open connections stay. Connections that the
+   * kernel has accepted within the current turn of the event loop are reset, and their clients retry. Throws
+   * {@link ServerError}, and nothing has changed.
    *
    * `addServerName` is not enough: it serves only clients that name a host (SNI), not clients that connect to an
    * address.

@@ -1,6 +1,7 @@
 /**
- * POST requests without an answer yet, with a deadline and limits. They need one, because uWebSockets never completes some requests. Examples are
- * `Content-Length: 0` in a second TCP segment, and a chunk with an extension. It closes them without an answer after about twelve seconds.
+ * POST requests without an answer yet, with a deadline and limits. They need one, because uWebSockets never completes
+ * some requests. Examples are `Content-Length: 0` in a second TCP segment, and a chunk with an extension. It closes
+ * them without an answer after about twelve seconds.
  */
 import type { Address } from '../limits/addresses.js';
 import type { HttpRefusal } from './handshake.js';

@@ -1,4 +1,7 @@
-/** Collects the replies of one turn of the event loop, so that the node sends the replies of each connection in one system call. */
+/**
+ * Collects the replies of one turn of the event loop, so that the node sends the replies of each connection in one
+ * system call.
+ */
 
 export interface ReplySender {
   /** Sends the collected replies. */

@@ -65,7 +65,10 @@ export class Server {
   /** Sockets that may still be open after their close frame. */
   #closing = 0;
   #isDraining = false;
-  /** Sockets that are not WebSockets, or not yet. uWebSockets closes them if no request is complete within about twelve seconds. */
+  /**
+   * Sockets that are not WebSockets, or not yet. uWebSockets closes them if no request is complete within about twelve
+   * seconds.
+   */
   #plainSockets = 0;
 
   private constructor(
@@ -104,7 +107,9 @@ export class Server {
     this.#listeners.publish(group, frame, isBinary, isWorthCompressing(frame, this.settings.compression));
   }
 
-  /** Uses the certificate that is now in the files for new connections. If it throws `ServerError`, nothing has changed. */
+  /**
+   * Uses the certificate that is now in the files for new connections. If it throws `ServerError`, nothing has changed.
+   */
   renewCertificate(): void {
     if (!this.#isDraining) this.#listeners.renewCertificate();
   }
@@ -139,8 +144,8 @@ export class Server {
         }
       })
       .ws<UserData>(endpointPath, {
-        // A frame up to twice the limit is read whole, so that its sender gets a close code (PROTOCOL.md section 6). It is also the limit of a
-        // decompressed frame.
+        // A frame up to twice the limit is read whole, so that its sender gets a close code (PROTOCOL.md section 6). It
+        // is also the limit of a decompressed frame.
         maxPayloadLength: this.settings.maxFrameBytes * 2,
         maxBackpressure: this.settings.maxBufferedBytes,
         idleTimeout: this.settings.idleTimeoutSeconds,
@@ -181,8 +186,8 @@ export class Server {
   }
 
   /**
-   * Both directions compress each message by itself. A context for each connection would take 3 KiB and more, and uWebSockets does not
-   * follow RFC 7692 for clients that refuse one.
+   * Both directions compress each message by itself. A context for each connection would take 3 KiB and more, and
+   * uWebSockets does not follow RFC 7692 for clients that refuse one.
    */
   #compressOptions(): number {
     const { DISABLED, SHARED_COMPRESSOR, SHARED_DECOMPRESSOR } = this.uws;
@@ -236,7 +241,9 @@ export class Server {
     sendRefusal(response, refusal, isHead);
   }
 
-  /** After our close frame a client may keep the socket open for a while, and uWebSockets reports nothing more about it. */
+  /**
+   * After our close frame a client may keep the socket open for a while, and uWebSockets reports nothing more about it.
+   */
   #countClosing(): void {
     this.#closing++;
     setTimeout(() => this.#closing--, closingMs).unref();

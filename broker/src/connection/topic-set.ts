@@ -1,6 +1,6 @@
 /**
- * The topics of one connection: null, one topic, or a Set of several. Most connections have one topic, and a Set takes more memory than the
- * rest of the connection.
+ * The topics of one connection: null, one topic, or a Set of several. Most connections have one topic, and a Set takes
+ * more memory than the rest of the connection.
  */
 import type { Topic } from '@fanfare/protocol';
 

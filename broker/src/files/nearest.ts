@@ -1,6 +1,8 @@
 /** Finds what a user may have meant by an unknown name. */
 
-/** Suggests a known name, or lists all. It does not repeat the unknown name, which may be a secret in the wrong place. */
+/**
+ * Suggests a known name, or lists all. It does not repeat the unknown name, which may be a secret in the wrong place.
+ */
 export function explainUnknown(name: string, known: readonly string[]): string {
   const meant = nearest(name, known);
   return meant === null ? `valid names: ${known.join(', ')}.` : `did you mean ${meant}?`;

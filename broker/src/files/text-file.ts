@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * The file cannot be used. The message continues "…, which cannot be read: ". It repeats neither the path nor the content: a secret in place of
- * the path must not appear in the log.
+ * The file cannot be used. The message continues "…, which cannot be read: ". It repeats neither the path nor the
+ * content: a secret in place of the path must not appear in the log.
  */
 class TextFileError extends Error {
   override readonly name = 'TextFileError';

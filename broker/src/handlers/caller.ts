@@ -14,7 +14,9 @@ export interface Subscription {
 }
 
 export interface Caller {
-  /** For the log: the name of the connection and its subject. Null without authentication, or until a token is accepted. */
+  /**
+   * For the log: the name of the connection and its subject. Null without authentication, or until a token is accepted.
+   */
   whoIs(): { readonly connection: string | null; readonly subject: string | null };
   /** How many topics the connection is subscribed to. */
   readonly subscriptions: number;
@@ -39,14 +41,16 @@ export interface Caller {
   /** Replaces the token. Rejects with ReplyError if the new one is not accepted. */
   refresh(token: string): Promise<void>;
   isSubscribed(topic: Topic): boolean;
-  /** Counts the connection as a subscriber and makes the node receive the topic. Deliveries begin with {@link attend}. */
+  /**
+   * Counts the connection as a subscriber and makes the node receive the topic. Deliveries begin with {@link attend}.
+   */
   join(topic: Topic, since: Position | null): Subscription;
   /** Begins the deliveries of a topic that the connection has joined. They follow all replies so far. */
   attend(topic: Topic): void;
   leave(topic: Topic): void;
   /**
-   * Answers a command, and charges the payer for long publications. A `subscribed` is sent without its publications if there is no room
-   * for them. Does nothing if the connection is closed by now.
+   * Answers a command, and charges the payer for long publications. A `subscribed` is sent without its publications if
+   * there is no room for them. Does nothing if the connection is closed by now.
    */
   reply(reply: OutgoingReply): void;
 }

@@ -6,7 +6,10 @@ import type { Parts } from './parts.js';
 /** Publications of a page if the client gives no limit (PROTOCOL.md section 7). */
 const defaultLimit = 100;
 
-/** Histories that may be read for one connection at the same time (PROTOCOL.md section 7). Redis sends up to 256 KiB for each. */
+/**
+ * Histories that may be read for one connection at the same time (PROTOCOL.md section 7). Redis sends up to 256 KiB for
+ * each.
+ */
 export const maxHistories = 8;
 
 export async function history(

@@ -1,6 +1,7 @@
 /**
- * The permission that each command needs. It is checked in two places, for all commands: handlers/index.ts checks the token, and
- * session/command-gate.ts asks the hook. Handlers do not check permissions themselves, so no handler can forget it.
+ * The permission that each command needs. It is checked in two places, for all commands: handlers/index.ts checks the
+ * token, and session/command-gate.ts asks the hook. Handlers do not check permissions themselves, so no handler can
+ * forget it.
  */
 import { type Command, ReplyError } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';

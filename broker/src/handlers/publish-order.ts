@@ -1,17 +1,21 @@
 /**
- * Keeps the publications of a connection in order if one is refused. Later ones to the topic are refused too, until the first is published
- * again (PROTOCOL.md 8.11). It needs a topic with history and a `messageId`: other publications cannot be retried safely.
+ * Keeps the publications of a connection in order if one is refused. Later ones to the topic are refused too, until the
+ * first is published again (PROTOCOL.md 8.11). It needs a topic with history and a `messageId`: other publications
+ * cannot be retried safely.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 
 /**
- * The client has given up a refused publication if it was not retried within this many ticks. There is one tick a second
- * (connection/connection-sweep.ts). Ticks are counted instead of time: if the node was blocked for seconds, later publications
- * may already have arrived, and must still wait.
+ * The client has given up a refused publication if it was not retried within this many ticks. There is one tick a
+ * second (connection/connection-sweep.ts). Ticks are counted instead of time: if the node was blocked for seconds,
+ * later publications may already have arrived, and must still wait.
  */
 const maxTicks = 3;
 
-/** The maximum number of refused publications that are remembered for a connection. Other publications may lose their order. */
+/**
+ * The maximum number of refused publications that are remembered for a connection. Other publications may lose their
+ * order.
+ */
 const maxRefused = 1_024;
 
 interface RefusedPublications {

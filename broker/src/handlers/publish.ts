@@ -25,7 +25,9 @@ export function publish(
   parts.relay.publish(topic, command, scoped, receipt, caller.payer);
 }
 
-/** Replies with the outcome of one publication. A class, because closures would mean two objects for each publication. */
+/**
+ * Replies with the outcome of one publication. A class, because closures would mean two objects for each publication.
+ */
 class PublishReceipt implements Receipt {
   constructor(
     private readonly id: CommandId,

@@ -31,7 +31,8 @@ export async function subscribe(
     throw new ReplyError('notSubscribed', `This connection unsubscribed from ${topic} before the reply.`);
   // Nothing is awaited from here on, so that deliveries follow the reply without gap or overlap.
   const result = relay.subscribeResult(topic, since);
-  // If there is no room, the reply goes without publications, and the client reads them in pages (PROTOCOL.md section 7).
+  // If there is no room, the reply goes without publications, and the client reads them in pages (PROTOCOL.md section
+  // 7).
   if (id !== null) caller.reply({ type: 'subscribed', id, topic, ...result });
   caller.attend(topic);
 }

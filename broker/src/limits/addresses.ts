@@ -69,8 +69,8 @@ export class Addresses {
   }
 
   /**
-   * The address of a client: the address of the socket, unless this is a trusted proxy. Then it is the last entry of `X-Forwarded-For` that is
-   * not a trusted proxy. Anyone can have written the entries before it.
+   * The address of a client: the address of the socket, unless this is a trusted proxy. Then it is the last entry of
+   * `X-Forwarded-For` that is not a trusted proxy. Anyone can have written the entries before it.
    */
   clientOf(remote: string, forwardedFor: string): Client {
     const hops = forwardedFor === '' ? [] : forwardedFor.split(',');
@@ -86,8 +86,8 @@ export class Addresses {
   }
 
   /**
-   * The counters of the client's address. Null if the client is on this machine and so is not counted. Clients of a proxy on this machine are
-   * counted.
+   * The counters of the client's address. Null if the client is on this machine and so is not counted. Clients of a
+   * proxy on this machine are counted.
    */
   of(remote: string, forwardedFor: string): Address | null {
     const socket = canonical(remote);
@@ -107,7 +107,9 @@ export class Addresses {
     return address;
   }
 
-  /** Forgets addresses without connections and open requests whose rate limit is not used. Call this from time to time. */
+  /**
+   * Forgets addresses without connections and open requests whose rate limit is not used. Call this from time to time.
+   */
   forgetIdle(nowMs: number): void {
     for (const [key, { connections, openRequests, handshakes }] of this.#addresses) {
       if (connections + openRequests === 0 && handshakes.isForgettable(nowMs)) this.#addresses.delete(key);
@@ -140,8 +142,8 @@ export class Addresses {
 }
 
 /**
- * The address in an entry of `X-Forwarded-For`, or null if there is none. Some proxies add a port, and with it the brackets of IPv6 and
- * quotes (RFC 7239 section 6), or a zone (RFC 4007 section 11).
+ * The address in an entry of `X-Forwarded-For`, or null if there is none. Some proxies add a port, and with it the
+ * brackets of IPv6 and quotes (RFC 7239 section 6), or a zone (RFC 4007 section 11).
  */
 function readHop(entry: string): string | null {
   const text = entry.trim().replace(/^"(.*)"$/, '$1');
@@ -167,7 +169,10 @@ function asTwoWords(ipv4: string): string {
   return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
-/** The network that an address counts as. For IPv6 this is its /64, because a provider gives all of it to one customer (RFC 6177). */
+/**
+ * The network that an address counts as. For IPv6 this is its /64, because a provider gives all of it to one customer
+ * (RFC 6177).
+ */
 export function networkOf(text: string): string {
   const address = canonical(text);
   if (!isIPv6(address)) return address;

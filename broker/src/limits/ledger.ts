@@ -1,7 +1,13 @@
-/** The budgets of one subject at this node. Reports the taken tokens of all budgets to the other nodes, and resumes waiting commands. */
+/**
+ * The budgets of one subject at this node. Reports the taken tokens of all budgets to the other nodes, and resumes
+ * waiting commands.
+ */
 import { type Budget, SharedBucket, type Spending, type SpendingReporter } from './shared-bucket.js';
 
-/** Takes from budgets that all nodes share. Resolves with the tokens left in each; negative: a debt. Rejects if Redis cannot be reached. */
+/**
+ * Takes from budgets that all nodes share. Resolves with the tokens left in each; negative: a debt. Rejects if Redis
+ * cannot be reached.
+ */
 export type Spend = (spendings: readonly Spending[]) => Promise<readonly number[]>;
 
 /** How long spendings are collected before they are reported, in milliseconds. */

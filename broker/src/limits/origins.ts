@@ -3,7 +3,10 @@
 /** `any`, or the allowed origins. */
 export type Origins = 'any' | ReadonlySet<string>;
 
-/** `report` receives one sentence for each mistake, which continues after the name of the setting and repeats nothing of the value. */
+/**
+ * `report` receives one sentence for each mistake, which continues after the name of the setting and repeats nothing of
+ * the value.
+ */
 export function readOrigins(text: string, report: (mistake: string) => void): Origins {
   if (text.trim() === '*') return 'any';
   const origins = new Set<string>();

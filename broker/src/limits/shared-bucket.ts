@@ -1,7 +1,7 @@
 /**
- * A token bucket that several nodes share. The shared state is in Redis. Each node takes tokens from its copy without waiting, and asks
- * Redis before its unreported tokens exceed a small reserve. Tokens taken in excess are a debt: the bucket gives out nothing until it is
- * repaid.
+ * A token bucket that several nodes share. The shared state is in Redis. Each node takes tokens from its copy without
+ * waiting, and asks Redis before its unreported tokens exceed a small reserve. Tokens taken in excess are a debt: the
+ * bucket gives out nothing until it is repaid.
  */
 import { TokenBucket } from './token-bucket.js';
 
@@ -26,8 +26,8 @@ export interface SpendingReporter {
 }
 
 /**
- * The share of a burst that a node may take before Redis has answered. If N nodes do so at the same time, they exceed the budget by at most
- * N reserves, and must repay them.
+ * The share of a burst that a node may take before Redis has answered. If N nodes do so at the same time, they exceed
+ * the budget by at most N reserves, and must repay them.
  */
 export const reserveShare = 0.1;
 
@@ -38,7 +38,9 @@ export class SharedBucket extends TokenBucket {
   #unreported = 0;
   /** Reported, and not answered yet. */
   #unanswered = 0;
-  /** The source of the copy: none before the first answer of Redis; this node's own count while Redis cannot be reached. */
+  /**
+   * The source of the copy: none before the first answer of Redis; this node's own count while Redis cannot be reached.
+   */
   #basis: 'none' | 'redis' | 'ownCount' = 'none';
 
   constructor(

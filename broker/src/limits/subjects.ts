@@ -16,7 +16,10 @@ interface SubjectLimits {
   readonly newTopicsPerHour: number;
   /** Bytes that one subject may publish to topics with history per hour. */
   readonly historyBytesPerHour: number;
-  /** Subscriptions of one connection. Added to the burst of commands, because a reconnecting client subscribes to all its topics. */
+  /**
+   * Subscriptions of one connection. Added to the burst of commands, because a reconnecting client subscribes to all
+   * its topics.
+   */
   readonly maxSubscriptions: number;
 }
 
@@ -29,8 +32,9 @@ const hourSeconds = 3_600;
 const replyBytesPerCommand = 65_536;
 
 /**
- * Refusals before a connection is closed: a thousand, or ten seconds of the rate if that is more. Each second, a fifth of the rate is forgiven, and
- * at least ten. Clients need refusals to find out which rate the other connections of their subject leave.
+ * Refusals before a connection is closed: a thousand, or ten seconds of the rate if that is more. Each second, a fifth
+ * of the rate is forgiven, and at least ten. Clients need refusals to find out which rate the other connections of
+ * their subject leave.
  */
 const maxRefusals = 1_000;
 const maxRefusalsSeconds = 10;
@@ -41,8 +45,8 @@ const forgivenShare = 0.2;
 export interface Shared {
   readonly spend: Spend;
   /**
-   * Whether all nodes together have at most `most` connections of the subject, if this node has `count`. Rejects if Redis cannot be
-   * reached.
+   * Whether all nodes together have at most `most` connections of the subject, if this node has `count`. Rejects if
+   * Redis cannot be reached.
    */
   admit(name: string, count: number, most: number): Promise<boolean>;
   report(counts: readonly (readonly [name: string, count: number])[]): void;
@@ -190,7 +194,10 @@ export class Subjects {
     return subject;
   }
 
-  /** Counts one more connection. Returns null if there are too many. While Redis cannot be reached, this node uses its own count. */
+  /**
+   * Counts one more connection. Returns null if there are too many. While Redis cannot be reached, this node uses its
+   * own count.
+   */
   async join(name: string): Promise<Subject | null> {
     const most = this.limits.maxConnectionsPerSubject;
     const subject = this.named(name);
@@ -204,7 +211,10 @@ export class Subjects {
     return null;
   }
 
-  /** Counts one connection less. The budgets are kept until they are full again: reconnecting gives a client nothing more. */
+  /**
+   * Counts one connection less. The budgets are kept until they are full again: reconnecting gives a client nothing
+   * more.
+   */
   leave(subject: Subject): void {
     subject.connections--;
     this.shared?.report([[subject.name, subject.connections]]);

@@ -10,7 +10,9 @@ export class TokenBucket {
   /** The latest time that {@link delayMs} has returned. */
   #promisedMs = Number.NEGATIVE_INFINITY;
 
-  /** Gives out `perSecond` in the long run, and at most `burst` at once. It starts full. Times are of performance.now(). */
+  /**
+   * Gives out `perSecond` in the long run, and at most `burst` at once. It starts full. Times are of performance.now().
+   */
   constructor(perSecond: number, burst: number, nowMs: number) {
     this.#perMs = perSecond / 1_000;
     this.#most = burst;
@@ -26,7 +28,10 @@ export class TokenBucket {
     return this.#left >= Math.min(amount, this.#most);
   }
 
-  /** Takes `amount`, or takes nothing and returns false. A full bucket gives out more than it contains; later callers wait for the rest. */
+  /**
+   * Takes `amount`, or takes nothing and returns false. A full bucket gives out more than it contains; later callers
+   * wait for the rest.
+   */
   take(amount: number, nowMs: number): boolean {
     if (!this.has(amount, nowMs)) return false;
     this.charge(amount, nowMs);
@@ -44,7 +49,10 @@ export class TokenBucket {
     this.#left -= amount;
   }
 
-  /** When `amount` can be taken, in milliseconds from now, if all earlier callers take first. Nothing is reserved for the caller. */
+  /**
+   * When `amount` can be taken, in milliseconds from now, if all earlier callers take first. Nothing is reserved for
+   * the caller.
+   */
   delayMs(amount: number, nowMs: number): number {
     this.#fill(nowMs);
     const missing = Math.max(0, Math.min(amount, this.#most) - this.#left);

@@ -35,8 +35,8 @@ export function limitSockets(http: HttpServer): void {
 }
 
 /**
- * Selects a socket of the address that has most sockets: the oldest one without a request, or else the oldest one. So an address with few
- * sockets keeps them. A new probe is dropped last, even if it has the address of an attacker.
+ * Selects a socket of the address that has most sockets: the oldest one without a request, or else the oldest one. So
+ * an address with few sockets keeps them. A new probe is dropped last, even if it has the address of an attacker.
  */
 function leastNeeded(peers: ReadonlyMap<Socket, Peer>): Socket {
   const counts = new Map<string, number>();

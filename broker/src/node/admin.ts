@@ -1,4 +1,7 @@
-/** The admin port: health, readiness, metrics and the console over HTTP. A node has one, or a supervisor for all its workers. */
+/**
+ * The admin port: health, readiness, metrics and the console over HTTP. A node has one, or a supervisor for all its
+ * workers.
+ */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

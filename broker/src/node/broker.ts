@@ -1,4 +1,7 @@
-/** Creates the parts of a node and connects them, in the order in which a message passes them, and stops them again. Read this first. */
+/**
+ * Creates the parts of a node and connects them, in the order in which a message passes them, and stops them again.
+ * Read this first.
+ */
 import { type CloseReason, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { certificateFiles } from '../connection/certificate.js';
 import { CertificateRenewal } from '../connection/certificate-renewal.js';
@@ -33,21 +36,24 @@ import type { Tracing } from './tracing.js';
 export interface Broker {
   /** Where clients connect. */
   readonly port: number;
-  /** The port of the console, /healthz, /readyz and /metrics; null for a worker, because its supervisor has that port. */
+  /**
+   * The port of the console, /healthz, /readyz and /metrics; null for a worker, because its supervisor has that port.
+   */
   readonly adminPort: number | null;
   readiness(): Readiness;
   /** All metrics, in Prometheus' text format, or only the one of this name. */
   metrics(name?: string): Promise<string>;
   /**
-   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Then closes the remaining
-   * connections in waves, and drops those that are still open after `drainTimeoutMs`. `atOnce` skips the window. May be called once.
+   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Then
+   * closes the remaining connections in waves, and drops those that are still open after `drainTimeoutMs`. `atOnce`
+   * skips the window. May be called once.
    */
   drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
 
 /**
- * Starts one node in this process, whatever `config.workers` is. `worker`: its number among the workers that share the port. A worker has no
- * admin port. `times`: only tests pass other ones.
+ * Starts one node in this process, whatever `config.workers` is. `worker`: its number among the workers that share the
+ * port. A worker has no admin port. `times`: only tests pass other ones.
  */
 export async function startBroker(
   config: Config,
@@ -103,7 +109,8 @@ export async function startBroker(
   });
   const sessions = auth?.sessions ?? null;
   const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
-  // Sends two pings within the idle timeout. uWebSockets counts this timeout in steps of 4 s, and may end it one step early.
+  // Sends two pings within the idle timeout. uWebSockets counts this timeout in steps of 4 s, and may end it one step
+  // early.
   const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
   const context: ConnectionContext = {
     ...config,
@@ -281,7 +288,8 @@ export async function startBroker(
   };
 }
 
-// Parts that not every node needs are loaded only if they are used. Their libraries take most of the time and memory of a start.
+// Parts that not every node needs are loaded only if they are used. Their libraries take most of the time and memory of
+// a start.
 
 async function startTracing(config: Config, log: Log, counters: Counters): Promise<Tracing | null> {
   const { tracingUrl, tracingRatio, nodeName } = config;

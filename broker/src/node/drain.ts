@@ -6,7 +6,8 @@ import type { Log } from '../observe/log.js';
 import { memoryTimes } from '../relay/memory-times.js';
 
 /**
- * How long the collector of traces may take for a complete answer, including retries, in milliseconds. A stopping node waits no longer.
+ * How long the collector of traces may take for a complete answer, including retries, in milliseconds. A stopping node
+ * waits no longer.
  */
 export const collectorTimeoutMs = 3_000;
 
@@ -18,8 +19,8 @@ interface DrainSettings {
 }
 
 /**
- * The longest time to drain with these settings, in milliseconds, without the time that Redis takes. It includes the wait until no other node needs the
- * memory of this one (`retire` in relay.ts).
+ * The longest time to drain with these settings, in milliseconds, without the time that Redis takes. It includes the
+ * wait until no other node needs the memory of this one (`retire` in relay.ts).
  */
 export function longestDrainMs({
   drainWindowMs,
@@ -38,7 +39,10 @@ interface StopSettings extends DrainSettings {
   readonly tracingUrl: string | null;
 }
 
-/** The longest time to stop with these settings, in milliseconds: draining, one timeout of Redis, and the collector of traces. */
+/**
+ * The longest time to stop with these settings, in milliseconds: draining, one timeout of Redis, and the collector of
+ * traces.
+ */
 export function longestStopMs(settings: StopSettings): number {
   const { redisUrl, redisTimeoutMs, durableTimeoutMs, tracingUrl } = settings;
   const redisMs = redisUrl === null ? 0 : redisTimeoutMs + durableTimeoutMs;
@@ -58,12 +62,15 @@ interface Draining {
 const inviteShare = 0.75;
 
 /**
- * How long clients may take to answer our close frames, in milliseconds. Closing a socket with unread bytes resets the connection, and a close frame
- * on its way is lost (RFC 6455 section 7.1.1).
+ * How long clients may take to answer our close frames, in milliseconds. Closing a socket with unread bytes resets the
+ * connection, and a close frame on its way is lost (RFC 6455 section 7.1.1).
  */
 const closeHandshakeMs = 100;
 
-/** Resolves when no connection is left or the time is over, with the number of closed connections. The node serves clients until it closes them. */
+/**
+ * Resolves when no connection is left or the time is over, with the number of closed connections. The node serves
+ * clients until it closes them.
+ */
 export async function drain(settings: DrainSettings, { connections, flush, counters, log }: Draining): Promise<number> {
   const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = settings;
   let closed = 0;

@@ -1,6 +1,7 @@
 /**
- * Logs outages of Redis. The first line describes the effect on clients. While the outage lasts, one line per minute follows. The last line has
- * its duration and effects. The log lines of redis-link.ts name the connection and its fault.
+ * Logs outages of Redis. The first line describes the effect on clients. While the outage lasts, one line per minute
+ * follows. The last line has its duration and effects. The log lines of redis-link.ts name the connection and its
+ * fault.
  */
 import type { Log } from '../observe/log.js';
 import type { RelayState } from '../relay/relay.js';
@@ -28,8 +29,8 @@ const checkMs = 100;
 /** How long a starting node may take to reach Redis before that counts as an outage, in milliseconds. */
 const startMs = 3_000;
 /**
- * An outage is over when Redis has been back for this long, in milliseconds. Repeated failures are one outage, and the nodes need the time to
- * compare topics.
+ * An outage is over when Redis has been back for this long, in milliseconds. Repeated failures are one outage, and the
+ * nodes need the time to compare topics.
  */
 const steadyMs = 1_000;
 /** How often a lasting outage is logged, in milliseconds. */

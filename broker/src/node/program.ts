@@ -59,15 +59,16 @@ async function apiKeyText(names: readonly string[]): Promise<string> {
 }
 
 /**
- * Signals within this time after the first one are the same request, in milliseconds. A supervisor that signals the whole process group
- * reaches a node below `npm start` twice, and some supervisors send SIGHUP after SIGTERM.
+ * Signals within this time after the first one are the same request, in milliseconds. A supervisor that signals the
+ * whole process group reaches a node below `npm start` twice, and some supervisors send SIGHUP after SIGTERM.
  */
 const sameRequestMs = 2_000;
 
 /** `drain` resolves with the exit code. */
 function drainOnSignal(log: Log, drain: (options: { readonly atOnce: boolean }) => Promise<number>): void {
   let askedAt: number | null = null;
-  // Node.js resets an ignored SIGHUP (nohup). Without a handler the node would exit without draining when its terminal closes.
+  // Node.js resets an ignored SIGHUP (nohup). Without a handler the node would exit without draining when its terminal
+  // closes.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (askedAt !== null) {

@@ -1,6 +1,7 @@
 /**
- * Moves connections to nodes with fewer: otherwise new nodes would stay empty until clients reconnect. A node with more than its share asks some clients
- * to move each second, and closes none. Full nodes do not count in the share of the others.
+ * Moves connections to nodes with fewer: otherwise new nodes would stay empty until clients reconnect. A node with more
+ * than its share asks some clients to move each second, and closes none. Full nodes do not count in the share of the
+ * others.
  */
 import type { Connection } from '../connection/connection.js';
 import type { Log } from '../observe/log.js';
@@ -25,7 +26,10 @@ const intervalMs = 1_000;
 
 /** From this share of its limit a node counts as full. The rest is for new clients. */
 const fullShare = 0.95;
-/** Below this share a full node has room again. The two differ so that small changes do not make the others move clients to it each time. */
+/**
+ * Below this share a full node has room again. The two differ so that small changes do not make the others move clients
+ * to it each time.
+ */
 const openShare = 0.85;
 
 /** The load of a node with a limit of `max` connections. */
@@ -37,8 +41,9 @@ export function loadOf(connections: number, max: number, wasFull: boolean): Load
 const tolerance = 0.1;
 
 /**
- * Most requests to move for each excess connection. A load balancer that ignores connection counts returns most clients to the same node. More requests
- * do not help: then clients are bound to this node, or the others are behind another load balancer.
+ * Most requests to move for each excess connection. A load balancer that ignores connection counts returns most clients
+ * to the same node. More requests do not help: then clients are bound to this node, or the others are behind another
+ * load balancer.
  */
 const maxRequestsPerExcess = 5;
 
@@ -78,8 +83,8 @@ export class Rebalance {
     }
     // During a deploy, clients would move to nodes that are about to stop, and then move again.
     if (spread === null || nodes === 0 || now - this.#nodes.since < this.settings.rebalanceAfterMs) return;
-    // Both numbers are from the last heartbeat. While all nodes grow, the current number of this node would exceed its share of that older
-    // total.
+    // Both numbers are from the last heartbeat. While all nodes grow, the current number of this node would exceed its
+    // share of that older total.
     const share = spread.connections / spread.open;
     const excess = spread.own > share * (1 + tolerance) ? Math.floor(spread.own - share) : 0;
     if (excess === 0) {

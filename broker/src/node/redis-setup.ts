@@ -1,4 +1,7 @@
-/** Creates the parts of a node that need Redis. Loaded only if Redis is configured, because ioredis takes time and memory to load. */
+/**
+ * Creates the parts of a node that need Redis. Loaded only if Redis is configured, because ioredis takes time and
+ * memory to load.
+ */
 import type { AuthStore, OnRevoked } from '../auth/auth-store.js';
 import { RedisAuthStore } from '../auth/redis-auth-store.js';
 import type { Revocations } from '../auth/revocations.js';

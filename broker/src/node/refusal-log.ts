@@ -1,6 +1,6 @@
 /**
- * Logs each refusal at level debug, to find out why a client is refused. `refusal-summary.ts` counts them at other levels. Anything that a client sent
- * may contain a secret, so the log repeats only topics, and origins of pages.
+ * Logs each refusal at level debug, to find out why a client is refused. `refusal-summary.ts` counts them at other
+ * levels. Anything that a client sent may contain a secret, so the log repeats only topics, and origins of pages.
  */
 import type { CloseReason, ReplyError } from '@fanfare/protocol';
 import type { HttpRefusal, Requester } from '../connection/handshake.js';

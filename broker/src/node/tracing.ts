@@ -1,6 +1,7 @@
 /**
- * Traces publications with OpenTelemetry. The position of a publication determines whether it is traced, and its ids (protocol/src/trace.ts). So all
- * nodes trace the same ones, and their spans form one trace without a byte on the wire. Loaded only if tracing is on.
+ * Traces publications with OpenTelemetry. The position of a publication determines whether it is traced, and its ids
+ * (protocol/src/trace.ts). So all nodes trace the same ones, and their spans form one trace without a byte on the wire.
+ * Loaded only if tracing is on.
  */
 import type { Agent } from 'node:http';
 import { type Position, type Topic, type TraceIds, TraceSampler, traceOf } from '@fanfare/protocol';
@@ -37,7 +38,10 @@ export interface TracingCounters {
   spansDropped: number;
 }
 
-/** Maximum number of spans (about 2 kB each) that wait for the collector, including those being sent. The node drops more. */
+/**
+ * Maximum number of spans (about 2 kB each) that wait for the collector, including those being sent. The node drops
+ * more.
+ */
 const maxWaitingSpans = 4_096;
 /** Spans in one request. */
 const maxSpansInRequest = 512;

@@ -1,4 +1,7 @@
-/** Pauses of the event loop for garbage collection, as V8 reports them. This code runs only after collections, so a publication does not pay for it. */
+/**
+ * Pauses of the event loop for garbage collection, as V8 reports them. This code runs only after collections, so a
+ * publication does not pay for it.
+ */
 import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
 
 /** What the pauses are for. Major collections also stop for `incremental` steps. */

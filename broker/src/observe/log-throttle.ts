@@ -1,6 +1,7 @@
 /**
- * Keeps an unstable Redis from filling the log. Three lines of each kind are written per minute. The others are counted, and one line reports them at
- * the end of the minute or when the node stops. The lines of outage.ts are always written.
+ * Keeps an unstable Redis from filling the log. Three lines of each kind are written per minute. The others are
+ * counted, and one line reports them at the end of the minute or when the node stops. The lines of outage.ts are always
+ * written.
  */
 
 /** Events that are logged for each lost connection. redis-link.ts itself limits `redisError`. */

@@ -142,7 +142,10 @@ function openDestination(logFormat: LogSettings['logFormat'], onDropped: (lines:
   return { write: (line) => output.write(pretty(line)) };
 }
 
-/** Returns a function that adds whole lines of other processes to the log of this one. Call this after {@link createLog}. */
+/**
+ * Returns a function that adds whole lines of other processes to the log of this one. Call this after
+ * {@link createLog}.
+ */
 export function createLineWriter(): (line: string) => void {
   const output = standardOutput;
   if (output === null) throw new Error('There is no log yet.');

@@ -1,13 +1,17 @@
 /**
- * Every metric of a node. Frequent events are counted in plain fields, which are read when Prometheus asks. The metrics library is called at most once for
- * a batch of publications, never for each. No label contains anything that a client chooses, such as a topic or user.
+ * Every metric of a node. Frequent events are counted in plain fields, which are read when Prometheus asks. The metrics
+ * library is called at most once for a batch of publications, never for each. No label contains anything that a client
+ * chooses, such as a topic or user.
  */
 import { type PerformanceObserver, performance } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { gcKinds, observeGcPauses } from './gc-pauses.js';
 import { versionsOf } from './versions.js';
 
-/** Plain numbers, incremented where the events happen. Literal fields, because V8 makes a lookup table of an object that a loop fills. */
+/**
+ * Plain numbers, incremented where the events happen. Literal fields, because V8 makes a lookup table of an object that
+ * a loop fills.
+ */
 export class Counters {
   connectionsOpened = 0;
   connectionsClosed = 0;
@@ -385,7 +389,10 @@ export class Metrics {
     }
   }
 
-  /** Adds the readings, and the metrics of the process (CPU, memory, event-loop lag, garbage collection). Call `close` at the end. */
+  /**
+   * Adds the readings, and the metrics of the process (CPU, memory, event-loop lag, garbage collection). Call `close`
+   * at the end.
+   */
   read(readings: Readings): void {
     for (const [field, [name, help]] of Object.entries(gaugeMetrics)) {
       const reading = readings[field as keyof Readings];
@@ -423,7 +430,10 @@ export class Metrics {
     this.#pauses?.disconnect();
   }
 
-  /** Adds a sample for each reason why a node may not be ready. `current`: the reason that applies; null while the node is ready. */
+  /**
+   * Adds a sample for each reason why a node may not be ready. `current`: the reason that applies; null while the node
+   * is ready.
+   */
   readReasons(reasons: readonly string[], current: () => string | null): void {
     const [name, help] = notReadyMetric;
     new Gauge({

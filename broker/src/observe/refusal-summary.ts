@@ -1,6 +1,6 @@
 /**
- * Logs how many requests the node has refused, and how many connections it has closed. At most one line a minute, even during a flood. The line contains
- * nothing that a client chooses. metrics.ts counts the same for graphs.
+ * Logs how many requests the node has refused, and how many connections it has closed. At most one line a minute, even
+ * during a flood. The line contains nothing that a client chooses. metrics.ts counts the same for graphs.
  */
 import type { Log } from './log.js';
 

@@ -1,6 +1,7 @@
 /**
- * Standard output for log lines. It never waits for its reader, buffers a limited number of bytes, and continues if the reader is gone. The destination
- * of pino (sonic-boom 4.2) keeps a process without a reader from exiting, and buffers without limit.
+ * Standard output for log lines. It never waits for its reader, buffers a limited number of bytes, and continues if the
+ * reader is gone. The destination of pino (sonic-boom 4.2) keeps a process without a reader from exiting, and buffers
+ * without limit.
  */
 import { write, writeSync } from 'node:fs';
 
@@ -60,7 +61,8 @@ export class StandardOutput {
         setTimeout(() => this.#writeNext(), retryMs).unref();
         return;
       }
-      // The reader is gone (EPIPE), the terminal is closed (EIO), the disk is full (ENOSPC): the next lines are tried again.
+      // The reader is gone (EPIPE), the terminal is closed (EIO), the disk is full (ENOSPC): the next lines are tried
+      // again.
       if (error !== null) this.#dropped += linesIn(this.#piece);
       const done = error === null ? written : this.#piece.length;
       this.#piece = this.#piece.subarray(done);
@@ -77,7 +79,10 @@ export class StandardOutput {
     if (lines > 0) this.onDropped(lines);
   }
 
-  /** The process exits: writes the buffered lines if the reader takes them in time. A write that is under way completes by itself. */
+  /**
+   * The process exits: writes the buffered lines if the reader takes them in time. A write that is under way completes
+   * by itself.
+   */
   #end(): void {
     const deadline = performance.now() + endMs;
     let rest = Buffer.concat(this.#state === 'writing' ? this.#lines : [this.#piece, ...this.#lines]);

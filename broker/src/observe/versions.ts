@@ -7,11 +7,12 @@ const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.me
 };
 
 /**
- * Version of everything that nodes keep in Redis and send through it. It increases if an older release could not read the data. A node that finds
- * another version, when it connects or with a heartbeat, serves no topic with history (docs/operations.md, Upgrades).
+ * Version of everything that nodes keep in Redis and send through it. It increases if an older release could not read
+ * the data. A node that finds another version, when it connects or with a heartbeat, serves no topic with history
+ * (docs/operations.md, Upgrades).
  *
- * Version 2 puts the number of the database into every name, except for database 0 (relay/keys.ts). So database 0 stays at version 1, and its nodes can
- * be upgraded one after the other.
+ * Version 2 puts the number of the database into every name, except for database 0 (relay/keys.ts). So database 0 stays
+ * at version 1, and its nodes can be upgraded one after the other.
  */
 export function redisLayoutOf(database: number): number {
   return database === 0 ? 1 : 2;

@@ -1,6 +1,7 @@
 /**
- * A connection to Redis after its handshake: sends commands, and hands each reply to the call that waits for it. ioredis makes the connection.
- * After that, only this class reads and writes it. A call costs no object for each command, and the commands of a turn leave as one buffer.
+ * A connection to Redis after its handshake: sends commands, and hands each reply to the call that waits for it.
+ * ioredis makes the connection. After that, only this class reads and writes it. A call costs no object for each
+ * command, and the commands of a turn leave as one buffer.
  */
 import type { Socket } from 'node:net';
 import { CommandWriter } from './command-writer.js';
@@ -29,7 +30,10 @@ export interface StreamEvents {
   onProtocolError(error: Error): void;
 }
 
-/** The largest buffer that is kept for later commands, in bytes: an exceptionally large command must not hold memory for good. */
+/**
+ * The largest buffer that is kept for later commands, in bytes: an exceptionally large command must not hold memory for
+ * good.
+ */
 const maxKeptBytes = 1_048_576;
 
 export class CommandStream {
@@ -90,6 +94,12 @@ export class CommandStream {
   readonly #flush = (): void => {
     this.#isPlanned = false;
     if (this.#isClosed || this.#writer.length === 0) return;
+    // Redis reads too slowly. Later commands are collected in one buffer: one for each turn would take far more memory than the commands.
+    if (this.socket.writableNeedDrain) {
+      this.#isPlanned = true;
+      this.socket.once('drain', this.#flush);
+      return;
+    }
     const writer = this.#writer;
     this.socket.write(writer.bytes());
     this.events.onWrite?.();

@@ -9,7 +9,9 @@ export class CommandWriter extends Writer {
     super(16_384);
   }
 
-  /** Begins a command of `parts` parts: the name of the command, then its arguments. Then write exactly that many parts. */
+  /**
+   * Begins a command of `parts` parts: the name of the command, then its arguments. Then write exactly that many parts.
+   */
   command(parts: number): void {
     this.#line(star, parts);
   }

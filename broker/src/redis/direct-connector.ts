@@ -1,6 +1,6 @@
 /**
- * Connects ioredis to a server without Sentinels. It differs from the connector of ioredis in one point: what arrives is read into one buffer.
- * A stream of Node.js allocates a buffer, and schedules a callback, for each read.
+ * Connects ioredis to a server without Sentinels. It differs from the connector of ioredis in one point: what arrives
+ * is read into one buffer. A stream of Node.js allocates a buffer, and schedules a callback, for each read.
  */
 import { connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -9,7 +9,10 @@ import { AbstractConnector, type RedisOptions } from 'ioredis';
 /** Size of the buffer, in bytes: as much as Node.js reads at once. */
 const bufferBytes = 65_536;
 
-/** Receives the bytes that have arrived: the first `length` bytes of a buffer, which is valid until this function returns. */
+/**
+ * Receives the bytes that have arrived: the first `length` bytes of a buffer, which is valid until this function
+ * returns.
+ */
 type Read = (bytes: Buffer, length: number) => void;
 
 const readers = new WeakMap<Socket, Read>();

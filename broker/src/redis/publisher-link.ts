@@ -114,7 +114,10 @@ export class PublisherLink extends Link {
       if (reply instanceof Error) throw reply;
   }
 
-  /** Reports an error among replies, unless the relay expects it: Redis has lost its scripts, or is in a state that the node does not know. */
+  /**
+   * Reports an error among replies, unless the relay expects it: Redis has lost its scripts, or is in a state that the
+   * node does not know.
+   */
   reportReply(reply: Reply): void {
     if (reply instanceof Error && this.isReady && !/^(NOSCRIPT|STALE)\b/.test(reply.message)) this.report(reply);
   }

@@ -1,6 +1,6 @@
 /**
- * Users, passwords, keys and certificates for Redis, from the URL or from files. Files are read at the start, so that a mistake stops the start. They are
- * read again before each connection, so that changed files need no restart.
+ * Users, passwords, keys and certificates for Redis, from the URL or from files. Files are read at the start, so that a
+ * mistake stops the start. They are read again before each connection, so that changed files need no restart.
  */
 import type { X509Certificate } from 'node:crypto';
 import { type Report, readCertificates, readPrivateKey, subjectOf } from '../files/pem-file.js';

@@ -1,8 +1,13 @@
-/** Explains errors of Redis and of the network in one sentence for the log and /readyz: what happened, and what to do. */
+/**
+ * Explains errors of Redis and of the network in one sentence for the log and /readyz: what happened, and what to do.
+ */
 import { RedisCredentialsError } from './redis-credentials.js';
 import type { RedisAddress } from './redis-url.js';
 
-/** Whether the data in Redis was written by a release that this one does not understand (lua/recover.lua, lua/heartbeat.lua). */
+/**
+ * Whether the data in Redis was written by a release that this one does not understand (lua/recover.lua,
+ * lua/heartbeat.lua).
+ */
 export function isOfAnotherLayout({ message }: Error): boolean {
   return /^LAYOUT\b/.test(message);
 }
@@ -13,8 +18,8 @@ export function isOutOfMemory({ message }: Error): boolean {
 }
 
 /**
- * Whether Redis refuses all writes, for a reason other than its generation. A master without replicas may be cut off: a new connection may
- * reach another master. If Redis is full or cannot save, a new connection does not help.
+ * Whether Redis refuses all writes, for a reason other than its generation. A master without replicas may be cut off: a
+ * new connection may reach another master. If Redis is full or cannot save, a new connection does not help.
  */
 export function isWriteRefusal({ message }: Error): boolean {
   return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
@@ -39,7 +44,10 @@ export class ServerModeError extends Error {
   }
 }
 
-/** The text of an error without possible passwords: without the arguments of commands and without the names of unknown hosts. */
+/**
+ * The text of an error without possible passwords: without the arguments of commands and without the names of unknown
+ * hosts.
+ */
 export function reasonOf({ message }: Error): string {
   return message.replace(/, with args beginning with:.*$/s, '').replace(/(?<=getaddrinfo \w+) \S+/, '');
 }

@@ -30,7 +30,10 @@ export interface RedisCounters {
 export interface LinkEvents {
   /** The connection works. */
   onReady?(): void;
-  /** The connection failed. Pending commands may have arrived or not. `wasSilent`: Redis has not answered in time, and may hang. */
+  /**
+   * The connection failed. Pending commands may have arrived or not. `wasSilent`: Redis has not answered in time, and
+   * may hang.
+   */
   onLost?(wasSilent: boolean): void;
   onMessage?(message: ChannelMessage): void;
 }
@@ -43,8 +46,9 @@ const logIntervalMs = 10_000;
 const lostSentence = 'Lost the connection to Redis. Reconnecting.';
 
 /**
- * The common part of all connections: it reconnects by itself, and logs what is wrong. ioredis makes the connection: it handles Sentinels,
- * TLS, the password and the database. Once the connection works, only {@link CommandStream} reads and writes it.
+ * The common part of all connections: it reconnects by itself, and logs what is wrong. ioredis makes the connection: it
+ * handles Sentinels, TLS, the password and the database. Once the connection works, only {@link CommandStream} reads
+ * and writes it.
  */
 export abstract class Link {
   readonly #redis: Redis;
@@ -97,7 +101,8 @@ export abstract class Link {
       // ioredis continues in database 0 if SELECT is refused. `#verify` handles that.
       if (!isRetried(error) && commandOf(error) !== 'select') this.report(error);
     });
-    // Checked after the poll phase, not in the timer: if the event loop was blocked, answers may have arrived that were not read yet.
+    // Checked after the poll phase, not in the timer: if the event loop was blocked, answers may have arrived that were
+    // not read yet.
     this.#watch = setInterval(
       () => setImmediate(() => this.#checkTimeouts()),
       Math.max(20, settings.redisTimeoutMs / 10),
@@ -136,7 +141,10 @@ export abstract class Link {
     if (this.#redis.status === 'end') this.#connect();
   }
 
-  /** Closes the connection and opens a new one. Use it if the connection may look healthy but deliver nothing. `why`: a reason for the log. */
+  /**
+   * Closes the connection and opens a new one. Use it if the connection may look healthy but deliver nothing. `why`: a
+   * reason for the log.
+   */
   reset(why: string | null = null): void {
     if (!this.isReady) return;
     this.#becomeLost(`Closed the connection to Redis${why === null ? '' : `: ${why}`}. Reconnecting.`);
@@ -148,14 +156,20 @@ export abstract class Link {
     if (replacement !== null) this.reset(`the Sentinels announced ${replacement} as the new master`);
   };
 
-  /** The master that the Sentinels have announced; null if this connection already uses it, or if there is no announcement. */
+  /**
+   * The master that the Sentinels have announced; null if this connection already uses it, or if there is no
+   * announcement.
+   */
   #replacement(): string | null {
     const { remoteAddress, remotePort } = this.#redis.stream;
     if (remoteAddress === undefined || remotePort === undefined) return null;
     return this.settings.sentinels?.replacementOf(remoteAddress, remotePort) ?? null;
   }
 
-  /** Sends commands. Resolves with one reply per command; an error is a reply, too. Rejects if the connection is lost or does not work. */
+  /**
+   * Sends commands. Resolves with one reply per command; an error is a reply, too. Rejects if the connection is lost or
+   * does not work.
+   */
   protected call(commands: readonly Command[]): Promise<readonly Reply[]> {
     return new Promise((resolve, reject) => {
       const stream = this.#commands;
@@ -169,7 +183,10 @@ export abstract class Link {
     });
   }
 
-  /** Sends one command. Resolves with its reply. Rejects with the error that Redis returns, or if the connection is lost. */
+  /**
+   * Sends one command. Resolves with its reply. Rejects with the error that Redis returns, or if the connection is
+   * lost.
+   */
   protected async ask(...command: Command): Promise<Reply> {
     const [reply = null] = await this.call([command]);
     if (reply instanceof Error) throw reply;
@@ -217,8 +234,8 @@ export abstract class Link {
   }
 
   /**
-   * Checks the kind of the server, selects the database, and refuses a replaced master. A missing permission for INFO is ignored here: the scripts need
-   * it too and report it.
+   * Checks the kind of the server, selects the database, and refuses a replaced master. A missing permission for INFO
+   * is ignored here: the scripts need it too and report it.
    */
   async #verify(): Promise<void> {
     const { database } = this.#address;
@@ -230,7 +247,8 @@ export abstract class Link {
       });
       const mode = /^(?:redis|server)_mode:(cluster|sentinel)/m.exec(info)?.[1];
       if (mode === 'cluster' || mode === 'sentinel') throw new ServerModeError(mode);
-      // A Sentinel that does not know of a failover yet returns the old master. ioredis asks the next Sentinel at the next attempt.
+      // A Sentinel that does not know of a failover yet returns the old master. ioredis asks the next Sentinel at the
+      // next attempt.
       const replacement = this.#replacement();
       if (replacement !== null) throw new ReplacedMasterError(replacement);
     } catch (error) {

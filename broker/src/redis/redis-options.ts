@@ -28,8 +28,8 @@ interface MasterWatch {
 }
 
 /**
- * Longest pause between connection attempts, in milliseconds. Up to half of it is added or subtracted at random. After Redis has lost its
- * state, a node must reconnect while the others still wait for it (relay/recovery.ts).
+ * Longest pause between connection attempts, in milliseconds. Up to half of it is added or subtracted at random. After
+ * Redis has lost its state, a node must reconnect while the others still wait for it (relay/recovery.ts).
  */
 const maxRetryMs = 1_000;
 
@@ -40,8 +40,8 @@ export const connectTimeoutMs = 2_000;
 export const keepAliveMs = 5_000;
 
 /**
- * ioredis (5.11.1) handles only the first error of a socket. Node.js emits a second one if the server answers a rejected certificate with a TLS alert,
- * and an unhandled error would end the process.
+ * ioredis (5.11.1) handles only the first error of a socket. Node.js emits a second one if the server answers a
+ * rejected certificate with a TLS alert, and an unhandled error would end the process.
  */
 export function ignoreLaterErrors(redis: Redis): void {
   redis.on('error', () => {
@@ -61,7 +61,8 @@ export function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisS
     name: masterName,
     ...(isTls ? { enableTLSForSentinelMode: true } : {}),
     sentinelCommandTimeout: redisTimeoutMs,
-    // ioredis continues in its list after the last address. Let it try the whole list again before the connection counts as failed.
+    // ioredis continues in its list after the last address. Let it try the whole list again before the connection
+    // counts as failed.
     sentinelRetryStrategy: (attempt) => (attempt === 1 ? 10 : null),
   };
 }
@@ -83,7 +84,10 @@ export function retryDelayMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random());
 }
 
-/** The options that may change while the node runs. An empty text means that there is no value. It replaces the previous value. */
+/**
+ * The options that may change while the node runs. An empty text means that there is no value. It replaces the previous
+ * value.
+ */
 export function credentialOptions({ isTls }: RedisAddress, credentials: RedisCredentials) {
   const { username, password, sentinelUsername, sentinelPassword, ca, cert, key } = credentials;
   const tls = { ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) };

@@ -23,7 +23,10 @@ interface RedisServer {
   readonly port: number;
 }
 
-/** The URL is invalid. The message continues after the name of the setting, and repeats no part of the URL, which may contain a password. */
+/**
+ * The URL is invalid. The message continues after the name of the setting, and repeats no part of the URL, which may
+ * contain a password.
+ */
 export class RedisUrlError extends Error {
   override readonly name = 'RedisUrlError';
 }

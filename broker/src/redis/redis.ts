@@ -1,6 +1,6 @@
 /**
- * The connections of a node to Redis: to publish, for `durable` topics, to receive, for authentication, and to test changed passwords. Their common
- * part is in redis-link.ts. Only the files of this folder know ioredis.
+ * The connections of a node to Redis: to publish, for `durable` topics, to receive, for authentication, and to test
+ * changed passwords. Their common part is in redis-link.ts. Only the files of this folder know ioredis.
  */
 export { CheckLink } from './check-link.js';
 export { type CommandStream, lostError, PendingCall } from './command-stream.js';

@@ -8,7 +8,10 @@ export class RedisError extends Error {
   override readonly name = 'RedisError';
 }
 
-/** The bytes are not replies: the server is not a Redis, or replies were mixed up. The connection cannot be used any more. */
+/**
+ * The bytes are not replies: the server is not a Redis, or replies were mixed up. The connection cannot be used any
+ * more.
+ */
 export class RedisProtocolError extends Error {
   override readonly name = 'RedisProtocolError';
 }
@@ -28,10 +31,16 @@ interface ReplyHandler {
   onMessage?(message: ChannelMessage): void;
 }
 
-/** Largest part, in bytes or elements: as much as Redis sends by default (proto-max-bulk-len). A larger one is not a reply. */
+/**
+ * Largest part, in bytes or elements: as much as Redis sends by default (proto-max-bulk-len). A larger one is not a
+ * reply.
+ */
 const maxLength = 536_870_912;
 
-/** Shorter parts are copied in a loop, and most parts are shorter. To copy a part as a whole, a view of it must be created first. */
+/**
+ * Shorter parts are copied in a loop, and most parts are shorter. To copy a part as a whole, a view of it must be
+ * created first.
+ */
 const maxLoopBytes = 48;
 
 /** Up to this length the memory of an array is allocated at once. */
@@ -75,8 +84,8 @@ export class ReplyReader {
   }
 
   /**
-   * Reads the first `length` bytes of `bytes`. The caller may reuse `bytes` afterwards. Throws {@link RedisProtocolError}. The handler may call
-   * {@link end} during this call.
+   * Reads the first `length` bytes of `bytes`. The caller may reuse `bytes` afterwards. Throws
+   * {@link RedisProtocolError}. The handler may call {@link end} during this call.
    */
   read(bytes: Buffer, length = bytes.length): void {
     this.#bytes = bytes;

@@ -1,4 +1,6 @@
-/** Learns of planned failovers before the old master is demoted. One for each node, for all its connections to Redis. */
+/**
+ * Learns of planned failovers before the old master is demoted. One for each node, for all its connections to Redis.
+ */
 import { lookup } from 'node:dns/promises';
 import { Redis } from 'ioredis';
 import type { Log } from '../observe/log.js';
@@ -14,8 +16,8 @@ import {
 import { type RedisAddress, readRedisUrl } from './redis-url.js';
 
 /**
- * How long only the announced server is used, in milliseconds. The Sentinels agree within a few seconds, and demote the old master after about ten. It
- * must not be much longer, because the node may miss the next announcement.
+ * How long only the announced server is used, in milliseconds. The Sentinels agree within a few seconds, and demote the
+ * old master after about ten. It must not be much longer, because the node may miss the next announcement.
  */
 const validMs = 20_000;
 
@@ -33,8 +35,8 @@ interface Announcement {
 }
 
 /**
- * Subscribes to the Sentinels, which announce a new master. They demote the old one only ten seconds later, and publications that it acknowledges until
- * then are lost. For the `failoverDetector` of ioredis, see docs/decisions.md.
+ * Subscribes to the Sentinels, which announce a new master. They demote the old one only ten seconds later, and
+ * publications that it acknowledges until then are lost. For the `failoverDetector` of ioredis, see docs/decisions.md.
  */
 export class SentinelWatch {
   readonly #sentinels: readonly Redis[];
@@ -65,7 +67,10 @@ export class SentinelWatch {
     this.#listeners.delete(listener);
   }
 
-  /** The master that was announced in the last 20 s; null if there is none, or if it is the server at this IP address and port. */
+  /**
+   * The master that was announced in the last 20 s; null if there is none, or if it is the server at this IP address
+   * and port.
+   */
   replacementOf(ip: string, port: number): string | null {
     const announced = this.#announced;
     if (announced === null || performance.now() - announced.at > validMs) return null;
@@ -97,7 +102,8 @@ export class SentinelWatch {
     });
     let isRefused = false;
     const onError = (error: Error): void => {
-      // Only answers of the Sentinel are logged here. If no Sentinel can be reached, the links log that when they need one.
+      // Only answers of the Sentinel are logged here. If no Sentinel can be reached, the links log that when they need
+      // one.
       if (error.name !== 'ReplyError' || isRefused) return;
       isRefused = true;
       this.log.error(
@@ -127,7 +133,10 @@ export class SentinelWatch {
     return sentinel;
   }
 
-  /** `message`: the name, the old address and the new address of the master. Each Sentinel announces a new master when it learns of it. */
+  /**
+   * `message`: the name, the old address and the new address of the master. Each Sentinel announces a new master when
+   * it learns of it.
+   */
   async #hear(message: string, sentinel: string): Promise<void> {
     const [name, oldHost, oldPort, host = '', port] = message.split(' ');
     if (name !== this.address.masterName) return;
@@ -136,7 +145,8 @@ export class SentinelWatch {
       { event: 'masterAnnounced', sentinel },
       `The Sentinel at ${sentinel} announced a new master: ${master} replaces ${oldHost}:${oldPort}.`,
     );
-    // Sentinels may announce host names. If a name has no address, no link can be connected to that server, and the link logs the problem.
+    // Sentinels may announce host names. If a name has no address, no link can be connected to that server, and the
+    // link logs the problem.
     const found = await lookup(host, { all: true }).catch(() => []);
     this.#announced = { master, addresses: found.map(({ address }) => address), port: Number(port), at };
     for (const listener of this.#listeners) listener();

@@ -10,7 +10,9 @@ export class StoreLink extends Link {
     super('auth', settings, log, counters, events);
   }
 
-  /** Sends commands in one pipeline. Resolves with their answers; rejects if one fails, or if the connection is lost. */
+  /**
+   * Sends commands in one pipeline. Resolves with their answers; rejects if one fails, or if the connection is lost.
+   */
   async run(commands: readonly Command[]): Promise<readonly unknown[]> {
     return this.#throwError(await this.#send(commands));
   }

@@ -45,8 +45,8 @@ export class SubscriberLink extends Link {
   }
 
   /**
-   * Takes at most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all. Rejects if Redis refuses, or if the connection is
-   * lost.
+   * Takes at most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all. Rejects if Redis
+   * refuses, or if the connection is lost.
    */
   subscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisSubscribeCommands++;

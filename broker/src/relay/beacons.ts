@@ -15,7 +15,7 @@ export interface BeaconCounters {
   beaconsSent: number;
 }
 
-export interface BeaconSettings {
+interface BeaconSettings {
   readonly memoryTimes: Pick<MemoryTimes, 'maxHeartbeatMs'>;
 }
 

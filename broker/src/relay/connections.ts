@@ -1,6 +1,7 @@
 /**
- * The connections of the relay to Redis: one to publish, one to listen, and one for `durable` topics if there are any. They belong together.
- * If one finds the server again, the others connect at once. If the path through Redis is broken, all are replaced.
+ * The connections of the relay to Redis: one to publish, one to listen, and one for `durable` topics if there are any.
+ * They belong together. If one finds the server again, the others connect at once. If the path through Redis is broken,
+ * all are replaced.
  */
 import type { Log } from '../observe/log.js';
 import {
@@ -48,7 +49,8 @@ export class Connections {
       },
       onLost: (wasSilent) => {
         owner.onPublisherLost();
-        // If a hung master has been failed over and then resumes, it may deliver publications that the new master does not have.
+        // If a hung master has been failed over and then resumes, it may deliver publications that the new master does
+        // not have.
         if (wasSilent) this.subscriber.reset();
       },
     });
@@ -79,7 +81,10 @@ export class Connections {
     return this.publisher.fault ?? this.subscriber.fault;
   }
 
-  /** Bytes that Redis holds because this node has not read them yet, when {@link measureOutputBuffer} was last called; 0 if unknown. */
+  /**
+   * Bytes that Redis holds because this node has not read them yet, when {@link measureOutputBuffer} was last called; 0
+   * if unknown.
+   */
   get outputBufferBytes(): number {
     return this.#outputBufferBytes;
   }

@@ -2,7 +2,7 @@
 import { readEntry, type StreamEntry } from './stream-entry.js';
 
 /** The approximate memory of a block and of an entry in addition to the buffer, in bytes. */
-const blockOverheadBytes = 450;
+const blockOverheadBytes = 600;
 const entryOverheadBytes = 16;
 
 export class EntryBlock {
@@ -43,7 +43,10 @@ export class EntryBlock {
     return this.#entry(this.#firsts.length - 1);
   }
 
-  /** Copies an entry that follows the newest one. Returns false if it has another epoch, or if the buffer has no room for it. */
+  /**
+   * Copies an entry that follows the newest one. Returns false if it has another epoch, or if the buffer has no room
+   * for it.
+   */
   append({ epoch, first, last, bytes }: StreamEntry): boolean {
     const start = this.#ends.at(-1) ?? 0;
     if (epoch !== this.epoch || start + bytes.length > this.#memory.length) return false;

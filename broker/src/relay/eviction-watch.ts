@@ -1,6 +1,6 @@
 /**
- * Detects whether Redis deletes keys to make room for others (maxmemory-policy). Evicted histories and messageIds are lost. No command fails
- * then, so nothing else would show it.
+ * Detects whether Redis deletes keys to make room for others (maxmemory-policy). Evicted histories and messageIds are
+ * lost. No command fails then, so nothing else would show it.
  */
 import type { Log } from '../observe/log.js';
 

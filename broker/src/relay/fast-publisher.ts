@@ -1,6 +1,6 @@
 /**
- * Publishes to topics without history. The runs of a turn are sent as one PUBLISH for each topic, all at once. This node's own
- * subscribers get them first, without Redis.
+ * Publishes to topics without history. The runs of a turn are sent as one PUBLISH for each topic, all at once. This
+ * node's own subscribers get them first, without Redis.
  */
 import { emptyRun, ReplyError, type Topic } from '@fanfare/protocol';
 import { type CommandStream, PendingCall, type Reply } from '../redis/redis.js';
@@ -26,8 +26,8 @@ export interface FastPublisherCounters {
 }
 
 /**
- * The maximum number of remembered topics whose subscribers on other nodes must get a gap. Each takes 100 bytes. Subscribers of further topics
- * get no gap.
+ * The maximum number of remembered topics whose subscribers on other nodes must get a gap. Each takes 100 bytes.
+ * Subscribers of further topics get no gap.
  */
 const maxUnrelayedTopics = 100_000;
 

@@ -1,6 +1,6 @@
 /**
- * How long publications are collected before they are sent together. An idle node sends them at once. A busy node waits a few milliseconds.
- * A flush of any size costs a system call for each subscriber and a command for each topic.
+ * How long publications are collected before they are sent together. An idle node sends them at once. A busy node waits
+ * a few milliseconds. A flush of any size costs a system call for each subscriber and a command for each topic.
  */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 
@@ -9,7 +9,10 @@ const lookMs = 100;
 
 /** The window grows by a millisecond if the event loop is busy for more than this share of the time. */
 const busyShare = 0.6;
-/** Below this share, the window shrinks. It is far below the other share, because a wider window makes the node less busy. */
+/**
+ * Below this share, the window shrinks. It is far below the other share, because a wider window makes the node less
+ * busy.
+ */
 const idleShare = 0.2;
 
 export class FlushWindow {

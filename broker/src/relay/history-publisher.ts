@@ -1,6 +1,7 @@
 /**
- * Publishes to topics with history. It sends the runs of a turn as calls of lua/publish.lua: many runs in each call, and all calls in one
- * write. It delivers nothing itself: every listening node, this one included, receives the publications from Redis in offset order.
+ * Publishes to topics with history. It sends the runs of a turn as calls of lua/publish.lua: many runs in each call,
+ * and all calls in one write. It delivers nothing itself: every listening node, this one included, receives the
+ * publications from Redis in offset order.
  */
 import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import {
@@ -51,12 +52,16 @@ export interface HistoryPublisherCounters {
 const maxRunsPerCall = 64;
 const maxBytesPerCall = 262_144;
 
-/** Maximum number of topics whose head this node remembers. Beyond it, the node forgets all. Redis finds a head with the next publication. */
+/**
+ * Maximum number of topics whose head this node remembers. Beyond it, the node forgets all. Redis finds a head with the
+ * next publication.
+ */
 const maxRememberedTopics = 50_000;
 
 /**
- * How long a node relies on the last check that Redis has not lost data, in milliseconds. A check costs Redis 5 µs. A server that becomes a replica
- * and then a master again takes longer than this, and refuses publications meanwhile. So no publication gets an offset that was used before.
+ * How long a node relies on the last check that Redis has not lost data, in milliseconds. A check costs Redis 5 µs. A
+ * server that becomes a replica and then a master again takes longer than this, and refuses publications meanwhile. So
+ * no publication gets an offset that was used before.
  */
 const verifyMs = 25;
 
@@ -199,7 +204,8 @@ export class HistoryPublisher {
       this.#verifiedAt = Number.NEGATIVE_INFINITY;
     }
     const isVerified = performance.now() - this.#verifiedAt >= verifyMs;
-    // Never send calls of two copies at once: Redis could refuse calls of the first, and then accept calls of the second.
+    // Never send calls of two copies at once: Redis could refuse calls of the first, and then accept calls of the
+    // second.
     if (this.#unanswered === 0) this.#script = this.publishScript.current;
     const pieces = inPieces(runs);
     for (const piece of pieces) this.#write(commands.writer, piece, generation, isVerified);
@@ -286,8 +292,8 @@ export class HistoryPublisher {
   }
 
   /**
-   * Writes the epoch, the offset to trim to, and the new expiry. Leaves a value empty if it is unknown or not due yet. Returns whether
-   * Redis must check if old messageIds can be forgotten.
+   * Writes the epoch, the offset to trim to, and the new expiry. Leaves a value empty if it is unknown or not due yet.
+   * Returns whether Redis must check if old messageIds can be forgotten.
    */
   #writeUpkeep(writer: CommandWriter, { topic, policy, messageIds }: Sent): boolean {
     const { historySize } = policy;
@@ -379,8 +385,8 @@ export class HistoryPublisher {
   }
 
   /**
-   * Remembers the new publications as they are in the stream, and also each known one: perhaps no node has received it, and no publisher
-   * has received its acknowledgement. `start`: position of the first new one.
+   * Remembers the new publications as they are in the stream, and also each known one: perhaps no node has received it,
+   * and no publisher has received its acknowledgement. `start`: position of the first new one.
    */
   #rememberInPieces(
     { topic, entry, messageIds }: Sent,

@@ -33,16 +33,16 @@ export class HistoryReader {
   ) {}
 
   /**
-   * Reads the topic's stream from offset `from` of `epoch`. Returns entries with `publications` publications, or fewer if one answer cannot
-   * hold them. If the topic has no history, a new one begins.
+   * Reads the topic's stream from offset `from` of `epoch`. Returns entries with `publications` publications, or fewer
+   * if one answer cannot hold them. If the topic has no history, a new one begins.
    */
   read(topic: Topic, epoch: string, from: number, publications = Number.MAX_SAFE_INTEGER): Promise<HistorySlice> {
     return this.#read(topic, epoch, from, publications, false);
   }
 
   /**
-   * Reads the stream backward in the same way, from offset `last` of `epoch`. `epoch` null: the topic's epoch. `last` null: the newest
-   * publication.
+   * Reads the stream backward in the same way, from offset `last` of `epoch`. `epoch` null: the topic's epoch. `last`
+   * null: the newest publication.
    */
   async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<HistorySlice> {
     const answer = await this.#ask(scripts.readBack, [topic], ({ minEpoch }) => [
@@ -57,7 +57,10 @@ export class HistoryReader {
     return { position, entries: entries.toReversed() };
   }
 
-  /** Gives the topic a new epoch if its epoch is `epoch`. Resolves with the first entry that was published under the new epoch. */
+  /**
+   * Gives the topic a new epoch if its epoch is `epoch`. Resolves with the first entry that was published under the new
+   * epoch.
+   */
   renew(topic: Topic, epoch: string): Promise<HistorySlice> {
     return this.#read(topic, epoch, 1, Number.MAX_SAFE_INTEGER, true);
   }
@@ -82,7 +85,9 @@ export class HistoryReader {
     return sliceOf(answer);
   }
 
-  /** The position of a topic now, null if it has no history. One call reads all positions that callers need in one turn. */
+  /**
+   * The position of a topic now, null if it has no history. One call reads all positions that callers need in one turn.
+   */
   async position(topic: Topic): Promise<Position | null> {
     this.#inquiry ??= this.#inquire();
     const { topics, positions } = this.#inquiry;
@@ -119,7 +124,8 @@ export class HistoryReader {
     const { since, direction, limit } = request;
     if (direction === 'forward') {
       const from = (since?.offset ?? 0) + 1;
-      // Without `since`, the page begins with the oldest publication of the topic's epoch. That epoch must be read first.
+      // Without `since`, the page begins with the oldest publication of the topic's epoch. That epoch must be read
+      // first.
       const epoch = since?.epoch ?? (await this.read(topic, '', 1)).position.epoch;
       const { position, entries } = await this.read(topic, epoch, from, limit);
       return pageForward(position, entries, request);

@@ -1,10 +1,10 @@
 /**
- * The topics that this node listens to in Redis. Each has a subscriber here, so the node never receives publications that it does not
- * deliver.
+ * The topics that this node listens to in Redis. Each has a subscriber here, so the node never receives publications
+ * that it does not deliver.
  *
- * First and last subscribers come and go while Redis answers late. One rule settles these races: the last command that was *sent* for a topic
- * counts, because Redis carries out the commands of a connection in order. So a new SUBSCRIBE may follow an UNSUBSCRIBE at once. An answer only
- * releases the subscribers that wait for it.
+ * First and last subscribers come and go while Redis answers late. One rule settles these races: the last command that
+ * was *sent* for a topic counts, because Redis carries out the commands of a connection in order. So a new SUBSCRIBE
+ * may follow an UNSUBSCRIBE at once. An answer only releases the subscribers that wait for it.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 import type { TopicState, TopicStates, Waiting } from './topic-state.js';
@@ -29,7 +29,10 @@ export interface InterestSettings {
 /** Maximum number of topics that linger. If there are more, the oldest are dropped early. */
 const maxLingeringTopics = 10_000;
 
-/** Maximum number of SUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be dropped. */
+/**
+ * Maximum number of SUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be
+ * dropped.
+ */
 const maxUnansweredCommands = 8;
 
 /** Pause before a SUBSCRIBE that Redis refused is sent again, in milliseconds. */
@@ -48,7 +51,9 @@ export class Interest {
   /** Counts connections: late answers on an old one are ignored. */
   #connection = 0;
 
-  /** `onBack`: the topic is listened to again after the connection was lost, so subscribers may have missed something. */
+  /**
+   * `onBack`: the topic is listened to again after the connection was lost, so subscribers may have missed something.
+   */
   constructor(
     private readonly states: TopicStates,
     private readonly listener: Listener,
@@ -136,7 +141,8 @@ export class Interest {
       const piece = this.#toSubscribe.splice(0, this.settings.maxTopicsPerCommand).filter((state) => {
         if (!this.states.has(state)) return false;
         if (state.isWanted) return true;
-        // The topic was released before SUBSCRIBE was sent. If it is wanted again, it is queued again. So no subscriber waits for an answer forever.
+        // The topic was released before SUBSCRIBE was sent. If it is wanted again, it is queued again. So no subscriber
+        // waits for an answer forever.
         state.listening = 'idle';
         this.#settle(state, unavailable());
         return false;
@@ -174,7 +180,10 @@ export class Interest {
     this.#settle(state, null);
   }
 
-  /** Redis does not let this node subscribe. New subscribers are refused; earlier ones keep the topic, and Redis is asked again. */
+  /**
+   * Redis does not let this node subscribe. New subscribers are refused; earlier ones keep the topic, and Redis is
+   * asked again.
+   */
   #refuse(state: TopicState): void {
     state.listening = 'idle';
     this.#settle(state, unavailable());

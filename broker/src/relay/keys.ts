@@ -22,8 +22,8 @@ export class Keys {
   /** How many connections each node has (lua/heartbeat.lua). */
   readonly connections: string;
   /**
-   * Version of the layout of everything that nodes keep in Redis (lua/recover.lua). This key has the same name in all layouts, so that nodes
-   * with a different layout find it.
+   * Version of the layout of everything that nodes keep in Redis (lua/recover.lua). This key has the same name in all
+   * layouts, so that nodes with a different layout find it.
    */
   readonly layout: string;
   /** The version of the layout that these names belong to. */
@@ -36,8 +36,8 @@ export class Keys {
   readonly #topics = new TopicReader();
 
   constructor(prefix: string, database: number) {
-    // A channel belongs to all databases of a Redis, and a topic's channel has the name of its stream. No prefix may hold an "@". Database 0 keeps
-    // the names of layout 1.
+    // A channel belongs to all databases of a Redis, and a topic's channel has the name of its stream. No prefix may
+    // hold an "@". Database 0 keeps the names of layout 1.
     const root = database === 0 ? prefix : `${prefix}:@${database}`;
     this.generation = `${root}:generation`;
     this.newestEpoch = `${root}:epoch`;
@@ -56,7 +56,10 @@ export class Keys {
     this.#topicPrefixBytes = Buffer.from(this.#topicPrefix);
   }
 
-  /** The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds are next to it (`…:ids`). */
+  /**
+   * The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds are next to it
+   * (`…:ids`).
+   */
   topic(topic: Topic): string {
     return this.#topicPrefix + topic;
   }

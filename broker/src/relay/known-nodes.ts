@@ -1,10 +1,13 @@
 /**
- * What the last heartbeats have returned: the nodes that are alive, and the time of Redis. If Redis loses its state, recovery waits for the
- * nodes that may have published recently (lua/recover.lua).
+ * What the last heartbeats have returned: the nodes that are alive, and the time of Redis. If Redis loses its state,
+ * recovery waits for the nodes that may have published recently (lua/recover.lua).
  */
 import { RedisClock } from './redis-clock.js';
 
-/** A node counts as gone after this many answers in a row without it. One is not enough: Redis may have lost its list of nodes. */
+/**
+ * A node counts as gone after this many answers in a row without it. One is not enough: Redis may have lost its list of
+ * nodes.
+ */
 const answersUntilGone = 3;
 
 interface KnownNode {
@@ -50,7 +53,10 @@ export class KnownNodes {
     this.#nodes.delete(id);
   }
 
-  /** For each node its id, its clock, and 1 if it has never published, else ''. lua/recover.lua takes them in this order. */
+  /**
+   * For each node its id, its clock, and 1 if it has never published, else ''. lua/recover.lua takes them in this
+   * order.
+   */
   toArgs(): readonly (string | number)[] {
     return [...this.#nodes].flatMap(([id, { seenAt, hasPublished }]) => [id, seenAt, hasPublished ? '' : 1]);
   }

@@ -1,6 +1,6 @@
 /**
- * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics. Refuses publications that
- * could not reach the other nodes, or for which there is no room.
+ * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics.
+ * Refuses publications that could not reach the other nodes, or for which there is no room.
  */
 import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Level, TopicPolicies } from '../topics/policy.js';

@@ -1,6 +1,7 @@
 /**
- * What nodes know of each other. Once a second, a heartbeat records in Redis that this node is alive, and returns which other nodes are
- * (lua/heartbeat.lua). It also carries the probe. On the control channel, nodes announce what the others must know before their next heartbeat.
+ * What nodes know of each other. Once a second, a heartbeat records in Redis that this node is alive, and returns which
+ * other nodes are (lua/heartbeat.lua). It also carries the probe. On the control channel, nodes announce what the
+ * others must know before their next heartbeat.
  */
 import { isOfAnotherLayout, type RedisMessage, type ScriptCall } from '../redis/redis.js';
 import type { GenerationChange, GenerationSource } from './generation.js';
@@ -35,7 +36,10 @@ interface AskedGeneration extends GenerationSource {
   ask(): void;
 }
 
-/** Prefixes of a node's id on the control channel: it has left, or it is about to publish for the first time. An id alone calls to a recovery. */
+/**
+ * Prefixes of a node's id on the control channel: it has left, or it is about to publish for the first time. An id
+ * alone calls to a recovery.
+ */
 const leaving = 'left:';
 const publishing = 'publishing:';
 
@@ -90,7 +94,8 @@ export class Membership {
         void this.restart();
       },
       () => {
-        // The connection was lost, or Redis refused and the link logged it. Probes will not come back, so both connections are replaced.
+        // The connection was lost, or Redis refused and the link logged it. Probes will not come back, so both
+        // connections are replaced.
       },
     );
   }
@@ -113,8 +118,8 @@ export class Membership {
   }
 
   /**
-   * Announces the first publication before it is sent, on each connection that may carry it. If this node dies, the others must know that it may
-   * have published data that Redis has lost.
+   * Announces the first publication before it is sent, on each connection that may carry it. If this node dies, the
+   * others must know that it may have published data that Redis has lost.
    */
   announcePublishing(): void {
     if (this.#isKnownToPublish) return;

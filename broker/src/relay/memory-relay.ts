@@ -1,4 +1,7 @@
-/** The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the process. */
+/**
+ * The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the
+ * process.
+ */
 import type { Payload, Position, Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
 import { FlushWindow } from './flush-window.js';

@@ -13,8 +13,8 @@ const dash = 0x2d;
 const zero = 0x30;
 
 /**
- * Like {@link parsePosition}, for the ASCII text `bytes[start, end)`. `likelyEpoch`: if the position has this epoch, as nearly all positions of a
- * topic do, no text is made.
+ * Like {@link parsePosition}, for the ASCII text `bytes[start, end)`. `likelyEpoch`: if the position has this epoch, as
+ * nearly all positions of a topic do, no text is made.
  */
 export function readPosition(bytes: Buffer, start: number, end: number, likelyEpoch: string): Position | null {
   let offset = 0;

@@ -1,7 +1,7 @@
 /**
- * Proves that publications pass through Redis: sends a message to this node itself, with a heartbeat (membership.ts), and expects it back.
- * It shows that Redis accepts writes on one connection and delivers on the other. Nothing else finds connections that look healthy and lead
- * nowhere: a half-open one, a demoted master, a paused server.
+ * Proves that publications pass through Redis: sends a message to this node itself, with a heartbeat (membership.ts),
+ * and expects it back. It shows that Redis accepts writes on one connection and delivers on the other. Nothing else
+ * finds connections that look healthy and lead nowhere: a half-open one, a demoted master, a paused server.
  */
 import type { Log } from '../observe/log.js';
 
@@ -77,12 +77,16 @@ export class Probe {
     return probe;
   }
 
-  /** Redis has accepted or refused the probe. `isReported`: the whole call failed with this error, and the link has logged it. */
+  /**
+   * Redis has accepted or refused the probe. `isReported`: the whole call failed with this error, and the link has
+   * logged it.
+   */
   onAnswer(probe: SentProbe, outcome: unknown, isReported: boolean): void {
     // Every answer is noted: Redis may refuse for a different reason than last time.
     this.publisher.noteWrite(outcome);
     if (!(outcome instanceof Error)) probe.wasAccepted = true;
-    // Only for STALE. A demoted master refuses writes, but still has the same generation: asking it would restart the probe again and again.
+    // Only for STALE. A demoted master refuses writes, but still has the same generation: asking it would restart the
+    // probe again and again.
     else if (outcome.message.startsWith('STALE')) this.owner.onStale();
     else if (!isReported) this.publisher.report(outcome);
   }

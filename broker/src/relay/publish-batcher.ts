@@ -1,6 +1,6 @@
 /**
- * Collects the publications of one event-loop turn, or of a few milliseconds under load, by topic. They then cost one Redis command and one
- * frame for each topic, not for each publication.
+ * Collects the publications of one event-loop turn, or of a few milliseconds under load, by topic. They then cost one
+ * Redis command and one frame for each topic, not for each publication.
  */
 import {
   emptyRun,
@@ -37,13 +37,19 @@ export interface Batch {
   without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'>;
 }
 
-/** The approximate memory of a waiting run in addition to its publications, in bytes: buffers, and its future command to Redis. */
+/**
+ * The approximate memory of a waiting run in addition to its publications, in bytes: buffers, and its future command to
+ * Redis.
+ */
 export const runOverheadBytes = 1_536;
 
 /** Maximum number of messageIds in one run. Lua accepts only some thousand arguments at once. */
 const maxMessageIds = 512;
 
-/** Limits of the buffers kept for the next turn: a turn with exceptionally many or long runs must not hold memory for good. */
+/**
+ * Limits of the buffers kept for the next turn: a turn with exceptionally many or long runs must not hold memory for
+ * good.
+ */
 const keptBatches = 1024;
 const keptBatchBytes = 16_384;
 
@@ -55,7 +61,10 @@ const noBatches: OpenBatch[] = [];
 export class PublishBatcher {
   /** Runs while the flush window is open. */
   #timer: NodeJS.Timeout | undefined;
-  /** The last batch of each topic. It may be closed, or even used for another topic: clearing this map each turn would cost more than a check. */
+  /**
+   * The last batch of each topic. It may be closed, or even used for another topic: clearing this map each turn would
+   * cost more than a check.
+   */
   readonly #lastOf = new Map<Topic, OpenBatch>();
   /** The open batches, in the order in which they began. */
   #batches: OpenBatch[] = noBatches;
@@ -144,7 +153,8 @@ class OpenBatch implements Batch {
   policy = defaultPolicy;
   beganAt = 0;
   payer: Payer | null = null;
-  // A publisher may keep these three objects. Most batches need none of them, and share empty ones, which nobody changes.
+  // A publisher may keep these three objects. Most batches need none of them, and share empty ones, which nobody
+  // changes.
   receipts = noReceipts;
   places = noPlaces;
   messageIds = noIds;

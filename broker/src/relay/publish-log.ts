@@ -1,6 +1,7 @@
 /**
- * The publications of this node in the last seconds. Redis has acknowledged them, but may lose its state before any other node has received
- * them. Then only this node has them, or at least knows that they are missing (lua/recover.lua).
+ * The publications of this node in the last seconds. Redis has acknowledged them, but may lose its state before any
+ * other node has received them. Then only this node has them, or at least knows that they are missing
+ * (lua/recover.lua).
  */
 import type { Topic } from '@fanfare/protocol';
 import type { MemoryTimes } from './memory-times.js';
@@ -21,13 +22,16 @@ export interface LoggedTopic {
   readonly isThinned: boolean;
 }
 
-/** The maximum bytes of remembered entries. If there are more, the oldest are forgotten, but not the positions of their topics. */
+/**
+ * The maximum bytes of remembered entries. If there are more, the oldest are forgotten, but not the positions of their
+ * topics.
+ */
 const maxBytes = 16_777_216;
 /** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 /**
- * The maximum number of remembered topics. Each takes 200 bytes. If there are more, the oldest are forgotten, and {@link PublishLog.isComplete}
- * is false.
+ * The maximum number of remembered topics. Each takes 200 bytes. If there are more, the oldest are forgotten, and
+ * {@link PublishLog.isComplete} is false.
  */
 const maxTopics = 200_000;
 
@@ -96,11 +100,11 @@ export class PublishLog {
   }
 
   /**
-   * A period is over: forgets what is older than the window. Returns the topics that have become idle: published to in the period before
-   * this one, and not since.
+   * A period is over: forgets what is older than the window. Returns the topics that have become idle: published to in
+   * the period before this one, and not since.
    *
-   * Call it once a period, except while Redis does not answer. So the log keeps publications from before an outage until the outage is
-   * over.
+   * Call it once a period, except while Redis does not answer. So the log keeps publications from before an outage
+   * until the outage is over.
    */
   endPeriod(): readonly Pick<LoggedTopic, 'topic' | 'epoch' | 'offset'>[] {
     const idle = [...(this.#periods.at(-2) ?? [])].map(({ topic, epoch, offset }) => ({ topic, epoch, offset }));

@@ -1,10 +1,10 @@
 /**
  * The script that publishes, as the copy that Redis has now.
  *
- * A node sends calls of it without waiting for answers. If Redis has lost its scripts (SCRIPT FLUSH), it refuses all calls on the way, and the
- * node sends them again in order. That works only if Redis refuses all of them: no node may load the script again between two calls. So each
- * copy is loaded once and never again. If a node finds that Redis has lost the copy, it loads a new copy with a new name and a new SHA. Nodes
- * that start later use it too.
+ * A node sends calls of it without waiting for answers. If Redis has lost its scripts (SCRIPT FLUSH), it refuses all
+ * calls on the way, and the node sends them again in order. That works only if Redis refuses all of them: no node may
+ * load the script again between two calls. So each copy is loaded once and never again. If a node finds that Redis has
+ * lost the copy, it loads a new copy with a new name and a new SHA. Nodes that start later use it too.
  */
 import { randomBytes } from 'node:crypto';
 import type { Script } from '../redis/redis.js';
@@ -48,8 +48,8 @@ export class PublishScript {
       { script: scripts.chooseCopy, keys: [this.keys.copy], args: [missing, next] },
     ]);
     if (answer instanceof Error) {
-      // Redis lost its scripts again, between the two commands. Retry: a failure here would let waiting publications overtake the refused
-      // ones.
+      // Redis lost its scripts again, between the two commands. Retry: a failure here would let waiting publications
+      // overtake the refused ones.
       if (isUnknownScript(answer)) return this.#choose(missing);
       throw answer;
     }

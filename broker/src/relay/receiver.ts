@@ -1,4 +1,7 @@
-/** Decodes the Redis messages of topics. Hands them to the topic's feed, or to its subscribers if the topic has no history. */
+/**
+ * Decodes the Redis messages of topics. Hands them to the topic's feed, or to its subscribers if the topic has no
+ * history.
+ */
 import { checkRun, LayoutError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import type { ChannelMessage } from '../redis/redis.js';

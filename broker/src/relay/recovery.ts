@@ -1,6 +1,7 @@
 /**
- * Finds out which generation Redis is in. A node asks after each new connection, and if a script finds a generation that the node does not
- * know. If data may be lost, lua/recover.lua leads all nodes through restoring it (restorer.ts), and only after that they publish again.
+ * Finds out which generation Redis is in. A node asks after each new connection, and if a script finds a generation
+ * that the node does not know. If data may be lost, lua/recover.lua leads all nodes through restoring it (restorer.ts),
+ * and only after that they publish again.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -28,7 +29,10 @@ interface RecoveryLink {
 }
 
 interface RecoveryOwner {
-  /** Whether this node receives the publications of the topics that it listens to. Until then, nothing should be published again. */
+  /**
+   * Whether this node receives the publications of the topics that it listens to. Until then, nothing should be
+   * published again.
+   */
   isListening(): boolean;
   /** Whether this node receives the messages of the control channel. */
   isOnControlChannel(): boolean;
@@ -44,8 +48,8 @@ export interface RecoveryCounters {
 }
 
 /**
- * How long nodes wait for each other, in milliseconds. It is longer than a node's pause between connection attempts. After it, the nodes
- * continue without the missing ones.
+ * How long nodes wait for each other, in milliseconds. It is longer than a node's pause between connection attempts.
+ * After it, the nodes continue without the missing ones.
  */
 const patienceMs = 5_000;
 /** How often a node asks Redis whether the other nodes are done, in milliseconds. */
@@ -135,7 +139,10 @@ export class Recovery implements GenerationSource {
     this.#isRunning = false;
   }
 
-  /** Reports to Redis and follows its answers until Redis names a generation. Usually its first answer already names one. */
+  /**
+   * Reports to Redis and follows its answers until Redis names a generation. Usually its first answer already names
+   * one.
+   */
   async #recover(): Promise<void> {
     const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
     while (!this.#isClosed) {
@@ -148,7 +155,8 @@ export class Recovery implements GenerationSource {
       if (name !== undefined) part.recovery = this.#joined = name;
       switch (word) {
         case 'listened':
-          // Wait until this node listens. Otherwise it would have to read publications from the history, which may be too short.
+          // Wait until this node listens. Otherwise it would have to read publications from the history, which may be
+          // too short.
           while (!this.owner.isListening() && this.#mayListen(part)) await delay(askMs);
           part.restored += await this.restorer.restoreListened(this.#minEpoch);
           part.stage = stages.restoredListened;
@@ -183,7 +191,10 @@ export class Recovery implements GenerationSource {
     this.owner.onServing(change);
   }
 
-  /** Resolves with the next step, the name of the generation or of the recovery, and the time from which publications must be restored. */
+  /**
+   * Resolves with the next step, the name of the generation or of the recovery, and the time from which publications
+   * must be restored.
+   */
   async #report(part: Part): Promise<readonly string[]> {
     const reportsNodes = this.#nodesReportedTo !== part.recovery;
     const [answer] = await this.link.evaluate([this.#recoverCall(part, reportsNodes)]);

@@ -1,7 +1,7 @@
 /**
- * The relay of many nodes, through Redis. This file carries out the contract ({@link Relay}) and connects the parts; each part has its own
- * file. Publications leave through {@link LevelPublishers} and arrive through {@link Receiver}. {@link Membership} and its probe check that
- * Redis delivers. {@link Recovery} checks that Redis still has its data.
+ * The relay of many nodes, through Redis. This file carries out the contract ({@link Relay}) and connects the parts;
+ * each part has its own file. Publications leave through {@link LevelPublishers} and arrive through {@link Receiver}.
+ * {@link Membership} and its probe check that Redis delivers. {@link Recovery} checks that Redis still has its data.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Payload, Position, Topic } from '@fanfare/protocol';

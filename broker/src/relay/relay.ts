@@ -4,7 +4,10 @@ import type { ScopedId } from './scoped-id.js';
 
 /** Notified once of the outcome of one acknowledged publication. */
 export interface Receipt {
-  /** The relay has accepted the publication; `position` is its place in the topic's history, null if the topic keeps none. */
+  /**
+   * The relay has accepted the publication; `position` is its place in the topic's history, null if the topic keeps
+   * none.
+   */
   accepted(position: Position | null): void;
   /** `unconfirmed`: it may or may not have been delivered. */
   failed(error: ReplyError): void;
@@ -21,16 +24,19 @@ export interface Payer {
 /** Delivers to the subscribers on this node. */
 export interface Delivery {
   /**
-   * Hands a run to the subscribers on this node; returns false if there are none. `position`: the position of the first publication.
-   * `wasMissed`: the run did not arrive when it was published, but was read from the history.
+   * Hands a run to the subscribers on this node; returns false if there are none. `position`: the position of the first
+   * publication. `wasMissed`: the run did not arrive when it was published, but was read from the history.
    */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed?: boolean): boolean;
   /**
-   * Notifies the subscribers of the topic on this node that publications may be lost. With a position, publications up to it cannot
-   * be recovered.
+   * Notifies the subscribers of the topic on this node that publications may be lost. With a position, publications up
+   * to it cannot be recovered.
    */
   notifyGap(topic: Topic, position: Position | null): void;
-  /** Notifies the subscribers of the topic on this node that it has a new history. Its next publications follow `position`. */
+  /**
+   * Notifies the subscribers of the topic on this node that it has a new history. Its next publications follow
+   * `position`.
+   */
   notifyReset(topic: Topic, position: Position): void;
 }
 
@@ -54,8 +60,9 @@ export interface PublishTracer {
 }
 
 /**
- * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no proof that publications pass
- * through it. `outOfMemory`: Redis is full and refuses publications. A relay without other nodes is always `connected`.
+ * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no
+ * proof that publications pass through it. `outOfMemory`: Redis is full and refuses publications. A relay without other
+ * nodes is always `connected`.
  */
 export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'connected' | 'closed';
 
@@ -69,7 +76,10 @@ export interface SubscribeResult {
 }
 
 export interface HistoryRequest {
-  /** The page starts next to this position, without it. Null: forward from the oldest publication, or backward from the newest. */
+  /**
+   * The page starts next to this position, without it. Null: forward from the oldest publication, or backward from the
+   * newest.
+   */
   readonly since: Position | null;
   readonly limit: number;
   readonly direction: HistoryDirection;
@@ -122,61 +132,67 @@ export interface Relay {
   hasHistory(topic: Topic): boolean;
 
   /**
-   * Whether this node has published to the topic's history and remembers it. If not, there may still be a history: after a while, or after tens
-   * of thousands of other topics, a node forgets.
+   * Whether this node has published to the topic's history and remembers it. If not, there may still be a history:
+   * after a while, or after tens of thousands of other topics, a node forgets.
    */
   hasPublished(topic: Topic): boolean;
 
   /**
    * Accepts one publication. `payload` is copied before this returns.
    *
-   * At level `fast`, each subscriber gets it at most once. Subscribers on this node get it when the turn of the event loop ends.
-   * Subscribers on other nodes get it if their node listened when Redis received it. If one node accepts several publications of a topic,
-   * each subscriber gets them in that order. If different nodes accept them, subscribers may get them in different orders. If a
-   * publication without a receipt cannot reach the other nodes, only this node's subscribers get it. Subscribers of other nodes get a gap
-   * when these nodes can be reached again.
+   * At level `fast`, each subscriber gets it at most once. Subscribers on this node get it when the turn of the event
+   * loop ends. Subscribers on other nodes get it if their node listened when Redis received it. If one node accepts
+   * several publications of a topic, each subscriber gets them in that order. If different nodes accept them,
+   * subscribers may get them in different orders. If a publication without a receipt cannot reach the other nodes, only
+   * this node's subscribers get it. Subscribers of other nodes get a gap when these nodes can be reached again.
    *
-   * At the other levels it gets the next offset of its topic and is in the topic's history before anyone gets it. Every node that listens
-   * delivers it, in order of offset. If the topic has had the same `id` within the idempotency window, nothing is published again. The
-   * receipt then gets the position of the first publication. Without a receipt, a publication that Redis does not accept is delivered to
-   * nobody.
+   * At the other levels it gets the next offset of its topic and is in the topic's history before anyone gets it. Every
+   * node that listens delivers it, in order of offset. If the topic has had the same `id` within the idempotency
+   * window, nothing is published again. The receipt then gets the position of the first publication. Without a receipt,
+   * a publication that Redis does not accept is delivered to nobody.
    *
-   * Throws ReplyError if it is delivered to nobody: `overloaded` if too much waits already, and, with a receipt, `unavailable` if Redis
-   * cannot be reached. Otherwise `receipt`, if given, is notified of the outcome once: after this returns, and within about the relay's
-   * timeout, whatever happens to Redis. `payer`, if given, is notified if this publication has begun a history.
+   * Throws ReplyError if it is delivered to nobody: `overloaded` if too much waits already, and, with a receipt,
+   * `unavailable` if Redis cannot be reached. Otherwise `receipt`, if given, is notified of the outcome once: after
+   * this returns, and within about the relay's timeout, whatever happens to Redis. `payer`, if given, is notified if
+   * this publication has begun a history.
    */
   publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer?: Payer | null): void;
 
   /**
-   * Resolves once this node listens to the topic: everything that any node accepts from then on is delivered here, until `unsubscribe`. If the
-   * topic has history, {@link subscribeResult} can then return the publications after `since`, unless they are too many or the history no
-   * longer has them. Rejects with ReplyError `unavailable` if the relay's timeout passes first; the caller must then unsubscribe. Repeated
-   * calls are harmless.
+   * Resolves once this node listens to the topic: everything that any node accepts from then on is delivered here,
+   * until `unsubscribe`. If the topic has history, {@link subscribeResult} can then return the publications after
+   * `since`, unless they are too many or the history no longer has them. Rejects with ReplyError `unavailable` if the
+   * relay's timeout passes first; the caller must then unsubscribe. Repeated calls are harmless.
    *
-   * When the link to the other nodes was lost and is back, the relay listens to all topics again by itself. For topics without history it
-   * calls `notifyGap` before it delivers anything else. For the others it delivers missed publications in order, and notifies only of
-   * those that cannot be recovered.
+   * When the link to the other nodes was lost and is back, the relay listens to all topics again by itself. For topics
+   * without history it calls `notifyGap` before it delivers anything else. For the others it delivers missed
+   * publications in order, and notifies only of those that cannot be recovered.
    */
   subscribe(topic: Topic, since: Position | null): Promise<void>;
 
   /**
-   * The position of a subscribed topic, and the publications after `since`. Everything after that position is delivered after this method
-   * returns. So a caller that joins the topic before it returns to the event loop misses nothing and gets nothing twice.
+   * The position of a subscribed topic, and the publications after `since`. Everything after that position is delivered
+   * after this method returns. So a caller that joins the topic before it returns to the event loop misses nothing and
+   * gets nothing twice.
    */
   subscribeResult(topic: Topic, since: Position | null): SubscribeResult;
 
   /** Nobody on this node wants the topic any more. The relay may listen to it for a while longer. */
   unsubscribe(topic: Topic): void;
 
-  /** Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` if Redis does not answer. */
+  /**
+   * Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` if Redis does not
+   * answer.
+   */
   history(topic: Topic, request: HistoryRequest): Promise<HistoryPage>;
 
   /** Sends all accepted publications, and resolves when every receipt has been notified. */
   flush(): Promise<void>;
 
   /**
-   * Resolves a while after the last publication, when no other node needs the memory of this one even if Redis loses its state. Call it
-   * when nothing more is published here. {@link close} then announces that the node has left. Takes at most `leaseMs` (memory-times.ts).
+   * Resolves a while after the last publication, when no other node needs the memory of this one even if Redis loses
+   * its state. Call it when nothing more is published here. {@link close} then announces that the node has left. Takes
+   * at most `leaseMs` (memory-times.ts).
    */
   retire(): Promise<void>;
 

@@ -1,6 +1,7 @@
 /**
- * Compares the streams in Redis with the memory of this node: the topics that it listens to, and its own publications. Restores what
- * Redis has lost, or gives the topic another epoch if nobody can. When each of this happens is decided in recovery.ts.
+ * Compares the streams in Redis with the memory of this node: the topics that it listens to, and its own publications.
+ * Restores what Redis has lost, or gives the topic another epoch if nobody can. When each of this happens is decided in
+ * recovery.ts.
  */
 import type { Topic } from '@fanfare/protocol';
 import type { ScriptCall } from '../redis/redis.js';
@@ -52,8 +53,9 @@ export class Restorer {
   }
 
   /**
-   * Call it after {@link restoreListened}. Restores the positions of topics without publications in memory, and this node's own publications
-   * after `since`, a time of the clock of Redis in ms. Resolves with the number of restored topics.
+   * Call it after {@link restoreListened}. Restores the positions of topics without publications in memory, and this
+   * node's own publications after `since`, a time of the clock of Redis in ms. Resolves with the number of restored
+   * topics.
    */
   restorePublished(since: number, minEpoch: string): Promise<number> {
     const empty = [...this.states.openFeeds()].filter(({ cache }) => cache.entries.length === 0);
@@ -63,7 +65,8 @@ export class Restorer {
       });
       return this.#callOf(scripts.restorePositions, topics, [minEpoch, ...args]);
     });
-    // Redis has older entries. If Redis has no data, a missing node may have published after them, so they must stay out.
+    // Redis has older entries. If Redis has no data, a missing node may have published after them, so they must stay
+    // out.
     const maxAgeMs = this.clock.ageOf(since);
     const published = [...this.publishLog.topics(maxAgeMs)].flatMap(({ topic, epoch, entries }) =>
       this.#restoreCalls(topic, epoch, null, entries.flatMap(decoded).map(restorable), minEpoch),
@@ -83,8 +86,8 @@ export class Restorer {
   }
 
   /**
-   * Gives another epoch to each topic if Redis lacks publications of this node. Use it if a generation began without this node, because then
-   * it is too late to restore them.
+   * Gives another epoch to each topic if Redis lacks publications of this node. Use it if a generation began without
+   * this node, because then it is too late to restore them.
    */
   async prove(minEpoch: string): Promise<void> {
     // Redis may have forgotten older messageIds.

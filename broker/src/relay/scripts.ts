@@ -10,7 +10,10 @@ function load(file: string): Script {
 
 const publish = load('publish.lua');
 
-/** The script that publishes, as one of its copies: all copies do the same, but Redis can tell them apart (publish-script.ts). */
+/**
+ * The script that publishes, as one of its copies: all copies do the same, but Redis can tell them apart
+ * (publish-script.ts).
+ */
 export function publishScript(copy: string): Script {
   return scriptOf(`-- ${copy}\n${publish.source}`);
 }
@@ -35,8 +38,8 @@ export interface CallingLink {
 }
 
 /**
- * Calls one script. Resolves, never rejects, with its answer or an error. If Redis has lost the script (SCRIPT FLUSH), loads it and calls it
- * again. Not for publications: that would change their order (publish-script.ts).
+ * Calls one script. Resolves, never rejects, with its answer or an error. If Redis has lost the script (SCRIPT FLUSH),
+ * loads it and calls it again. Not for publications: that would change their order (publish-script.ts).
  */
 export async function callScript(link: CallingLink, call: ScriptCall): Promise<unknown> {
   const [answer] = await link.evaluate([call]);

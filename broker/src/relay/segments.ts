@@ -1,4 +1,7 @@
-/** Memory for many small pieces that are kept for about the same time. It uses a few large buffers instead of one per piece. */
+/**
+ * Memory for many small pieces that are kept for about the same time. It uses a few large buffers instead of one per
+ * piece.
+ */
 
 /** Size of a buffer, in bytes. It is freed when none of its pieces is in use. */
 const segmentBytes = 65_536;

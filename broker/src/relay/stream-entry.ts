@@ -1,5 +1,6 @@
 /**
- * An entry of a topic's stream: a run, and the messageIds of its publications. Each message on the topic's channel is a position and an entry.
+ * An entry of a topic's stream: a run, and the messageIds of its publications. Each message on the topic's channel is a
+ * position and an entry.
  *
  *     byte 0      version of this layout, 2
  *     byte 1..2   number of publications, big endian
@@ -50,7 +51,10 @@ export function encodeEntry(
   return bytes;
 }
 
-/** The entry at a position; null if the bytes are not an entry, for example from another version of Fanfare or another program. */
+/**
+ * The entry at a position; null if the bytes are not an entry, for example from another version of Fanfare or another
+ * program.
+ */
 export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): StreamEntry | null {
   if (bytes.length < headBytes || bytes[0] !== layoutVersion) return null;
   const count = bytes.readUInt16BE(1);
@@ -73,7 +77,9 @@ export function readEntry(epoch: string, first: number, bytes: Buffer): StreamEn
   return { epoch, first, last: first + count - 1, run, bytes };
 }
 
-/** The entry with its own copy of the bytes. Use it to keep an entry, which may be a view of a buffer read from Redis. */
+/**
+ * The entry with its own copy of the bytes. Use it to keep an entry, which may be a view of a buffer read from Redis.
+ */
 export function copyOf({ epoch, first, bytes }: StreamEntry): StreamEntry {
   return readEntry(epoch, first, Buffer.from(bytes));
 }

@@ -42,7 +42,10 @@ export class TopicCache {
     return this.#blocks[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the cached publications exceed one answer. Then older publications are useless for a subscriber that returns. */
+  /**
+   * Whether the cached publications exceed one answer. Then older publications are useless for a subscriber that
+   * returns.
+   */
   get exceedsAnswer(): boolean {
     const { oldestOffset } = this;
     if (this.#newestOffset - oldestOffset >= maxAnswerPublications) return true;
@@ -53,7 +56,8 @@ export class TopicCache {
 
   /** Copies an entry. It must follow the newest one. */
   append(entry: StreamEntry): void {
-    // Blocks are small compared to the whole cache, because the cache forgets whole blocks. Many topics have only one publication.
+    // Blocks are small compared to the whole cache, because the cache forgets whole blocks. Many topics have only one
+    // publication.
     const capacity = this.#blocks.length === 0 ? 0 : Math.min(Math.max(minBlockBytes, this.#bytes / 4), maxBlockBytes);
     if (this.#add(entry, this.#blocks, capacity)) this.#forgetOld(entry.last);
     this.budget.touch(this);
@@ -75,7 +79,10 @@ export class TopicCache {
     this.#answer = null;
   }
 
-  /** The publications with offsets `from` to `to`. Null if some are not in the cache, or if they are too many for one answer. */
+  /**
+   * The publications with offsets `from` to `to`. Null if some are not in the cache, or if they are too many for one
+   * answer.
+   */
   between(from: number, to: number): Run | null {
     if (to < from) return emptyRun;
     if (from < this.oldestOffset || to > this.#newestOffset) return null;

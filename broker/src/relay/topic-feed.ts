@@ -1,13 +1,13 @@
 /**
- * One topic with history, for all subscribers of this node: delivers its publications in order, each once, and reads from the stream
- * what it missed. Subscribers do not see a hole that was filled.
+ * One topic with history, for all subscribers of this node: delivers its publications in order, each once, and reads
+ * from the stream what it missed. Subscribers do not see a hole that was filled.
  *
  * A {@link Sequencer} keeps the offsets. Every publication is in the topic's stream before it is on the channel
  * (lua/publish.lua), so one read brings whatever is missing.
  */
 import { type Position, ReplyError, Sequencer, type Topic } from '@fanfare/protocol';
 import type { Delivery } from './relay.js';
-import { copyOf, fromHole, type StreamEntry, upToHole } from './stream-entry.js';
+import { copyOf, fromHole, runOf, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
 
 /** A part of a topic's stream. */
@@ -15,8 +15,8 @@ export interface HistorySlice {
   /** The position of the newest publication of the topic. */
   readonly position: Position;
   /**
-   * In order; there may be more. If the topic has the requested epoch, they start at the wanted offset; the first one may begin before it.
-   * If the topic has another epoch, they start with the first entry of that epoch.
+   * In order; there may be more. If the topic has the requested epoch, they start at the wanted offset; the first one
+   * may begin before it. If the topic has another epoch, they start with the first entry of that epoch.
    */
   readonly entries: readonly StreamEntry[];
 }
@@ -38,13 +38,13 @@ export interface FeedContext {
   /** Reads the topic's stream from offset `from` of `epoch`. Rejects with ReplyError if Redis does not answer. */
   read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
-   * Reads the newest entries up to offset `last`, in order, as many as one answer can hold. Returns none if the topic has another epoch.
-   * Rejects with ReplyError if Redis does not answer.
+   * Reads the newest entries up to offset `last`, in order, as many as one answer can hold. Returns none if the topic
+   * has another epoch. Rejects with ReplyError if Redis does not answer.
    */
   readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
   /**
-   * Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects with
-   * ReplyError if Redis does not answer.
+   * Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new
+   * one. Rejects with ReplyError if Redis does not answer.
    */
   renew(topic: Topic, epoch: string): Promise<HistorySlice>;
   /** Publications were missing, and the feed has dealt with it. */
@@ -59,12 +59,14 @@ export interface Repair {
 /** The maximum number of entries that are held during a read. The read returns those that are dropped. */
 const maxHeldEntries = 256;
 
-/** The number of reads after which the feed gives up a hole that Redis cannot fill, although Redis has later entries. */
+/**
+ * The number of reads after which the feed gives up a hole that Redis cannot fill, although Redis has later entries.
+ */
 const maxReads = 20;
 
 /**
- * Whether publications may be missing without a hole that a later publication would show. `tail`: messages may be lost with the connection
- * to Redis. `proof`: Redis may even hold other publications under the same offsets.
+ * Whether publications may be missing without a hole that a later publication would show. `tail`: messages may be lost
+ * with the connection to Redis. `proof`: Redis may even hold other publications under the same offsets.
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
@@ -142,8 +144,8 @@ export class TopicFeed {
   }
 
   /**
-   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that far. Calls at the
-   * same time wait for the same read.
+   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that
+   * far. Calls at the same time wait for the same read.
    */
   async reachBack(offset: number): Promise<void> {
     if (offset + 1 >= this.cache.oldestOffset || offset >= this.#sequencer.head || this.cache.exceedsAnswer) return;
@@ -176,7 +178,10 @@ export class TopicFeed {
     return doubt;
   }
 
-  /** Nobody here wants the topic any more. A read that is on its way has no effect: another feed may have replaced this one. */
+  /**
+   * Nobody here wants the topic any more. A read that is on its way has no effect: another feed may have replaced this
+   * one.
+   */
   forget(): void {
     this.#delivery = nowhere;
     this.cache.clear();
@@ -282,7 +287,10 @@ export class TopicFeed {
     return slice;
   }
 
-  /** The publications up to `offset` cannot be read. Delivers those that are held, and skips the first hole. Returns false if there is none. */
+  /**
+   * The publications up to `offset` cannot be read. Delivers those that are held, and skips the first hole. Returns
+   * false if there is none.
+   */
   #skip(offset: number): boolean {
     const sequencer = this.#sequencer;
     sequencer.keep(sequencer.epoch);
@@ -299,8 +307,8 @@ export class TopicFeed {
     const { epoch, first, last } = entry;
     this.cache.append(entry);
     // Only an entry from a read may begin before `from`, because Redis stores and returns whole entries.
-    const run = first === from ? entry.run : this.cache.between(from, last);
-    if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
+    const run = first === from ? entry.run : runOf([entry], from, last);
+    this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
   }
 
   /** Keeps the entries in memory even if they are too many for one answer, so that they are read only once. */

@@ -1,4 +1,7 @@
-/** The topics with history that this node listens to. Opens a feed for each. Compares feeds with Redis if they may have missed something. */
+/**
+ * The topics with history that this node listens to. Opens a feed for each. Compares feeds with Redis if they may have
+ * missed something.
+ */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import type { GenerationChange } from './generation.js';
@@ -14,7 +17,10 @@ export interface TopicFeedsSettings {
   readonly recentBytes: number;
 }
 
-/** How often all feeds are compared with Redis, in milliseconds. This also extends the expiry of their histories (policy.ts, `lifeMs`). */
+/**
+ * How often all feeds are compared with Redis, in milliseconds. This also extends the expiry of their histories
+ * (policy.ts, `lifeMs`).
+ */
 const sweepMs = 20_000;
 
 /** Maximum number of feeds that are repaired at the same time. */
@@ -76,7 +82,10 @@ export class TopicFeeds {
     return subscribeResultOf(state.feed.cache, state.feed.position, since, state.policy);
   }
 
-  /** A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis does not answer. */
+  /**
+   * A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis does
+   * not answer.
+   */
   async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
     return (await this.#currentPageInMemory(topic, request)) ?? this.reader.page(topic, request);
   }
@@ -121,7 +130,10 @@ export class TopicFeeds {
     this.check();
   }
 
-  /** Compares all feeds in doubt with Redis, and repairs those that differ. A call during a check leads to one more check. */
+  /**
+   * Compares all feeds in doubt with Redis, and repairs those that differ. A call during a check leads to one more
+   * check.
+   */
   check(): void {
     this.#isCheckWanted = true;
     if (!this.#isChecking) void this.#check();

@@ -9,8 +9,8 @@ export class TopicState {
   /** Whether anyone on this node wants the topic. */
   isWanted = false;
   /**
-   * `idle`: not listened to on this connection. `queued`: SUBSCRIBE is sent at the end of this turn. `sent`: it is on its way.
-   * `confirmed`: Redis has answered.
+   * `idle`: not listened to on this connection. `queued`: SUBSCRIBE is sent at the end of this turn. `sent`: it is on
+   * its way. `confirmed`: Redis has answered.
    */
   listening: 'idle' | 'queued' | 'sent' | 'confirmed' = 'idle';
   /** The topic was listened to when the connection was lost: subscribers may have missed something. */

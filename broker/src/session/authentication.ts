@@ -1,4 +1,7 @@
-/** Who a connection belongs to, from its token to its end (PROTOCOL.md section 3). Used only if the node requires authentication. */
+/**
+ * Who a connection belongs to, from its token to its end (PROTOCOL.md section 3). Used only if the node requires
+ * authentication.
+ */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { AuthError } from '../auth/auth-error.js';
 import { refuseOutdated } from '../auth/auth-store.js';
@@ -121,7 +124,9 @@ export class Authentication {
     }
   }
 
-  /** Closes the connection if it did not authenticate in time, or if its token has expired. Call this from time to time. */
+  /**
+   * Closes the connection if it did not authenticate in time, or if its token has expired. Call this from time to time.
+   */
   checkDeadline(nowMs: number): void {
     if (nowMs < this.#endsAtMs || this.#state === 'closed') return;
     this.#endsAtMs = Number.POSITIVE_INFINITY;
@@ -176,7 +181,10 @@ export class Authentication {
     this.host.onAuthenticated(connect);
   }
 
-  /** Counts the connection for its subject. Returns false if that closes the connection, or if it was closed in the meantime. */
+  /**
+   * Counts the connection for its subject. Returns false if that closes the connection, or if it was closed in the
+   * meantime.
+   */
   async #join(identity: Identity): Promise<boolean> {
     if (identity.isService) return true;
     const { subjects, counters } = this.context;
@@ -260,7 +268,10 @@ export function subjectNameOf({ issuer, subject }: Identity): string {
   return `${issuer ?? ''}\n${subject}`;
 }
 
-/** Whose messageIds an identity uses. No subject name looks like a group: API keys have another prefix, and tokens have an issuer. */
+/**
+ * Whose messageIds an identity uses. No subject name looks like a group: API keys have another prefix, and tokens have
+ * an issuer.
+ */
 function publisherOf(identity: Identity): string {
   return identity.messageIdGroup === null ? subjectNameOf(identity) : `\ngroup:${identity.messageIdGroup}`;
 }
@@ -271,7 +282,10 @@ export function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): 
   return new ReplyError('notPermitted', reason ?? 'The authorization hook denied this.');
 }
 
-/** The reason for the log. It omits the text of the hook, and everything after a colon, because that may quote the token. */
+/**
+ * The reason for the log. It omits the text of the hook, and everything after a colon, because that may quote the
+ * token.
+ */
 function reasonOf({ code, message }: ReplyError): string {
   return code === 'notPermitted' ? 'The authorization hook denied it.' : (message.split(': ')[0] as string);
 }

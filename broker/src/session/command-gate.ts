@@ -1,6 +1,7 @@
 /**
- * Decides when a command is carried out: after authentication, within the limits of the subject, and if the authorization hook allows it.
- * Until then, the command and all later ones wait in a queue, so that their order is kept. Used only if the node requires authentication.
+ * Decides when a command is carried out: after authentication, within the limits of the subject, and if the
+ * authorization hook allows it. Until then, the command and all later ones wait in a queue, so that their order is
+ * kept. Used only if the node requires authentication.
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { eventOf } from '../auth/hook.js';
@@ -13,13 +14,16 @@ import type { SessionContext } from './session-context.js';
 export const maxUnauthenticatedBytes = 16_384;
 
 /**
- * Commands, and bytes of their publications, that may wait in the queue. More than the typed client has unanswered (800 commands, 1 MiB of
- * publications), so that a slow hook does not make the node close it.
+ * Commands, and bytes of their publications, that may wait in the queue. More than the typed client has unanswered (800
+ * commands, 1 MiB of publications), so that a slow hook does not make the node close it.
  */
 export const maxQueuedCommands = 1_000;
 const maxQueuedBytes = 2_097_152;
 
-/** Errors that a client may get before its token is accepted. The last one closes the connection: no limit of a subject applies yet. */
+/**
+ * Errors that a client may get before its token is accepted. The last one closes the connection: no limit of a subject
+ * applies yet.
+ */
 export const maxUnauthenticatedErrors = 10;
 
 /** The connection, as this file needs it. */
@@ -51,7 +55,10 @@ export class CommandGate {
     private readonly host: CommandGateHost,
   ) {}
 
-  /** Counts a frame whose commands may have to wait. Returns why the connection has to be closed; null if it need not be. */
+  /**
+   * Counts a frame whose commands may have to wait. Returns why the connection has to be closed; null if it need not
+   * be.
+   */
   countFrame(bytes: number): CloseReason | null {
     if (this.authentication.state === 'authenticated')
       return this.#queuedBytes <= maxQueuedBytes ? null : closeReasons.rateLimited;
@@ -158,7 +165,9 @@ export class CommandGate {
     });
   }
 
-  /** Counts a command towards the limits of its subject. A refused one is answered. `undecided`: nothing was counted. */
+  /**
+   * Counts a command towards the limits of its subject. A refused one is answered. `undecided`: nothing was counted.
+   */
   #charge(command: Command): 'charged' | 'undecided' | 'refused' {
     const { subject } = this.authentication;
     if (subject === null) return 'charged';
@@ -211,7 +220,10 @@ function bytesOf(command: Command): number {
   return command.type === 'publish' ? command.end - command.start : 0;
 }
 
-/** The command with a copy of its payload, because its frame is not valid for long. A payload that fills its bytes is such a copy. */
+/**
+ * The command with a copy of its payload, because its frame is not valid for long. A payload that fills its bytes is
+ * such a copy.
+ */
 function keep<Kept extends Command>(command: Kept): Kept {
   if (command.type !== 'publish') return command;
   const { bytes, start, end } = command;

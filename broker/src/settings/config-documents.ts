@@ -1,6 +1,6 @@
 /**
- * Settings that are JSON documents, in the variable or in a file: FANFARE_TOPICS and FANFARE_AUTH. Each mistake becomes one sentence. It names the
- * place, but does not repeat the value, which may be a secret in the wrong place.
+ * Settings that are JSON documents, in the variable or in a file: FANFARE_TOPICS and FANFARE_AUTH. Each mistake becomes
+ * one sentence. It names the place, but does not repeat the value, which may be a secret in the wrong place.
  */
 import { type AuthConfig, type AuthSetting, readAuth } from '../auth/auth-config.js';
 import { explainUnknown } from '../files/nearest.js';
@@ -73,7 +73,10 @@ export function readPolicies(text: string, report: Report): TopicPolicies {
 const policiesForm = 'an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}';
 const authForm = '"none", or an object such as {"issuers":[…],"apiKeys":[…]}';
 
-/** The object in the text, or in the file that it names; null if there is none. `mustBe`: what it must be, for the sentence. */
+/**
+ * The object in the text, or in the file that it names; null if there is none. `mustBe`: what it must be, for the
+ * sentence.
+ */
 function readObject(text: string, mustBe: string, report: Report): object | null {
   const isFile = text.startsWith('@');
   let json = text;

@@ -1,6 +1,6 @@
 /**
- * Every setting of a node, declared once: environment variable, meaning, unit, default, and what happens at the limit. The type `Config`, the
- * errors at the start, `fanfare --help` and docs/reference/settings.md come from this table.
+ * Every setting of a node, declared once: environment variable, meaning, unit, default, and what happens at the limit.
+ * The type `Config`, the errors at the start, `fanfare --help` and docs/reference/settings.md come from this table.
  */
 import { hostname } from 'node:os';
 import { customAlphabet } from 'nanoid';
@@ -48,7 +48,10 @@ function readUrl(text: string, report: Report): string {
   return url;
 }
 
-/** A collector's address without a path means its path for traces, as in OpenTelemetry's exporters (OTEL_EXPORTER_OTLP_ENDPOINT). */
+/**
+ * A collector's address without a path means its path for traces, as in OpenTelemetry's exporters
+ * (OTEL_EXPORTER_OTLP_ENDPOINT).
+ */
 function readTracesUrl(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined;
   const url = new URL(text);
@@ -592,8 +595,8 @@ export type Config = {
 };
 
 /**
- * The configuration is invalid: one sentence for each mistake. It names the setting and the place, but repeats neither a value nor an unknown name. A
- * secret in the wrong place must not get into the log.
+ * The configuration is invalid: one sentence for each mistake. It names the setting and the place, but repeats neither
+ * a value nor an unknown name. A secret in the wrong place must not get into the log.
  */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -602,12 +605,18 @@ export class ConfigError extends Error {
   }
 }
 
-/** The sentences for an error at the start, such as an invalid configuration or a used port. They help more than a stack trace. */
+/**
+ * The sentences for an error at the start, such as an invalid configuration or a used port. They help more than a stack
+ * trace.
+ */
 export function sentencesOf(error: unknown): readonly string[] {
   return error instanceof ConfigError ? error.sentences : [(error as Error).message];
 }
 
-/** Reads the settings from environment variables. An empty variable counts as unset. Throws {@link ConfigError} with all mistakes. */
+/**
+ * Reads the settings from environment variables. An empty variable counts as unset. Throws {@link ConfigError} with all
+ * mistakes.
+ */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const sentences: string[] = [];
   const config: Record<string, unknown> = {};
@@ -638,7 +647,9 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   return config as Config;
 }
 
-/** Whether it is a placeholder of the manifests for a value that only the operator knows: `<addresses of the gateway>`. */
+/**
+ * Whether it is a placeholder of the manifests for a value that only the operator knows: `<addresses of the gateway>`.
+ */
 function isPlaceholder(text: string | undefined): boolean {
   return text !== undefined && /^<[^<>]+>$/.test(text);
 }

@@ -1,4 +1,7 @@
-/** Compares the limits of the system with the settings at startup, so that the log warns of a low limit before load reaches it. */
+/**
+ * Compares the limits of the system with the settings at startup, so that the log warns of a low limit before load
+ * reaches it.
+ */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';

@@ -1,4 +1,7 @@
-/** Local delivery: encode a run of publications once for each encoding in use, and hand that frame to every subscriber here. */
+/**
+ * Local delivery: encode a run of publications once for each encoding in use, and hand that frame to every subscriber
+ * here.
+ */
 import type { Frame, NodeCodec, Position, Run, Topic } from '@fanfare/protocol';
 import { type Audience, groupOf, type Registry } from './registry.js';
 
@@ -60,7 +63,10 @@ export class Fanout {
     private readonly tracer: DeliveryTracer | null = null,
   ) {}
 
-  /** Returns false if nobody here is subscribed. Do not call it inside a WebSocket handler: replies of that handler must leave first. */
+  /**
+   * Returns false if nobody here is subscribed. Do not call it inside a WebSocket handler: replies of that handler must
+   * leave first.
+   */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed = false): boolean {
     const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return false;

@@ -9,8 +9,8 @@ interface Branch<Value> {
 }
 
 /**
- * A value for each pattern. A pattern is segments joined by "."; `*` stands for exactly one segment and `>`, only last, for one or
- * more.
+ * A value for each pattern. A pattern is segments joined by "."; `*` stands for exactly one segment and `>`, only last,
+ * for one or more.
  */
 export class PatternTree<Value> {
   readonly #root: Branch<Value> = { next: new Map(), value: null };
@@ -31,15 +31,17 @@ export class PatternTree<Value> {
   }
 
   /**
-   * The value of the most specific pattern that matches, whatever their order; null if none does. From the left, the first segment in
-   * which patterns differ decides, a literal before `*` before `>`.
+   * The value of the most specific pattern that matches, whatever their order; null if none does. From the left, the
+   * first segment in which patterns differ decides, a literal before `*` before `>`.
    */
   mostSpecific(topic: Topic): Value | null {
     return mostSpecific(this.#root, topic.split('.'), 0);
   }
 }
 
-/** The most specific pattern is the one met first: the literal segment is tried before `*`, and `>` if neither matches. */
+/**
+ * The most specific pattern is the one met first: the literal segment is tried before `*`, and `>` if neither matches.
+ */
 function mostSpecific<Value>(branch: Branch<Value>, segments: readonly string[], at: number): Value | null {
   const segment = segments[at];
   if (segment === undefined) return branch.value;

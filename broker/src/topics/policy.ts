@@ -12,18 +12,23 @@ export interface TopicPolicy {
   /** Publications kept for subscribers that return: at least this many, perhaps a few more. Not for level fast. */
   readonly historySize: number;
   /**
-   * How long the history of a topic outlives its last publication (while nobody subscribes), in seconds. After that another history begins,
-   * with another epoch. Not for level fast.
+   * How long the history of a topic outlives its last publication (while nobody subscribes), in seconds. After that
+   * another history begins, with another epoch. Not for level fast.
    */
   readonly historyAgeSeconds: number;
   /** Whether a new subscriber (without `since`) gets the last publication at once. Not for level fast. */
   readonly lastValue: boolean;
 }
 
-/** Shortest life of a history. Every 20 s, nodes extend the life of histories with subscribers (relay/topic-feeds.ts). */
+/**
+ * Shortest life of a history. Every 20 s, nodes extend the life of histories with subscribers (relay/topic-feeds.ts).
+ */
 const leastLifeMs = 60_000;
 
-/** When a topic's history expires, counted from its last publication or the last check of a node with subscribers, in milliseconds. */
+/**
+ * When a topic's history expires, counted from its last publication or the last check of a node with subscribers, in
+ * milliseconds.
+ */
 export function lifeMs({ historyAgeSeconds }: Pick<TopicPolicy, 'historyAgeSeconds'>): number {
   return Math.max(historyAgeSeconds * 1_000, leastLifeMs);
 }
@@ -47,7 +52,10 @@ export class TopicPolicies {
   readonly #remembered = new Map<Topic, TopicPolicy>();
   readonly #levels = new Set<Level>([defaultPolicy.level]);
 
-  /** The patterns are valid. Fields that a policy omits have their defaults; if a pattern occurs twice, the last policy applies. */
+  /**
+   * The patterns are valid. Fields that a policy omits have their defaults; if a pattern occurs twice, the last policy
+   * applies.
+   */
   constructor(policies: Iterable<readonly [pattern: string, policy: Partial<TopicPolicy>]> = []) {
     for (const [pattern, policy] of policies) {
       const whole = Object.freeze({ ...defaultPolicy, ...policy });

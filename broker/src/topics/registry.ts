@@ -2,8 +2,8 @@
 import type { Encoding, Topic } from '@fanfare/protocol';
 
 /**
- * The subscribers of one topic on this node, counted by encoding: subscribers with the same encoding get the same frames. Each topic has
- * such an object, so it is small. The names of its groups are created when they are needed.
+ * The subscribers of one topic on this node, counted by encoding: subscribers with the same encoding get the same
+ * frames. Each topic has such an object, so it is small. The names of its groups are created when they are needed.
  */
 export class Audience {
   readonly topic: Topic;

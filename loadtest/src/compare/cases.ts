@@ -20,7 +20,10 @@ export const everyone = [
 const ours = ['fanfare-fast', 'fanfare', 'fanfare-fast-json'];
 const clustered = [...ours, 'ws-redis', 'ioredis', 'socketio', 'socketio-sharded', 'nats'];
 
-/** Deliveries per second, for any number of subscribers. This is far below the limit of each server, so all have the same load. */
+/**
+ * Deliveries per second, for any number of subscribers. This is far below the limit of each server, so all have the
+ * same load.
+ */
 const deliveriesPerSecond = 40_000;
 const burstDeliveriesPerSecond = 320_000;
 const burstPublications = 64;

@@ -1,4 +1,7 @@
-/** Finds out whether a change has made Fanfare slower. Compares new figures relative to other servers with recorded ones. */
+/**
+ * Finds out whether a change has made Fanfare slower. Compares new figures relative to other servers with recorded
+ * ones.
+ */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { markdownTable } from '@fanfare/kit/markdown-table';
@@ -10,7 +13,9 @@ import { type Estimate, estimate } from './statistics.js';
 
 export const guardedRounds = 5;
 
-/** A ratio may be worse than the recorded one by this share: two runs on a shared machine differ by about half of it. */
+/**
+ * A ratio may be worse than the recorded one by this share: two runs on a shared machine differ by about half of it.
+ */
 export const tolerance = 0.15;
 
 /** Medians of latency differ more between two runs, high percentiles and single pauses even more. */
@@ -20,7 +25,10 @@ const tailTolerance = 0.6;
 /** Measured time of a run about latency: enough for 3,000 latencies at the lowest rate. */
 const latencySeconds = 3;
 
-/** Each case with the servers that it needs. Except in `latency`, the last one is what the others are compared with, by CPU time. */
+/**
+ * Each case with the servers that it needs. Except in `latency`, the last one is what the others are compared with, by
+ * CPU time.
+ */
 const guarded = {
   'fan-out': ['fanfare-fast', 'fanfare', 'raw'],
   burst: ['fanfare-fast', 'fanfare', 'raw-deferred'],
@@ -94,7 +102,10 @@ interface Judgement {
   readonly isGood: boolean;
 }
 
-/** A figure is worse only if even its better bound is beyond the tolerated value: noise is not a regression. A figure without a recorded one is only shown. */
+/**
+ * A figure is worse only if even its better bound is beyond the tolerated value: noise is not a regression. A figure
+ * without a recorded one is only shown.
+ */
 export function judge(measured: readonly GuardedFigure[], baseline: readonly GuardedFigure[]): Judgement {
   let isGood = true;
   const rows = baseline.map((recorded) => {

@@ -41,7 +41,9 @@ const entryBytes = publicationBytes + 30;
 
 /** Topics keep the last 500 publications. */
 const recentTopics = Math.ceil(recentBytes / entryBytes / 500);
-/** The rate is slow enough for level durable. Otherwise the node would refuse publications, and they would be missing. */
+/**
+ * The rate is slow enough for level durable. Otherwise the node would refuse publications, and they would be missing.
+ */
 const recentPerSecond = 8_000;
 
 /** Both nodes have a subscriber of each topic, so both keep the publications. */

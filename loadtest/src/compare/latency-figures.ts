@@ -30,7 +30,10 @@ export function isValid({ complaints, deliveries }: LoadResult): boolean {
   return complaints.length === 0 && deliveries > 0;
 }
 
-/** The figure of each of these valid results, divided by the other one of the same round. `results`: all of the comparison. */
+/**
+ * The figure of each of these valid results, divided by the other one of the same round. `results`: all of the
+ * comparison.
+ */
 export function valuesOf(results: Results, own: Results, figure: Figure, by: By): readonly number[] {
   return own.flatMap((result) => {
     const value = figure(result);

@@ -23,14 +23,20 @@ export function coverageOf(values: number): number {
   return coverage(values, leftOut(values));
 }
 
-/** The number of values to leave out on each side for at least 95 % confidence; 0 if all values together do not reach it. */
+/**
+ * The number of values to leave out on each side for at least 95 % confidence; 0 if all values together do not reach
+ * it.
+ */
 function leftOut(values: number): number {
   let left = 0;
   while (coverage(values, left + 1) >= wantedCoverage) left++;
   return left;
 }
 
-/** Each value is below the true median with a probability of one half. The interval misses it if at most `left` values are on one side. */
+/**
+ * Each value is below the true median with a probability of one half. The interval misses it if at most `left` values
+ * are on one side.
+ */
 function coverage(values: number, left: number): number {
   let probability = 0.5 ** values;
   let missed = 0;

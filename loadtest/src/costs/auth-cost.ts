@@ -1,4 +1,7 @@
-/** What tokens cost a node: CPU for each handshake and for each publication, without authentication and with each kind of token. */
+/**
+ * What tokens cost a node: CPU for each handshake and for each publication, without authentication and with each kind
+ * of token.
+ */
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { readCpuNs } from '@fanfare/kit/process-usage';

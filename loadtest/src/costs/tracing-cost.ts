@@ -1,4 +1,7 @@
-/** What tracing costs a node: CPU for each publication that it receives, sends through Redis and delivers to one subscriber. */
+/**
+ * What tracing costs a node: CPU for each publication that it receives, sends through Redis and delivers to one
+ * subscriber.
+ */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * What TLS and compression cost a node: memory for each connection, CPU for each handshake and delivery, bytes on the wire. One node in
- * memory, one topic, publications one at a time, JSON.
+ * What TLS and compression cost a node: memory for each connection, CPU for each handshake and delivery, bytes on the
+ * wire. One node in memory, one topic, publications one at a time, JSON.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** Variants of a node take turns, so that other load on the machine affects all alike. Ratios are taken within a round. */
+/**
+ * Variants of a node take turns, so that other load on the machine affects all alike. Ratios are taken within a round.
+ */
 import { once } from 'node:events';
 import { median } from '@fanfare/kit/median';
 import { WebSocket } from 'ws';

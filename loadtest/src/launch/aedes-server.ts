@@ -1,4 +1,7 @@
-/** Aedes, the MQTT broker for Node, over WebSocket as its documentation sets it up ("MQTT server over WebSocket"), in memory. */
+/**
+ * Aedes, the MQTT broker for Node, over WebSocket as its documentation sets it up ("MQTT server over WebSocket"), in
+ * memory.
+ */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Aedes } from 'aedes';

@@ -27,7 +27,10 @@ function fanfare(level: Level): Launcher {
   };
 }
 
-/** A program for Node in this folder, which prints its port in one line. If it needs a Redis, its first argument is the URL of it. */
+/**
+ * A program for Node in this folder, which prints its port in one line. If it needs a Redis, its first argument is the
+ * URL of it.
+ */
 function script(file: string, needsRedis: boolean, ...args: readonly string[]): Launcher {
   return {
     missing: async () => null,

@@ -15,7 +15,10 @@ export const mosquitto: Launcher = {
     }),
 };
 
-/** `max_queued_messages` also limits the QoS 0 messages that wait for a socket. Further ones are dropped silently. 0 drops all (#1956). */
+/**
+ * `max_queued_messages` also limits the QoS 0 messages that wait for a socket. Further ones are dropped silently. 0
+ * drops all (#1956).
+ */
 function configure(port: number): string {
   return `
 listener ${port} 127.0.0.1

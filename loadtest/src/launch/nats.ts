@@ -31,7 +31,10 @@ export const nats: Launcher = {
   },
 };
 
-/** The limit of unsent bytes per connection is the default, 64 MiB. The TCP port is random (-1), because no client uses it. */
+/**
+ * The limit of unsent bytes per connection is the default, 64 MiB. The TCP port is random (-1), because no client uses
+ * it.
+ */
 function configure(ports: Ports, index: number, routes: readonly string[] | null): string {
   return `
 server_name: node-${index}

@@ -1,4 +1,7 @@
-/** nginx with Nchan, one worker, messages in its memory; several nodes broadcast through Redis, which stores nothing either. */
+/**
+ * nginx with Nchan, one worker, messages in its memory; several nodes broadcast through Redis, which stores nothing
+ * either.
+ */
 import { findFreePort } from '@fanfare/local-cluster';
 import type { Launcher } from './launcher.js';
 import { deployNodes, deployNodesOnRedis, type ServerProcess } from './node-deployment.js';
@@ -43,8 +46,9 @@ interface Setup {
 }
 
 /**
- * One process does a worker's work and dies as one (`master_process off`). Messages stay in the buffer, which is what subscribers
- * read from: without it Nchan warns of misses. Of Redis' modes `nostore` is the fast one, and `fastpublish` doubles it again.
+ * One process does a worker's work and dies as one (`master_process off`). Messages stay in the buffer, which is what
+ * subscribers read from: without it Nchan warns of misses. Of Redis' modes `nostore` is the fast one, and `fastpublish`
+ * doubles it again.
  */
 function configure({ port, module, folder, redisUrl }: Setup): string {
   const pass = redisUrl === null ? '' : 'nchan_redis_pass redis;';

@@ -1,11 +1,11 @@
 /**
- * The baseline: plain uWebSockets.js, with nothing on top. A socket at `/subscribe/<topic>,<topic>…` subscribes to these topics. A message
- * at `/publish` begins with its topic (after a byte with the length of the topic). Settings that affect the cost have the values of a
- * Fanfare node.
+ * The baseline: plain uWebSockets.js, with nothing on top. A socket at `/subscribe/<topic>,<topic>…` subscribes to
+ * these topics. A message at `/publish` begins with its topic (after a byte with the length of the topic). Settings
+ * that affect the cost have the values of a Fanfare node.
  *
- * It publishes in the handler, as the examples of uWebSockets.js do. With `--deferred`, it keeps messages until the handler has returned.
- * uWebSockets has one cork, and in the handler the publisher has it. So a burst of 64 costs 55 `sendto` calls per subscriber instead of 2
- * (strace).
+ * It publishes in the handler, as the examples of uWebSockets.js do. With `--deferred`, it keeps messages until the
+ * handler has returned. uWebSockets has one cork, and in the handler the publisher has it. So a burst of 64 costs 55
+ * `sendto` calls per subscriber instead of 2 (strace).
  */
 import uWebSockets from 'uWebSockets.js';
 

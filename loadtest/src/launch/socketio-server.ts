@@ -1,8 +1,8 @@
 /**
- * Socket.IO as its documentation recommends for many connections: WebSocket only, topics are rooms, nodes behind the Redis
- * adapter. A single node has the adapter too, because people deploy it that way. As its pages "Performance tuning" and "Memory usage"
- * recommend, ws uses its native addon (bufferutil), and each connection releases its first request. Data is a string: a Buffer would
- * be a separate frame after that of the event.
+ * Socket.IO as its documentation recommends for many connections: WebSocket only, topics are rooms, nodes behind the
+ * Redis adapter. A single node has the adapter too, because people deploy it that way. As its pages "Performance
+ * tuning" and "Memory usage" recommend, ws uses its native addon (bufferutil), and each connection releases its first
+ * request. Data is a string: a Buffer would be a separate frame after that of the event.
  *
  * Arguments: the URL of Redis; `--sharded` for the sharded adapter; `--uws` for uWebSockets.js instead of ws.
  */

@@ -1,7 +1,7 @@
 /**
- * A server as a team would write it: the `ws` package and ioredis, with JSON messages. In Redis, a node subscribes to the topics of its
- * subscribers. Each publication is one PUBLISH of the final message, so that receiving nodes need not parse it. They send it in a loop,
- * like the broadcast example of `ws`.
+ * A server as a team would write it: the `ws` package and ioredis, with JSON messages. In Redis, a node subscribes to
+ * the topics of its subscribers. Each publication is one PUBLISH of the final message, so that receiving nodes need not
+ * parse it. They send it in a loop, like the broadcast example of `ws`.
  *
  *   client: {"type":"subscribe" | "unsubscribe","topics":[…]}   {"type":"publish","topic":…,"data":…}
  *   server: {"type":"subscribed" | "unsubscribed","topics":<count>}   {"type":"publication","topic":…,"data":…}

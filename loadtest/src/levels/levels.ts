@@ -1,6 +1,7 @@
 /**
- * The study `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level, compared with plain
- * PUBLISH and SUBSCRIBE. Candidates take turns, so that a disturbance of the machine affects all of them.
+ * The study `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level,
+ * compared with plain PUBLISH and SUBSCRIBE. Candidates take turns, so that a disturbance of the machine affects all of
+ * them.
  */
 import type { Level } from '@fanfare/kit/level';
 import { startNode } from '@fanfare/local-cluster';
@@ -34,7 +35,9 @@ export interface LevelsSample {
   readonly lateShare: number;
   /** How late the latest 1 % of bursts were sent. */
   readonly slipP99Us: number;
-  /** Why the sample is invalid; null if all publications arrived once and in order, and were acknowledged if requested. */
+  /**
+   * Why the sample is invalid; null if all publications arrived once and in order, and were acknowledged if requested.
+   */
   readonly complaint: string | null;
 }
 

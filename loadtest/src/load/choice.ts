@@ -2,8 +2,8 @@
 import { streamsOf, topicOfStream, type Workload } from './workload.js';
 
 /**
- * The relative frequency of a stream. It does not depend on the generator process, so all processes together follow the distribution.
- * Popularity belongs to topics: streams of the same topic share it.
+ * The relative frequency of a stream. It does not depend on the generator process, so all processes together follow the
+ * distribution. Popularity belongs to topics: streams of the same topic share it.
  */
 export function weightOf(stream: number, workload: Workload): number {
   const { choice, topics } = workload;

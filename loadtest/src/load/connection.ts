@@ -1,6 +1,6 @@
 /**
- * A cheap client connection: thousands fit in a process. Connections share one read buffer, read frames in place, and build
- * frequent messages once.
+ * A cheap client connection: thousands fit in a process. Connections share one read buffer, read frames in place, and
+ * build frequent messages once.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -28,7 +28,9 @@ interface ConnectionOptions {
   readonly onPublication: OnPublication;
   /** Publications were acknowledged. */
   readonly onAcknowledged?: (publications: number) => void;
-  /** The connection is lost, or the server has refused a request; called once, and not after {@link Connection.close}. */
+  /**
+   * The connection is lost, or the server has refused a request; called once, and not after {@link Connection.close}.
+   */
   readonly onFailure: (error: Error) => void;
   /** How long it may take to connect and subscribe. */
   readonly timeoutMs: number;

@@ -10,7 +10,10 @@ const leadMs = 100;
 /** After this time without a delivery, missing deliveries count as lost. */
 const settleTimeoutMs = 5_000;
 
-/** Resolves once everything has arrived. The connections stay open as long as `parts`. Returns complaints about it, in sentences. */
+/**
+ * Resolves once everything has arrived. The connections stay open as long as `parts`. Returns complaints about it, in
+ * sentences.
+ */
 export async function carryOutEarlier(
   parts: Disposables,
   workload: Workload,

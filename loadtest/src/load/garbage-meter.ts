@@ -1,4 +1,7 @@
-/** Measures the garbage collections of servers that run on Node, through a socket to code that is loaded before theirs (garbage-preload.ts). */
+/**
+ * Measures the garbage collections of servers that run on Node, through a socket to code that is loaded before theirs
+ * (garbage-preload.ts).
+ */
 import { once } from 'node:events';
 import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';

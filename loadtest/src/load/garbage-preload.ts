@@ -1,6 +1,6 @@
 /**
- * Loaded into a Node server before its own code, so that servers need no changes: measures garbage collections whenever the load generator
- * asks (garbage-meter.ts). Outside of a measurement it does nothing.
+ * Loaded into a Node server before its own code, so that servers need no changes: measures garbage collections whenever
+ * the load generator asks (garbage-meter.ts). Outside of a measurement it does nothing.
  */
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -9,7 +9,10 @@ import { isMainThread } from 'node:worker_threads';
 import { type GarbageAnswer, type GarbageRequest, socketVariable } from './garbage-protocol.js';
 import { type Collection, sumUp } from './garbage-sums.js';
 
-/** V8 frees the memory of buffers in one step after a collection, so this must be much shorter than the time between collections. */
+/**
+ * V8 frees the memory of buffers in one step after a collection, so this must be much shorter than the time between
+ * collections.
+ */
 const sampleMs = 20;
 
 class Measurement {

@@ -1,4 +1,7 @@
-/** What the load generator and a server that it measures say to each other, one line each. The server begins with its process id. */
+/**
+ * What the load generator and a server that it measures say to each other, one line each. The server begins with its
+ * process id.
+ */
 import type { GarbageSums } from './garbage-sums.js';
 
 /** The environment variable with the path of the socket. */

@@ -1,6 +1,6 @@
 /**
- * Records what subscribers receive: for each subscription and stream, the next number. So it detects lost, repeated and reordered
- * publications in memory that does not grow with the run.
+ * Records what subscribers receive: for each subscription and stream, the next number. So it detects lost, repeated and
+ * reordered publications in memory that does not grow with the run.
  */
 import { newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { nowUs, readPlannedUs, readSequence, readStream } from '@fanfare/kit/stamp';

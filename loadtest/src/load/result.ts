@@ -1,14 +1,14 @@
 /**
- * The results of a load test, as in `result.json`. The schema is the only declaration: it defines the types, checks the files that are
- * read, and contains the descriptions in docs/reference/loadtest.md.
+ * The results of a load test, as in `result.json`. The schema is the only declaration: it defines the types, checks the
+ * files that are read, and contains the descriptions in docs/reference/loadtest.md.
  */
 import { z } from 'zod';
 import type { Workload } from './workload.js';
 
 /**
- * One number is enough, because a new field needs no new version. Readers ignore unknown fields, and this schema has defaults for
- * fields that older files lack. Raise the version if you remove a field or change its meaning, and convert older files in
- * result-file.ts.
+ * One number is enough, because a new field needs no new version. Readers ignore unknown fields, and this schema has
+ * defaults for fields that older files lack. Raise the version if you remove a field or change its meaning, and convert
+ * older files in result-file.ts.
  *
  * 2: moments have null for unknown values. Version 1 had 0.
  */

@@ -1,4 +1,7 @@
-/** Applies a load to a deployment: opens the connections, warms up, measures, waits for publications in transit, and counts. */
+/**
+ * Applies a load to a deployment: opens the connections, warms up, measures, waits for publications in transit, and
+ * counts.
+ */
 
 import { Disposables } from '@fanfare/kit/disposables';
 import { mergeHistograms } from '@fanfare/kit/histogram';
@@ -31,7 +34,10 @@ interface LoadOptions {
   readonly protocol: ProtocolName;
   readonly isTyped: boolean;
   readonly generators: number;
-  /** Called with the usage before and after the measured time, and with what each generator needs to keep the schedule without sending. */
+  /**
+   * Called with the usage before and after the measured time, and with what each generator needs to keep the schedule
+   * without sending.
+   */
   readonly onUsage?: (start: Usage, end: Usage, clockNs: readonly number[]) => void;
   /** Measures the servers' garbage collections. The servers must have been started with the meter's environment. */
   readonly garbage?: GarbageMeter | null;

@@ -1,6 +1,6 @@
 /**
- * The part of a load that one generator process has: some of the subscribing and some of the publishing connections. Connections
- * are assigned to the shards in turn. A stream belongs to the shard of the connection that publishes it.
+ * The part of a load that one generator process has: some of the subscribing and some of the publishing connections.
+ * Connections are assigned to the shards in turn. A stream belongs to the shard of the connection that publishes it.
  */
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
@@ -136,7 +136,10 @@ export class Shard {
     }
   }
 
-  /** Publishes for `seconds`. A measured run also causes the disturbances. A silent one keeps the schedule but sends nothing. */
+  /**
+   * Publishes for `seconds`. A measured run also causes the disturbances. A silent one keeps the schedule but sends
+   * nothing.
+   */
   async run(startUs: number, seconds: number, isMeasured: boolean, isSilent = false): Promise<RunReport> {
     this.#reception.isMeasuring = isMeasured;
     if (isMeasured) this.#reception.latency.reset();
@@ -450,7 +453,9 @@ export class Shard {
     await forEachAtOnce(subscribers, atOnce, (subscriber) => this.#rejoin(subscriber, sinceUs));
   }
 
-  /** Retries until it is connected, as a client would. It gives up after a long time, because the server may be gone. */
+  /**
+   * Retries until it is connected, as a client would. It gives up after a long time, because the server may be gone.
+   */
   async #rejoin(subscriber: number, sinceUs: number): Promise<void> {
     for (let leftUs = longestUs; leftUs > 0; leftUs = sinceUs + longestUs - nowUs()) {
       try {

@@ -1,4 +1,7 @@
-/** When figures are invalid: each rule is a way in which load tests have misled people. docs/reference/loadtest.md lists them. */
+/**
+ * When figures are invalid: each rule is a way in which load tests have misled people. docs/reference/loadtest.md lists
+ * them.
+ */
 import type { LoadResult } from './result.js';
 import type { Turns } from './turns.js';
 
@@ -8,7 +11,10 @@ export const mostSlipP99Us = 20_000;
 /** Minimum share of the due connections or subscriptions that were replaced. One more may be due at the very end. */
 const leastTurns = 0.95;
 
-/** Prefixes of failures that belong to a scenario: of connections that read nothing on purpose, and of attempts to reconnect. */
+/**
+ * Prefixes of failures that belong to a scenario: of connections that read nothing on purpose, and of attempts to
+ * reconnect.
+ */
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 

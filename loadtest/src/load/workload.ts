@@ -9,10 +9,15 @@ type SubscriptionPlan =
   /** Each has this many, spread over all topics. */
   | { readonly name: 'some'; readonly topics: number };
 
-/** Which stream comes next: each in its turn, or those of the first topics more often (Zipf: the n-th topic with weight 1 / n^exponent). */
+/**
+ * Which stream comes next: each in its turn, or those of the first topics more often (Zipf: the n-th topic with weight
+ * 1 / n^exponent).
+ */
 type Choice = { readonly name: 'inTurn' } | { readonly name: 'zipf'; readonly exponent: number };
 
-/** What happens to subscribers while publications flow; times count from the beginning of the measured time, in seconds. */
+/**
+ * What happens to subscribers while publications flow; times count from the beginning of the measured time, in seconds.
+ */
 export type Disturbance =
   /** A share of the connections breaks at once and reconnects as fast as permitted. */
   | { readonly name: 'storm'; readonly atSeconds: number; readonly share: number }
@@ -66,8 +71,8 @@ export const defaultWorkload: Workload = {
 };
 
 /**
- * A stream is what one publisher sends to one topic: its publications are numbered without holes. There are as many as topics or
- * as publishers, whichever is more, and each belongs to one publisher.
+ * A stream is what one publisher sends to one topic: its publications are numbered without holes. There are as many as
+ * topics or as publishers, whichever is more, and each belongs to one publisher.
  */
 export function streamsOf({ topics, publishers, perSecond }: Workload): number {
   return perSecond === 0 ? 0 : Math.max(topics, publishers);

@@ -1,6 +1,7 @@
 /**
- * The script of the page. The page contains each chart as JSON, and this script draws it into its canvas with Chart.js, which precedes it
- * in the page. It runs in a browser, so it imports types only. Colors come from the style sheet, light or dark.
+ * The script of the page. The page contains each chart as JSON, and this script draws it into its canvas with Chart.js,
+ * which precedes it in the page. It runs in a browser, so it imports types only. Colors come from the style sheet,
+ * light or dark.
  */
 import type { ChartDataset, ChartOptions, Plugin } from 'chart.js';
 import type { Axis, Chart as Drawing, Mark, Series } from '../report/chart.js';

@@ -1,6 +1,7 @@
 /**
- * The NATS client protocol: lines of text, those with a payload followed by it. Over WebSocket it is a stream in binary messages,
- * that begin and end anywhere. SUB and UNSUB are not answered, so a PING follows each: its PONG confirms them.
+ * The NATS client protocol: lines of text, those with a payload followed by it. Over WebSocket it is a stream in binary
+ * messages, that begin and end anywhere. SUB and UNSUB are not answered, so a PING follows each: its PONG confirms
+ * them.
  */
 import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';

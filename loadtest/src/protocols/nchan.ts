@@ -1,6 +1,6 @@
 /**
- * Nchan: subscribers over WebSocket, each publication a POST. Nchan also takes publications over WebSocket, but such a connection
- * publishes only to the topics that its path names, each time to all of them.
+ * Nchan: subscribers over WebSocket, each publication a POST. Nchan also takes publications over WebSocket, but such a
+ * connection publishes only to the topics that its path names, each time to all of them.
  */
 import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';

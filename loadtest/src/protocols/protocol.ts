@@ -17,10 +17,16 @@ export interface Events {
   refused(reason: string): void;
 }
 
-/** Reads one message, or, over TCP, the bytes that arrived. They are in `bytes[start, end)`, and only until this returns. */
+/**
+ * Reads one message, or, over TCP, the bytes that arrived. They are in `bytes[start, end)`, and only until this
+ * returns.
+ */
 export type Reader = (bytes: Uint8Array, start: number, end: number) => void;
 
-/** A publication that is ready except for its stamp, at `stampAt`, and for the same stamp as its messageId if it has one. */
+/**
+ * A publication that is ready except for its stamp, at `stampAt`, and for the same stamp as its messageId if it has
+ * one.
+ */
 export interface PublicationTemplate {
   readonly message: Uint8Array;
   readonly stampAt: number;

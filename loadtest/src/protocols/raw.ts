@@ -1,4 +1,7 @@
-/** The protocol of the raw server (raw-server.ts): the path has the topics of a socket, and a published message begins with its topic. */
+/**
+ * The protocol of the raw server (raw-server.ts): the path has the topics of a socket, and a published message begins
+ * with its topic.
+ */
 import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';

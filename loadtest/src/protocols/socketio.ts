@@ -1,6 +1,7 @@
 /**
- * Engine.IO 4 and Socket.IO 5 over WebSocket only, as far as our server (socketio-server.ts) needs them. The first character of a
- * message is the type of the Engine.IO packet. If that is a message, the second character is the type of the Socket.IO packet.
+ * Engine.IO 4 and Socket.IO 5 over WebSocket only, as far as our server (socketio-server.ts) needs them. The first
+ * character of a message is the type of the Engine.IO packet. If that is a message, the second character is the type of
+ * the Socket.IO packet.
  */
 import { blankData, stampMark } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';

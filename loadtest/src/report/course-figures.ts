@@ -1,4 +1,7 @@
-/** The timeline of a run, with two points per second: publications, deliveries, connections, and the resources of the servers. */
+/**
+ * The timeline of a run, with two points per second: publications, deliveries, connections, and the resources of the
+ * servers.
+ */
 import type { LoadResult, Moment } from '../load/result.js';
 import type { Disturbance } from '../load/workload.js';
 import type { Figure, Mark } from './chart.js';

@@ -28,8 +28,8 @@ export interface Section {
 }
 
 /**
- * Rounds of one file are merged. The same run in another file stays separate, with the name of the file, because its circumstances
- * may have been different.
+ * Rounds of one file are merged. The same run in another file stays separate, with the name of the file, because its
+ * circumstances may have been different.
  */
 export function sectionsOf(files: readonly NamedResultFile[]): readonly Section[] {
   const filesOfRun = new Map<string, Set<string>>();

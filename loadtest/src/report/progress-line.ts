@@ -1,4 +1,7 @@
-/** Shows the progress of a load: at a terminal in one line that is overwritten, otherwise in a new line every ten seconds. */
+/**
+ * Shows the progress of a load: at a terminal in one line that is overwritten, otherwise in a new line every ten
+ * seconds.
+ */
 import type { Moment } from '../load/result.js';
 import { count } from './load-table.js';
 

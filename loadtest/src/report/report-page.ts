@@ -1,6 +1,6 @@
 /**
- * The page of charts: one file that needs no network. It contains Chart.js, the script that draws (page/draw.ts, after the build), and the
- * data.
+ * The page of charts: one file that needs no network. It contains Chart.js, the script that draws (page/draw.ts, after
+ * the build), and the data.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

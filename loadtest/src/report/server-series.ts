@@ -1,4 +1,6 @@
-/** A series for each server, with a point for each run: the median of the rounds, and lowest and highest as a whisker. */
+/**
+ * A series for each server, with a point for each run: the median of the rounds, and lowest and highest as a whisker.
+ */
 import { median } from '@fanfare/kit/median';
 import type { Series } from './chart.js';
 import type { Group, Section } from './group.js';

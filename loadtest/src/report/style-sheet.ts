@@ -1,6 +1,6 @@
 /**
- * The look of the page, light and dark. The colors of series have a contrast of at least 3 to 1 against the paper. Neighbors
- * also differ in lightness. Markers and dashes distinguish series without color.
+ * The look of the page, light and dark. The colors of series have a contrast of at least 3 to 1 against the paper.
+ * Neighbors also differ in lightness. Markers and dashes distinguish series without color.
  */
 export const styleSheet = `
 :root {

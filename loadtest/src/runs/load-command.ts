@@ -72,8 +72,8 @@ function whatItCannot(name: string, { workload, nodes, needsClient }: Run): stri
 }
 
 /**
- * Servers take turns, so that other load on the machine affects all of them alike. Each result is in `results` as soon as its run
- * has ended, so it is kept if a later run fails or is stopped.
+ * Servers take turns, so that other load on the machine affects all of them alike. Each result is in `results` as soon
+ * as its run has ended, so it is kept if a later run fails or is stopped.
  */
 export async function carryOutRuns(
   runs: readonly Run[],

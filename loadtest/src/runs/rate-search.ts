@@ -1,6 +1,6 @@
 /**
- * Searches for the maximum sustainable rate: it raises the rate until a run does not hold it. Each step is a separate run on a fresh
- * deployment.
+ * Searches for the maximum sustainable rate: it raises the rate until a run does not hold it. Each step is a separate
+ * run on a fresh deployment.
  */
 
 import { median } from '@fanfare/kit/median';
@@ -23,7 +23,10 @@ interface Bracket<Step> {
   readonly failed: Step;
 }
 
-/** Doubles a rate that holds and halves a rate that fails, until it knows one of each. Then it bisects the range between them. */
+/**
+ * Doubles a rate that holds and halves a rate that fails, until it knows one of each. Then it bisects the range between
+ * them.
+ */
 export async function findHighest<Step>(
   first: number,
   attempt: (perSecond: number) => Promise<{ readonly step: Step; readonly holds: boolean }>,
@@ -45,8 +48,8 @@ export async function findHighest<Step>(
 }
 
 /**
- * Each run on each server. A rate that does not hold is tried again, `rounds` times: other load may have disturbed the machine. The results
- * so far are in `results` and `searches`.
+ * Each run on each server. A rate that does not hold is tried again, `rounds` times: other load may have disturbed the
+ * machine. The results so far are in `results` and `searches`.
  */
 export async function searchRates(
   runs: readonly Run[],

@@ -66,9 +66,9 @@ export function shareOf(of: string, about: string, fallback: number): ScenarioOp
 }
 
 /**
- * A value for each option of a table, once for each combination of the values given, the first option outermost. An option that is not given
- * has its default, limited by its relation. Unknown options, and values beyond a relation, are refused. `mark` precedes
- * the names of options in errors.
+ * A value for each option of a table, once for each combination of the values given, the first option outermost. An
+ * option that is not given has its default, limited by its relation. Unknown options, and values beyond a relation, are
+ * refused. `mark` precedes the names of options in errors.
  */
 export function readOptions<Table extends ScenarioOptions>(
   table: Table,

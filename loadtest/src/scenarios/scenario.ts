@@ -56,7 +56,10 @@ type Shared = Partial<Pick<Workload, 'topics' | 'subscribers' | 'publishers' | '
   readonly nodes?: number;
 };
 
-/** A run with the values of the options that mean the same in every scenario, and with what else belongs to the workload. */
+/**
+ * A run with the values of the options that mean the same in every scenario, and with what else belongs to the
+ * workload.
+ */
 export function runOf(
   label: string,
   { rate = 0, bytes, nodes = 1, ...same }: Shared,
@@ -66,8 +69,10 @@ export function runOf(
   return run(label, { ...same, ...size, perSecond: rate, ...workload }, { nodes });
 }
 
-/** A run for each combination of the values. If the label of the scenario does not distinguish them, the value follows it.
- * `mark` precedes the names of options in errors. */
+/**
+ * A run for each combination of the values. If the label of the scenario does not distinguish them, the value follows
+ * it. `mark` precedes the names of options in errors.
+ */
 export function runsOf(
   name: string,
   { options, run: makeRun }: Scenario,

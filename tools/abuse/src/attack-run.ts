@@ -27,7 +27,10 @@ export interface Round {
   readonly before: Latency;
   readonly during: Latency;
   readonly after: Latency;
-  /** Maximum and 99th percentile of the event loop delay of a node during the attack, in milliseconds; NaN if a node did not respond. */
+  /**
+   * Maximum and 99th percentile of the event loop delay of a node during the attack, in milliseconds; NaN if a node did
+   * not respond.
+   */
   readonly lagMaxMs: number;
   readonly lagP99Ms: number;
 }
@@ -66,7 +69,10 @@ const readyMs = 10_000;
 
 /** The interval of health probes for each node. */
 const probeIntervalMs = 500;
-/** Half of the time after which Kubernetes kills a node: a busy machine is not a fault of the node. A full port refuses at once. */
+/**
+ * Half of the time after which Kubernetes kills a node: a busy machine is not a fault of the node. A full port refuses
+ * at once.
+ */
 const adminTimeoutMs = 30_000;
 
 export async function runAttack(attack: Attack, options: AttackRunOptions): Promise<AttackRunResult> {

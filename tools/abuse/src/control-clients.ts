@@ -1,4 +1,7 @@
-/** The control clients of nodes under attack: they publish at a steady rate, subscribe, and count lost, repeated and late deliveries. */
+/**
+ * The control clients of nodes under attack: they publish at a steady rate, subscribe, and count lost, repeated and
+ * late deliveries.
+ */
 import { type Client, createClient } from '@fanfare/client';
 import { newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { becomes, within } from '@fanfare/kit/within';

@@ -1,6 +1,7 @@
 /**
- * The outcomes that an attacker sees: the status of an HTTP answer, a close code, the code of an error, or `reply` and its type. `cut off`
- * means that the node closed the connection without a message. `left open` means that the attacker ended it.
+ * The outcomes that an attacker sees: the status of an HTTP answer, a close code, the code of an error, or `reply` and
+ * its type. `cut off` means that the node closed the connection without a message. `left open` means that the attacker
+ * ended it.
  */
 export type Outcome =
   | `HTTP ${number}`

@@ -78,7 +78,10 @@ export class Peer {
     this.frame(JSON.stringify(commands));
   }
 
-  /** Resolves once this many commands have their answers, or the socket is closed. Never rejects. One may wait at a time. */
+  /**
+   * Resolves once this many commands have their answers, or the socket is closed. Never rejects. One may wait at a
+   * time.
+   */
   async answered(commands: number): Promise<void> {
     const enough = new Promise<void>((resolve) => {
       this.#onAnswer = () => {
@@ -89,7 +92,10 @@ export class Peer {
     await Promise.race([enough, this.ended]);
   }
 
-  /** Sends one command while none is unanswered; resolves with the beginning of its answer, empty if the socket is closed instead. */
+  /**
+   * Sends one command while none is unanswered; resolves with the beginning of its answer, empty if the socket is
+   * closed instead.
+   */
   async ask(command: object): Promise<string> {
     const id = this.#answers + 1;
     this.send({ ...command, id });

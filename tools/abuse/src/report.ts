@@ -73,7 +73,9 @@ export function documentedRow(attack: Attack): readonly [attack: string, answer:
   return [`${attack.about}${settingsOf(attack)} (\`${attack.name}\`)`, attack.answers.join(', ')];
 }
 
-/** p50 without and with the attack; p99 without and with it, in milliseconds; how many times as long that is; memory. */
+/**
+ * p50 without and with the attack; p99 without and with it, in milliseconds; how many times as long that is; memory.
+ */
 function documented(result: AttackRunResult): string {
   const [p50, p99] = (['p50Ms', 'p99Ms'] as const).map((key) => courseOf(result.rounds, key)) as [Course, Course];
   const pairs = [p50, p99].map(({ before, during }) => `${before.toFixed(2)}, ${during.toFixed(2)}`).join('; ');

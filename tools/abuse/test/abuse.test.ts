@@ -1,4 +1,7 @@
-/** Runs each attack briefly against real nodes: it gains nothing, gets the documented answers, and control clients lose nothing. */
+/**
+ * Runs each attack briefly against real nodes: it gains nothing, gets the documented answers, and control clients lose
+ * nothing.
+ */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import type { Attack } from '../src/attack.js';

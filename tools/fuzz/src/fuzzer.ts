@@ -6,7 +6,10 @@ import { Random } from './random.js';
 import { shrink } from './shrink.js';
 import { Finding, type Target } from './target.js';
 
-/** Reading coverage takes as long as several runs. So it is read once for a batch, and for each input only if the batch reached new code. */
+/**
+ * Reading coverage takes as long as several runs. So it is read once for a batch, and for each input only if the batch
+ * reached new code.
+ */
 const batch = 64;
 
 export interface Found {
@@ -67,7 +70,8 @@ export class Fuzzer {
     const { blocks, steps } = coverage.take();
     if (steps <= allowedSteps && isSubset(blocks, this.#seen)) return;
     for (const input of inputs) await this.#look(input);
-    // Coverage that does not appear again depends on earlier runs. Mark it as seen, so that nothing searches for it again.
+    // Coverage that does not appear again depends on earlier runs. Mark it as seen, so that nothing searches for it
+    // again.
     for (const block of blocks) this.#seen.add(block);
   }
 

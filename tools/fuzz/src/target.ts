@@ -6,7 +6,9 @@ export interface Target {
   readonly seeds: readonly Uint8Array[];
   /** Words of the format that mutations insert. */
   readonly words: readonly (string | Uint8Array)[];
-  /** Files whose coverage guides the fuzzer, as the ends of their URLs without the extension: `protocol/dist/reader`. */
+  /**
+   * Files whose coverage guides the fuzzer, as the ends of their URLs without the extension: `protocol/dist/reader`.
+   */
   readonly files: readonly string[];
   /** The maximum length of an input. */
   readonly maxBytes: number;

@@ -1,10 +1,13 @@
 /**
- * Watches from its own thread, because an input that causes an endless loop blocks this one. It writes that input to a file and ends the
- * process.
+ * Watches from its own thread, because an input that causes an endless loop blocks this one. It writes that input to a
+ * file and ends the process.
  */
 import { Worker } from 'node:worker_threads';
 
-/** How long one run may take, in seconds. This limit is not a measure of speed: every run that ends at all is much faster. */
+/**
+ * How long one run may take, in seconds. This limit is not a measure of speed: every run that ends at all is much
+ * faster.
+ */
 const maxSeconds = 20;
 
 interface Watchdog {

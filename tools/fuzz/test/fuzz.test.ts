@@ -1,6 +1,6 @@
 /**
- * A short `npm run fuzz`: the corpus of each target, and some mutations that are always the same. Also tests that the fuzzer finds
- * planted bugs.
+ * A short `npm run fuzz`: the corpus of each target, and some mutations that are always the same. Also tests that the
+ * fuzzer finds planted bugs.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /**
- * Takes one CPU from this process and from processes that it starts from now on. Returns its number, for {@link setCpus}. Returns null and
- * changes nothing if there is only one CPU or no `taskset`.
+ * Takes one CPU from this process and from processes that it starts from now on. Returns its number, for
+ * {@link setCpus}. Returns null and changes nothing if there is only one CPU or no `taskset`.
  */
 export function reserveCpu(): number | null {
   const others = allowedCpus();

@@ -6,8 +6,8 @@ export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9,
 type FrameSink = (opcode: number, bytes: Uint8Array, start: number, end: number) => void;
 
 /**
- * Finds the frames that a server sends, in place: it copies a frame only if a read has split it. Frames of a server are unmasked. It
- * expects no fragments, and compression only if `mayCompress`.
+ * Finds the frames that a server sends, in place: it copies a frame only if a read has split it. Frames of a server are
+ * unmasked. It expects no fragments, and compression only if `mayCompress`.
  */
 export class FrameWalker {
   /** The beginning of a frame whose end has not come yet. */

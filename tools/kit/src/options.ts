@@ -1,4 +1,7 @@
-/** Command-line options. Each is declared once, with its meaning, range and default; the parser, the help and reference tables follow from that. */
+/**
+ * Command-line options. Each is declared once, with its meaning, range and default; the parser, the help and reference
+ * tables follow from that.
+ */
 import { parseArgs } from 'node:util';
 import { closest, distance } from 'fastest-levenshtein';
 
@@ -134,8 +137,8 @@ function readName<Name extends string>(option: string, given: string, names: rea
 }
 
 /**
- * Suggests the known name that is most similar to the given one. Returns null if it has more than one typo in three letters, or three in
- * all.
+ * Suggests the known name that is most similar to the given one. Returns null if it has more than one typo in three
+ * letters, or three in all.
  */
 export function didYouMean(given: string, names: readonly string[]): string | null {
   if (names.length === 0) return null;

@@ -1,6 +1,7 @@
 /**
- * The stamp of each publication: its stream, its number in the stream and its planned time. It consists of decimal digits, so the
- * same bytes are valid in JSON, in MessagePack and as plain data. Filler up to the requested size follows.
+ * The stamp of each publication: its stream, its number in the stream and its planned time. It consists of decimal
+ * digits, so the same bytes are valid in JSON, in MessagePack and as plain data. Filler up to the requested size
+ * follows.
  */
 
 const streamDigits = 6;

@@ -1,4 +1,7 @@
-/** One address in front of all nodes, like a Kubernetes Service: each new connection goes to the next node that accepts it. */
+/**
+ * One address in front of all nodes, like a Kubernetes Service: each new connection goes to the next node that accepts
+ * it.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 

@@ -16,8 +16,8 @@ process.on('exit', () => {
 });
 
 /**
- * The 'exit' listener does not run if this process is killed, and a test runner kills hanging workers. So the kernel kills the
- * child too, if the system supports that. `setpriv` execs the command, so the pid stays the same.
+ * The 'exit' listener does not run if this process is killed, and a test runner kills hanging workers. So the kernel
+ * kills the child too, if the system supports that. `setpriv` execs the command, so the pid stays the same.
  */
 const dieWithParent: readonly string[] =
   process.platform === 'linux' && spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true']).status === 0
@@ -101,7 +101,10 @@ export class Child implements AsyncDisposable {
     }
   }
 
-  /** Sends SIGTERM and returns the exit code. After the deadline, which is longer than a drain, it kills the process and throws. */
+  /**
+   * Sends SIGTERM and returns the exit code. After the deadline, which is longer than a drain, it kills the process and
+   * throws.
+   */
   async stop(deadlineMs = 60_000): Promise<number | null> {
     this.#process.kill('SIGTERM');
     // A paused process would receive the signal, but not act on it.

@@ -21,8 +21,9 @@ export interface FaultProxyOptions {
 export type FaultDirection = 'toTarget' | 'toClient';
 
 /**
- * Faults last until `heal` (a delay until `delay(0)`) and apply to existing and new connections. The kernel of this machine still
- * acknowledges data and keepalive probes from the peers, so a peer notices a blocked network only by silence.
+ * Faults last until `heal` (a delay until `delay(0)`) and apply to existing and new connections. The kernel of this
+ * machine still acknowledges data and keepalive probes from the peers, so a peer notices a blocked network only by
+ * silence.
  */
 export class FaultProxy implements AsyncDisposable {
   /** `host:port`, as in a URL. */
@@ -66,8 +67,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Blocks both directions. The peers see open connections and silence, and do not notice if the other one closes. A new peer gets
-   * a silent connection, and the target does not notice it.
+   * Blocks both directions. The peers see open connections and silence, and do not notice if the other one closes. A
+   * new peer gets a silent connection, and the target does not notice it.
    */
   blackhole(): void {
     this.#faults.blocked.add('toTarget').add('toClient');
@@ -75,8 +76,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Nothing arrives in this direction any more, neither bytes nor a close. A sender that continues has to wait once the buffers are
-   * full. The other direction still passes, unless it is blocked too.
+   * Nothing arrives in this direction any more, neither bytes nor a close. A sender that continues has to wait once the
+   * buffers are full. The other direction still passes, unless it is blocked too.
    */
   block(direction: FaultDirection): void {
     this.#faults.blocked.add(direction);
@@ -84,8 +85,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Everything passes again at once: first the buffered bytes and closes, then new connections. A delay stays. Resolves once
-   * connections are accepted, which takes time only after `refuse`. Rejects if another process took the port.
+   * Everything passes again at once: first the buffered bytes and closes, then new connections. A delay stays. Resolves
+   * once connections are accepted, which takes time only after `refuse`. Rejects if another process took the port.
    */
   async heal(): Promise<void> {
     this.#faults.blocked.clear();
@@ -105,8 +106,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Forwards new connections to another port of the same host, as if a name got another address. Resets existing connections for
-   * both peers.
+   * Forwards new connections to another port of the same host, as if a name got another address. Resets existing
+   * connections for both peers.
    */
   retarget(port: number): void {
     this.#target = { ...this.#target, port };
@@ -126,8 +127,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Delays bytes and closes in both directions, and keeps their order. It also applies to bytes already in transit; 0, the default,
-   * turns it off. A sender has to wait while 1 MiB of its bytes is in transit.
+   * Delays bytes and closes in both directions, and keeps their order. It also applies to bytes already in transit; 0,
+   * the default, turns it off. A sender has to wait while 1 MiB of its bytes is in transit.
    */
   delay(ms: number): void {
     this.#faults.delayMs = ms;

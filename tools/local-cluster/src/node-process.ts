@@ -40,8 +40,8 @@ interface Ports {
 export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
   if (!existsSync(main)) throw new Error('The broker has not been built: run "npm run build".');
   for (let attempt = 1; ; attempt++) {
-    // Do not let the system choose the port. After a kill, the sockets in TIME_WAIT were bound without SO_REUSEADDR, so a node
-    // could not use that port for a minute.
+    // Do not let the system choose the port. After a kill, the sockets in TIME_WAIT were bound without SO_REUSEADDR, so
+    // a node could not use that port for a minute.
     const port = options.port ?? (await findFreePort());
     try {
       return await startOn(port, options);

@@ -48,8 +48,8 @@ async function isDockerRunning(): Promise<boolean> {
 }
 
 /**
- * Debian and Ubuntu ship the server's program in `redis-tools`, under the name of one of its tools. The package `redis-server`
- * adds a link to it and a system service. We need only the program, so we install and start no service.
+ * Debian and Ubuntu ship the server's program in `redis-tools`, under the name of one of its tools. The package
+ * `redis-server` adds a link to it and a system service. We need only the program, so we install and start no service.
  */
 async function installWithApt(): Promise<string | null> {
   if (process.platform !== 'linux' || (await onPath('apt-get')) === null) return null;

@@ -4,7 +4,9 @@ import type { RedisProcess } from './redis.js';
 import { redisCommand } from './redis-command.js';
 import { startRedis } from './redis-process.js';
 
-/** For a master: by default, Redis waits 5 s before it sends its data to a replica, in case other replicas want it too. */
+/**
+ * For a master: by default, Redis waits 5 s before it sends its data to a replica, in case other replicas want it too.
+ */
 export const masterArgs = ['--repl-diskless-sync-delay', '0'] as const;
 
 /** Resolves once the replica has all data of the master. `args` are more arguments for `redis-server`. */

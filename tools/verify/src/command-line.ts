@@ -35,7 +35,10 @@ export type VerifyRequest =
     }
   | VerifyExistingRequest;
 
-/** With --url the load is small, because others use the cluster too and one address may have a limited number of connections. */
+/**
+ * With --url the load is small, because others use the cluster too and one address may have a limited number of
+ * connections.
+ */
 const defaults = {
   started: { rate: 2_000, topics: 200, subscribers: 300, seconds: 20 },
   existing: { rate: 200, topics: 40, subscribers: 40, seconds: 60 },

@@ -1,6 +1,6 @@
 /**
- * Short versions of faults of the checker; `npm run verify` causes them under load. test/faults.test.ts has the faults that belong to the
- * tests of the product.
+ * Short versions of faults of the checker; `npm run verify` causes them under load. test/faults.test.ts has the faults
+ * that belong to the tests of the product.
  */
 import { describe, it } from 'vitest';
 import { hasCompiler } from '../src/cluster/fake-clock.js';

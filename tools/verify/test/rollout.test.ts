@@ -31,7 +31,8 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
       const manifests = await renderOverlay('production');
       const { replicas } = readDeployment(manifests);
       const result = await runRollout(manifests, options, () => {});
-      // At this time scale, a machine may hang for longer than the window of the spread, which is tested below and in long runs.
+      // At this time scale, a machine may hang for longer than the window of the spread, which is tested below and in
+      // long runs.
       expect(result.reasons.filter((reason) => !reason.includes('reconnected within'))).toEqual([]);
       expect(result.findings).toMatchObject({
         lost: 0,

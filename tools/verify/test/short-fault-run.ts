@@ -18,7 +18,10 @@ const options: FaultRunOptions = {
   clients: 30,
 };
 
-/** Causes the fault, and expects that subscribers receive everything once and in order, without an event about missing publications. */
+/**
+ * Causes the fault, and expects that subscribers receive everything once and in order, without an event about missing
+ * publications.
+ */
 export async function expectNoLoss(fault: Fault, level: Level = options.level): Promise<void> {
   const { reasons, findings, published } = await runFault(fault, { ...options, level }, () => {});
   expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);

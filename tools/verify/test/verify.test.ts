@@ -1,4 +1,6 @@
-/** Short runs in parallel against a real cluster: one whose verdict must be good, and others whose verdicts must be bad. */
+/**
+ * Short runs in parallel against a real cluster: one whose verdict must be good, and others whose verdicts must be bad.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';

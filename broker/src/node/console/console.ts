@@ -1,6 +1,6 @@
 /**
- * The console: a page at `/` of the admin port that shows the state of the node and contains a client to try it. Its script is page/main.ts. All its URLs
- * are relative, so that a proxy may serve it under any path.
+ * The console: a page at `/` of the admin port that shows the state of the node and contains a client to try it. Its
+ * script is page/main.ts. All its URLs are relative, so that a proxy may serve it under any path.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -5,7 +5,10 @@ interface Family {
   readonly samples: string[];
 }
 
-/** Merges texts in Prometheus' format whose samples differ by a label. The format requires all samples of a metric together, after one comment. */
+/**
+ * Merges texts in Prometheus' format whose samples differ by a label. The format requires all samples of a metric
+ * together, after one comment.
+ */
 export function mergeMetrics(texts: readonly string[]): string {
   const families = new Map<string, Family>();
   for (const text of texts) {

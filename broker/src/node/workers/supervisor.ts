@@ -1,6 +1,6 @@
 /**
- * Runs several nodes on one machine: starts workers that share a port, restarts those that exit, and serves the admin port for all. No traffic of
- * clients passes through it.
+ * Runs several nodes on one machine: starts workers that share a port, restarts those that exit, and serves the admin
+ * port for all. No traffic of clients passes through it.
  */
 import { createLineWriter, type Log } from '../../observe/log.js';
 import { workerMetrics } from '../../observe/metrics.js';
@@ -12,15 +12,23 @@ import type { Answers } from './messages.js';
 import { claimPort } from './port-claim.js';
 import { canDieWithSupervisor, exitCode, type WorkerEnd, WorkerProcess } from './worker-process.js';
 
-/** Delay before an exited worker is restarted. It doubles each time, unless the worker had run for longer than the longest delay. */
+/**
+ * Delay before an exited worker is restarted. It doubles each time, unless the worker had run for longer than the
+ * longest delay.
+ */
 const firstDelayMs = 100;
 const longestDelayMs = 10_000;
 
-/** Kubernetes gives up a readiness probe after a second by default. It must learn earlier which worker does not respond. */
+/**
+ * Kubernetes gives up a readiness probe after a second by default. It must learn earlier which worker does not respond.
+ */
 const readinessTimeoutMs = 500;
 const metricsTimeoutMs = 2_000;
 
-/** Extra time for a worker to exit, in milliseconds, before it is killed: a suspended or hanging worker would never exit. */
+/**
+ * Extra time for a worker to exit, in milliseconds, before it is killed: a suspended or hanging worker would never
+ * exit.
+ */
 const endGraceMs = 4_000;
 
 /** The slot of a worker, which keeps its number across restarts. */
@@ -85,7 +93,10 @@ export class Supervisor {
     return supervisor;
   }
 
-  /** Drains all workers at the same time, and kills those that do not exit in time. Resolves with the highest of their exit codes. */
+  /**
+   * Drains all workers at the same time, and kills those that do not exit in time. Resolves with the highest of their
+   * exit codes.
+   */
   async drain({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<number> {
     this.#isStopping = true;
     const drainWindowMs = atOnce ? 0 : this.#config.drainWindowMs;

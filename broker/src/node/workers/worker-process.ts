@@ -8,12 +8,15 @@ import type { Answers, FromWorker, ToWorker } from './messages.js';
 const main = fileURLToPath(new URL('./worker-main.js', import.meta.url));
 
 /**
- * Makes the kernel kill a worker when its supervisor is gone. A hanging or suspended worker would keep the port and accept connections that nobody
- * answers. The command replaces itself by the worker, so the pid stays the same.
+ * Makes the kernel kill a worker when its supervisor is gone. A hanging or suspended worker would keep the port and
+ * accept connections that nobody answers. The command replaces itself by the worker, so the pid stays the same.
  */
 const dieWithSupervisor = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 
-/** Whether the system has that command (package util-linux). Without it, a worker with a stuck event loop survives its supervisor. */
+/**
+ * Whether the system has that command (package util-linux). Without it, a worker with a stuck event loop survives its
+ * supervisor.
+ */
 export const canDieWithSupervisor =
   spawnSync(dieWithSupervisor[0], [...dieWithSupervisor.slice(1), 'true']).status === 0;
 
@@ -47,8 +50,8 @@ export class WorkerProcess {
   #sentences: readonly string[] = [];
 
   constructor({ worker, env, onLine, onListening }: WorkerProcessOptions) {
-    // At a terminal, workers write directly, in colour. Otherwise the supervisor writes their lines: pipes split writes above 4 KiB, so workers would mix
-    // their lines.
+    // At a terminal, workers write directly, in colour. Otherwise the supervisor writes their lines: pipes split writes
+    // above 4 KiB, so workers would mix their lines.
     const stdout = process.stdout.isTTY ? 'inherit' : 'pipe';
     const [execPath, ...execArgv] = [
       ...(canDieWithSupervisor ? dieWithSupervisor : []),

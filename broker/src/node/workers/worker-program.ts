@@ -34,8 +34,8 @@ function followSupervisor(starting: Promise<Broker>, log: Log): void {
         },
       );
   };
-  // Terminals and some service managers signal all processes at once. So a signal in addition to the message of the supervisor is not a second request.
-  // A signal to this worker alone drains it, and the supervisor starts a new one.
+  // Terminals and some service managers signal all processes at once. So a signal in addition to the message of the
+  // supervisor is not a second request. A signal to this worker alone drains it, and the supervisor starts a new one.
   process.on('SIGTERM', () => stop(false));
   process.on('SIGHUP', () => stop(false));
   process.on('SIGINT', () => stop(true));

@@ -1,4 +1,7 @@
-/** The port of probes and metrics, which answers without authentication. Probes continue during every attack (attack-run.ts). */
+/**
+ * The port of probes and metrics, which answers without authentication. Probes continue during every attack
+ * (attack-run.ts).
+ */
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';
 

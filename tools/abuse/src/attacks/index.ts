@@ -1,4 +1,7 @@
-/** All attacks, in the order of the docs: clients without an accepted token, clients with one, and clients that read too little. */
+/**
+ * All attacks, in the order of the docs: clients without an accepted token, clients with one, and clients that read too
+ * little.
+ */
 import type { Attack } from '../attack.js';
 import { idleAdminSockets } from './admin-port.js';
 import { expiredTokens, randomTokens, unsignedTokens } from './bad-tokens.js';

@@ -18,7 +18,10 @@ export const malformedFrames: Attack = attack({
     }),
 });
 
-/** A frame without a mask is not included: uWebSockets reads it as masked, and waits for four more bytes (PROTOCOL.md section 6). */
+/**
+ * A frame without a mask is not included: uWebSockets reads it as masked, and waits for four more bytes (PROTOCOL.md
+ * section 6).
+ */
 const broken: readonly (readonly [payload: string | Uint8Array, options: FrameOptions])[] = [
   ['{}', { reserved: 1 }],
   ['{}', { reserved: 7 }],

@@ -147,7 +147,10 @@ const authenticator = new Authenticator(
   () => {},
 );
 
-/** The target signs `header NUL claims`, so that mutations reach the code after the signature check. Without NUL it is a whole token. */
+/**
+ * The target signs `header NUL claims`, so that mutations reach the code after the signature check. Without NUL it is a
+ * whole token.
+ */
 const claims = `{"iss":"https://id.example","sub":"ada","exp":4102444800,"fanfare":{"publish":["chat.>"],"subscribe":["chat.*"]}}`;
 
 export const token: Target = {

@@ -1,4 +1,6 @@
-/** Publishes under load, records all deliveries, and then judges them for each subscriber. It does not depend on nodes. */
+/**
+ * Publishes under load, records all deliveries, and then judges them for each subscriber. It does not depend on nodes.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, type ClientOptions, createClient } from '@fanfare/client';
 import { Disposables } from '@fanfare/kit/disposables';
@@ -48,7 +50,10 @@ export interface CheckerReport {
   readonly notes: readonly string[];
 }
 
-/** The interval between comparisons of publishers and subscribers. One comparison costs about a microsecond for each stream. */
+/**
+ * The interval between comparisons of publishers and subscribers. One comparison costs about a microsecond for each
+ * stream.
+ */
 const lookIntervalMs = 20;
 const streamsPerLook = 1_000;
 const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
@@ -63,8 +68,8 @@ const pendingSeconds = 40;
 const publishersOfNode = 2;
 
 /**
- * The number of publishers: two per node, and one more. Nodes get connections in turn. Without the extra one, the publisher of a topic and
- * its first subscribers would use the same node. Most publications would then not cross nodes.
+ * The number of publishers: two per node, and one more. Nodes get connections in turn. Without the extra one, the
+ * publisher of a topic and its first subscribers would use the same node. Most publications would then not cross nodes.
  */
 export function publishersFor(nodes: number): number {
   return nodes * publishersOfNode + 1;
@@ -130,8 +135,8 @@ export class Checker implements AsyncDisposable {
   }
 
   /**
-   * Another topic with its own stream; `burst` publications are sent together (default: 1). Its load stops with the others, but must be
-   * started separately.
+   * Another topic with its own stream; `burst` publications are sent together (default: 1). Its load stops with the
+   * others, but must be started separately.
    */
   addTopic(name: string, bytes: number, perSecond: number, burst?: number): TopicPlan & { readonly load: Load } {
     const topic: VerifyTopic = `verify.${name}`;
@@ -172,7 +177,10 @@ export class Checker implements AsyncDisposable {
     this.#notes.push(sentence);
   }
 
-  /** Stops the load. Waits until each publish has its reply and each subscriber has all acknowledged publications, or until a timeout. */
+  /**
+   * Stops the load. Waits until each publish has its reply and each subscriber has all acknowledged publications, or
+   * until a timeout.
+   */
   async settle(): Promise<void> {
     await Promise.all(this.#loads.map((load) => load.stop()));
     await becomes(publishTimeoutMs + 5_000, () => this.#streams.every(({ ledger }) => ledger.pending === 0));

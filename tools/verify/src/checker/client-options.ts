@@ -1,4 +1,6 @@
-/** Settings of the checker's clients and nodes: they notice failures and reconnect fast, and retry publishes for long. */
+/**
+ * Settings of the checker's clients and nodes: they notice failures and reconnect fast, and retry publishes for long.
+ */
 import type { ClientOptions } from '@fanfare/client';
 
 /** A publish is retried for this long, so that rejections are rare. */

@@ -34,8 +34,8 @@ export class Latency {
   }
 
   /**
-   * Counts from the planned time of the publication. A publication belongs to the fault if it was planned before the end of the fault
-   * and arrived after the beginning of the fault, no matter how late.
+   * Counts from the planned time of the publication. A publication belongs to the fault if it was planned before the
+   * end of the fault and arrived after the beginning of the fault, no matter how late.
    */
   record(plannedUs: number): void {
     const now = nowUs();

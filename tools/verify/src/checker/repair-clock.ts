@@ -1,4 +1,7 @@
-/** Measures the time until the cluster has recovered from a fault, from periodic samples of the publishers and the subscribers. */
+/**
+ * Measures the time until the cluster has recovered from a fault, from periodic samples of the publishers and the
+ * subscribers.
+ */
 import type { NumberOfStream } from './subscriber-group.js';
 
 /** The state of a stream in a sample. */
@@ -27,7 +30,9 @@ interface Look {
 /** The time that a delivery or a reply may take in normal operation. */
 export const graceMs = 250;
 
-/** The cluster must work for this long before it counts as recovered: the first good moment may be between two bad ones. */
+/**
+ * The cluster must work for this long before it counts as recovered: the first good moment may be between two bad ones.
+ */
 const steadyMs = 1_000;
 
 export class RepairClock {

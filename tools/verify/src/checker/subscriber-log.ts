@@ -1,6 +1,6 @@
 /**
- * The deliveries to one subscriber of one topic: a few numbers for each stream, and the holes. Only the outcomes of the publications
- * show what a hole means, so `judge` compares them at the end.
+ * The deliveries to one subscriber of one topic: a few numbers for each stream, and the holes. Only the outcomes of the
+ * publications show what a hole means, so `judge` compares them at the end.
  */
 import type { Position } from '@fanfare/client';
 import { addFindings, type FindingCount, type Findings, find, noFindings } from './findings.js';
@@ -111,7 +111,9 @@ export class SubscriberLog {
     this.#found('corrupt', `an error instead of a publication: ${reason}`);
   }
 
-  /** The number up to which the stream has arrived, or is reported as missing. Infinity if this client does not read it. */
+  /**
+   * The number up to which the stream has arrived, or is reported as missing. Infinity if this client does not read it.
+   */
   reached(stream: number): number {
     const view = this.#streams.get(stream);
     return view === undefined ? Number.POSITIVE_INFINITY : Math.max(view.last, view.reportedUpTo);

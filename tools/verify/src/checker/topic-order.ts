@@ -1,6 +1,6 @@
 /**
- * The order of a topic. The first report of a publication at a position counts: a subscriber or an acknowledgement with another
- * publication at this position disagrees. Only the newest positions are kept.
+ * The order of a topic. The first report of a publication at a position counts: a subscriber or an acknowledgement with
+ * another publication at this position disagrees. Only the newest positions are kept.
  */
 import type { Position } from '@fanfare/client';
 

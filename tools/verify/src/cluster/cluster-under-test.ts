@@ -18,12 +18,15 @@ import {
 import { pingIntervalMs } from '../checker/client-options.js';
 import { FakeClock } from './fake-clock.js';
 
-/** The place of a proxy: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
+/**
+ * The place of a proxy: between one node and Redis, between all nodes and Redis, or between one node and its clients.
+ */
 export type ProxyPlace = 'oneRedisLink' | 'allRedisLinks' | 'clients';
 
 /**
- * `direct`: a replica that follows Redis. `proxied`: it follows Redis through a proxy, which adds a small delay. `watched`: two replicas
- * and a Sentinel, which promotes one of them if Redis does not respond. Nodes then know only the Sentinel.
+ * `direct`: a replica that follows Redis. `proxied`: it follows Redis through a proxy, which adds a small delay.
+ * `watched`: two replicas and a Sentinel, which promotes one of them if Redis does not respond. Nodes then know only
+ * the Sentinel.
  */
 export type ReplicaPlace = 'direct' | 'proxied' | 'watched';
 
@@ -132,7 +135,10 @@ const followDeadlineMs = 60_000;
 /** The name of the master at the Sentinel. */
 export const masterName = 'fanfare';
 
-/** A second replica and a Sentinel that knows both. Without it, the next master would refuse writes (min-replicas-to-write). */
+/**
+ * A second replica and a Sentinel that knows both. Without it, the next master would refuse writes
+ * (min-replicas-to-write).
+ */
 async function startWatch(redis: RedisProcess, parts: Disposables): Promise<SentinelProcess> {
   parts.use(await startReplica(redis.port, safeArgs));
   const sentinel = parts.use(

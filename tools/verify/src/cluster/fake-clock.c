@@ -1,5 +1,6 @@
-/* Preloaded into redis-server: moves its wall clock by the seconds in the file FAKE_CLOCK_FILE (a long, mapped, so a change holds at
-   once). Monotonic clocks stay as they are. libfaketime does the same for most programs; redis-server with jemalloc never starts with it. */
+/* Preloaded into redis-server: moves its wall clock by the seconds in the file FAKE_CLOCK_FILE (a long, mapped, so a
+   change holds at once). Monotonic clocks stay as they are. libfaketime does the same for most programs; redis-server
+   with jemalloc never starts with it. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>

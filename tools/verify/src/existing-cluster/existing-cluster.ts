@@ -1,6 +1,6 @@
 /**
- * The checker against a cluster that is already running: publishes with acknowledgement, subscribes, and judges what arrived. It injects no
- * fault: the user causes one during the load.
+ * The checker against a cluster that is already running: publishes with acknowledgement, subscribes, and judges what
+ * arrived. It injects no fault: the user causes one during the load.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';

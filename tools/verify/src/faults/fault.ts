@@ -25,7 +25,10 @@ interface FaultDescription {
   readonly proxy?: ProxyPlace;
   /** Publications that topics keep, if the usual number is too small. */
   readonly historySize?: number;
-  /** By how many seconds the wall clock of Redis is ahead at first. If set, the fault can move that clock (fake-clock.ts). */
+  /**
+   * By how many seconds the wall clock of Redis is ahead at first. If set, the fault can move that clock
+   * (fake-clock.ts).
+   */
   readonly clockAheadSeconds?: number;
   /** Whether it adds its own clients, `--clients` of them. */
   readonly addsClients?: boolean;
@@ -55,8 +58,8 @@ export interface FaultEnvironment {
   /** Clients that a fault adds; null: the fault decides. */
   readonly clients: number | null;
   /**
-   * Another topic with its own stream; `burst` publications are sent together (default: 1). Its load stops with the others, but must be
-   * started separately.
+   * Another topic with its own stream; `burst` publications are sent together (default: 1). Its load stops with the
+   * others, but must be started separately.
    */
   addTopic(name: string, bytes: number, perSecond: number, burst?: number): TopicPlan & { readonly load: Load };
   /** Disposes of the part at the end of the run. */

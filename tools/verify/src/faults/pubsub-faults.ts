@@ -23,11 +23,17 @@ export const killPubsub: Fault = {
   },
 };
 
-/** The publications must fill Redis' buffer for a node that does not read. The kernel buffers some of them, so they must be large. */
+/**
+ * The publications must fill Redis' buffer for a node that does not read. The kernel buffers some of them, so they must
+ * be large.
+ */
 const floodBytes = 16_000;
 const floodPerSecond = 400;
 const leastStallMs = 1_000;
-/** Long, because the flood is slower on a busy machine. Even at full speed, the history holds all publications of this time. */
+/**
+ * Long, because the flood is slower on a busy machine. Even at full speed, the history holds all publications of this
+ * time.
+ */
 const maxStallMs = 20_000;
 
 export const outputBuffer: Fault = {

@@ -8,7 +8,10 @@ import { Swarm } from '../swarm/swarm.js';
 import type { Fault } from './fault.js';
 import { firstNode } from './victim.js';
 
-/** A client needs three sockets in its process (its own and two of the balancer), and many machines allow 20,000 in a process. */
+/**
+ * A client needs three sockets in its process (its own and two of the balancer), and many machines allow 20,000 in a
+ * process.
+ */
 const maxClientsOfProcess = 2_500;
 const stormClients = 5_000;
 const stormTopics = 4;

@@ -83,7 +83,9 @@ const data = z.object({
   stringData: z.record(z.string(), z.string()).default({}),
 });
 
-/** Reads the only Deployment of an overlay, and the objects that its environment refers to. Throws if one is missing. */
+/**
+ * Reads the only Deployment of an overlay, and the objects that its environment refers to. Throws if one is missing.
+ */
 export function readDeployment(manifests: readonly Manifest[]): DeploymentSpec {
   const [found, ...others] = manifests.filter(({ kind }) => kind === 'Deployment');
   if (found === undefined || others.length > 0) throw new Error('There must be one Deployment.');

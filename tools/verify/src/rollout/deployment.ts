@@ -50,7 +50,9 @@ export class Deployment implements AsyncDisposable {
     await this.#reconcile();
   }
 
-  /** Replaces each pod with one of the next generation, as after a change of the template. Resolves once that is done. */
+  /**
+   * Replaces each pod with one of the next generation, as after a change of the template. Resolves once that is done.
+   */
   async replaceAll(): Promise<void> {
     this.#generation++;
     await this.#reconcile();

@@ -1,6 +1,6 @@
 /**
- * The lifecycle of one pod, as the kubelet manages it: start, startup, readiness and liveness probes, and termination by preStop,
- * SIGTERM, grace period and SIGKILL. Here it is a process.
+ * The lifecycle of one pod, as the kubelet manages it: start, startup, readiness and liveness probes, and termination
+ * by preStop, SIGTERM, grace period and SIGKILL. Here it is a process.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child, findFreePort } from '@fanfare/local-cluster';
@@ -30,7 +30,10 @@ export interface PodEnd {
   readonly seconds: number;
 }
 
-/** How long a node keeps running after its last publication (broker/src/relay/memory-times.ts). The time scale does not change it. */
+/**
+ * How long a node keeps running after its last publication (broker/src/relay/memory-times.ts). The time scale does not
+ * change it.
+ */
 const unscaledMs = 7_000;
 
 export class Pod implements AsyncDisposable {

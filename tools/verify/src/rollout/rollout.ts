@@ -1,6 +1,6 @@
 /**
- * A Deployment under the checker's load: it starts, all pods are replaced, it grows by two pods and shrinks again. The pods are processes
- * that start and stop as the kubelet would start and stop pods of these manifests.
+ * A Deployment under the checker's load: it starts, all pods are replaced, it grows by two pods and shrinks again. The
+ * pods are processes that start and stop as the kubelet would start and stop pods of these manifests.
  */
 import { fileURLToPath } from 'node:url';
 import { Disposables } from '@fanfare/kit/disposables';
@@ -37,7 +37,10 @@ export interface RolloutResult extends CheckerReport {
   readonly budget: number;
   /** The largest number of connections of a pod. */
   readonly mostConnections: number;
-  /** The largest number of connections that all pods together opened within {@link spreadSeconds} while pods were replaced. */
+  /**
+   * The largest number of connections that all pods together opened within {@link spreadSeconds} while pods were
+   * replaced.
+   */
   readonly mostOpenedAtOnce: number;
   /** Connections opened after all had been subscribed. */
   readonly moved: number;
@@ -50,15 +53,21 @@ const endpointsSeconds = 1;
 const publishers = 4;
 const grownBy = 2;
 /**
- * Limits of a node's connections after rebalancing, relative to its share. Nodes keep up to a tenth too many (broker/src/node/rebalance.ts),
- * so the emptiest of five nodes may lack four tenths.
+ * Limits of a node's connections after rebalancing, relative to its share. Nodes keep up to a tenth too many
+ * (broker/src/node/rebalance.ts), so the emptiest of five nodes may lack four tenths.
  */
 const mostSettled = 1.25;
 const leastSettled = 0.5;
-/** The clients of a pod must not reconnect all at once: at most `spreadShare` of all clients in this many seconds of the Deployment. */
+/**
+ * The clients of a pod must not reconnect all at once: at most `spreadShare` of all clients in this many seconds of the
+ * Deployment.
+ */
 export const spreadSeconds = 3;
 const spreadShare = 1 / 3;
-/** In seconds of the Deployment, and in seconds of this machine, because nodes rebalance once a second at any time scale. */
+/**
+ * In seconds of the Deployment, and in seconds of this machine, because nodes rebalance once a second at any time
+ * scale.
+ */
 const rebalanceTimeoutSeconds = 120;
 const leastRebalanceTimeoutSeconds = 25;
 /** In seconds of this machine. */
@@ -155,7 +164,9 @@ export async function runRollout(
   };
 }
 
-/** Addresses of this machine, settings that the checker needs, and the times of the Deployment in the scale of the run. */
+/**
+ * Addresses of this machine, settings that the checker needs, and the times of the Deployment in the scale of the run.
+ */
 function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutOptions): Record<string, string> {
   const { timeScale, maxConnections } = options;
   const given = spec.environment(spec.name);

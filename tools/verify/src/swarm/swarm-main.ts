@@ -12,8 +12,8 @@ const rememberedPositions = 16_384;
 
 let subscribers: Subscribers | null = null;
 /**
- * This process does not know how much a stream has published. It would need the number twice. When a subscription is confirmed, the
- * load has not begun, so 0 is correct. A gap then covers everything up to the next delivery.
+ * This process does not know how much a stream has published. It would need the number twice. When a subscription is
+ * confirmed, the load has not begun, so 0 is correct. A gap then covers everything up to the next delivery.
  */
 let published = 0;
 let faultBeganMs: number | null = null;
