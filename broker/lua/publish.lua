@@ -31,7 +31,7 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE Redis has a different generation')
 end
-if ARGV[5] == '1' and redis.call('GET', KEYS[3]) ~= stateOfServer() then
+if ARGV[5] == '1' and not isStateOfServer(redis.call('GET', KEYS[3])) then
   return redis.error_reply('STALE Redis has restarted or was a replica')
 end
 

@@ -122,11 +122,21 @@ local function addEntries(answer, command, stream, from, to, start, publications
   end
 end
 
+-- Changes if the server has been a replica in the meantime.
+local function idOfData()
+  return ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
+end
+
 -- A name for the data that this server process holds. It changes if the server restarts, or has been a replica in the
 -- meantime.
 local function stateOfServer()
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  return run .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. idOfData()
+end
+
+-- Whether the data still has this name, for a caller whose connection would have ended with the process. This costs half as much.
+local function isStateOfServer(state)
+  local id = idOfData()
+  return state and string.sub(state, -#id) == id
 end
 
 -- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each

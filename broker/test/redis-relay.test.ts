@@ -402,6 +402,23 @@ describe('a RedisRelay', () => {
     await admin.quit();
   });
 
+  it('makes the other nodes report a gap for publications that Redis refused for a moment', async () => {
+    prefixes++;
+    await using own = await startRedis();
+    await using node = newRelay({ redisUrl: own.url });
+    await using other = newRelay({ redisUrl: own.url });
+    for (const { relay } of [node, other]) await until('the relay is connected', () => relay.state === 'connected');
+    await other.relay.subscribe(topic('t'), null);
+    const admin = new Redis(own.url);
+    await admin.call('ACL', 'SETUSER', 'default', '-publish');
+    expect(await publishAcknowledged(node.relay, 't', 'only here')).toMatchObject({ code: 'unconfirmed' });
+    await admin.call('ACL', 'SETUSER', 'default', '+publish');
+    await until('the other node reports the gap', () => other.delivery.gaps.length > 0);
+    expect(other.delivery.gaps).toEqual(['t']);
+    expect(node.counters.redisReconnects).toBe(0);
+    await admin.quit();
+  });
+
   it('is not connected while Redis refuses it a required topic, and retries until it is permitted', async () => {
     prefixes++;
     await using own = await startRedis();

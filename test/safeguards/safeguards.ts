@@ -128,6 +128,15 @@ export const safeguards: readonly Safeguard[] = [
     test: 'delivers the rest of an entry that it has received in part, even if it may keep nothing in memory',
   },
   {
+    name: 'gaps for refused publications',
+    about: 'if Redis refuses publications of level `fast` for a moment, subscribers of other nodes get a gap',
+    file: 'broker/src/relay/redis-relay.ts',
+    find: 'probe.onReturn(bytes.subarray(start, end));\n            // Redis may have refused publications for a moment without closing the connection.\n            fast.announceGaps();',
+    replace: 'probe.onReturn(bytes.subarray(start, end));',
+    testFile: 'broker/test/redis-relay.test.ts',
+    test: 'makes the other nodes report a gap for publications that Redis refused for a moment',
+  },
+  {
     name: 'comparing after a reconnect',
     about: 'a node finds publications that it missed while it did not listen',
     file: 'broker/src/relay/topic-feeds.ts',

@@ -59,11 +59,10 @@ const maxBytesPerCall = 262_144;
 const maxRememberedTopics = 50_000;
 
 /**
- * How long a node relies on the last check that Redis has not lost data, in milliseconds. A check costs Redis 5 µs. A
- * server that becomes a replica and then a master again takes longer than this, and refuses publications meanwhile. So
- * no publication gets an offset that was used before.
+ * How long a node relies on the last check that Redis has not lost data, in milliseconds. A check costs Redis 3 µs. A server that becomes a
+ * replica, loads other data and becomes a master again takes longer than this. So no publication gets an offset that was used before.
  */
-const verifyMs = 25;
+const verifyMs = 5;
 
 /** A stream is trimmed when it has grown by this share of its size, not with each publication. */
 const trimShare = 0.25;
@@ -224,7 +223,8 @@ export class HistoryPublisher {
   /** Handles the replies to the calls of one turn. */
   #conclude({ pieces, generation, isVerified, replies, sentAt }: PublishCall): void {
     this.#unanswered--;
-    if (isVerified && !(replies[0] instanceof Error)) this.#verifiedAt = sentAt;
+    if (replies[0] instanceof Error) this.#verifiedAt = Number.NEGATIVE_INFINITY;
+    else if (isVerified) this.#verifiedAt = sentAt;
     const answeredAt = performance.now();
     this.counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation may have lost a part of this one.

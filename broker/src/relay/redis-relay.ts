@@ -124,7 +124,11 @@ export class RedisRelay implements Relay {
           if (topic !== null) return receiver.receive(topic, message);
           const isControl = bytes.toString('latin1', channelStart, channelEnd) === keys.control;
           if (isControl) this.#membership.onControl(bytes.subarray(start, end));
-          else probe.onReturn(bytes.subarray(start, end));
+          else {
+            probe.onReturn(bytes.subarray(start, end));
+            // Redis may have refused publications for a moment without closing the connection.
+            fast.announceGaps();
+          }
         },
       },
       log,

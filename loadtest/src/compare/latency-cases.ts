@@ -36,8 +36,8 @@ const idle = [0, 1].map(
 
 export const recentBytes = 64 * 1_048_576;
 
-/** About how many bytes a node counts for an entry in addition to its data (topic-cache.ts). */
-const entryBytes = publicationBytes + 200;
+/** About how many bytes a node counts for a publication: its own, the head of its entry, and its place in a block (entry-block.ts). */
+const entryBytes = publicationBytes + 30;
 
 /** Topics keep the last 500 publications. */
 const recentTopics = Math.ceil(recentBytes / entryBytes / 500);
