@@ -30,6 +30,10 @@ function runbookProblems(text: string, page: string): string[] {
   const section = page.split(/^## /m).find((each) => each.startsWith('Alerts\n')) ?? '';
   const titles = [...section.matchAll(/^### (\w+)$/gm)].map((match) => match[1] ?? '');
   const known = alertsOf(text).map(({ alert }) => alert);
+  const rows = new Set([...section.matchAll(/^(\| \[\w+\]\(#\w+\) \| `\w+` \|) /gm)].map((match) => match[1]));
+  const unlisted = alertsOf(text).filter(
+    ({ alert, labels }) => !rows.has(`| [${alert}](#${alert.toLowerCase()}) | \`${labels.severity}\` |`),
+  );
   const withoutAdvice = section
     .split(/^### /m)
     .slice(1)
@@ -38,6 +42,7 @@ function runbookProblems(text: string, page: string): string[] {
   return [
     ...known.filter((name) => !titles.includes(name)).map((name) => `${name} has no section.`),
     ...titles.filter((name) => !known.includes(name)).map((name) => `${name} is not an alert.`),
+    ...unlisted.map(({ alert }) => `${alert} is not in the list of alerts, or has another severity there.`),
     ...withoutAdvice,
     ...[...section.matchAll(/\]\(#(\w+)\)/g)]
       .map((match) => match[1] ?? '')
@@ -77,11 +82,15 @@ describe('the alerts', () => {
     expect(rows.filter((row) => !runbook.includes(row))).toEqual([]);
   });
 
-  it('need a section in the runbook, and each section needs its alert and its advice', () => {
+  it('need a section in the runbook, and each section needs its alert, its row and its advice', () => {
     expect(runbookProblems(rules, runbook.replace('### FanfareHookFails', '### FanfareHookFailed'))).toEqual([
       'FanfareHookFails has no section.',
       'FanfareHookFailed is not an alert.',
+      '#fanfarehookfails leads nowhere.',
     ]);
+    expect(
+      runbookProblems(rules, runbook.replace('(#fanfarerestarts) | `ticket`', '(#fanfarerestarts) | `page`')),
+    ).toEqual(['FanfareRestarts is not in the list of alerts, or has another severity there.']);
     expect(runbookProblems(rules, runbook.replace('- **Do not** restart nodes for it.', ''))).toEqual([
       'FanfareCertificateExpires lacks a cause, what to do, or what not to do.',
     ]);
