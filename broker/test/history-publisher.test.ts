@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
-import { type Position, ReplyError } from '@fanfare/protocol';
+import type { Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -138,7 +138,7 @@ describe('publications on the way to a Redis that loses its scripts', () => {
 });
 
 describe('a Redis that was a replica meanwhile, and may have older data', () => {
-  it('gets no publication, not even one that was sent before the answer to the first', async () => {
+  it('gets no publication, not even right after an accepted one', async () => {
     const script = new PublishScript(link, keys);
     let stale = 0;
     const publisher = newPublisher(link, script, null, { generation, onStale: () => void stale++ });
@@ -146,11 +146,9 @@ describe('a Redis that was a replica meanwhile, and may have older data', () => 
     // A server that becomes a master has another id for its data.
     await admin.replicaof('127.0.0.1', server.port);
     await admin.replicaof('NO', 'ONE');
-    await until('the last check is too old', async () => {
-      const refused = await Promise.all([publish(publisher, 't', 2), publish(publisher, 't', 3)]);
-      return refused.every((outcome) => outcome instanceof ReplyError && outcome.code === 'unavailable');
-    });
-    expect(stale).toBeGreaterThan(1);
+    const refused = await Promise.all([publish(publisher, 't', 2), publish(publisher, 't', 3)]);
+    for (const outcome of refused) expect(outcome).toMatchObject({ code: 'unavailable' });
+    expect(stale).toBeGreaterThan(0);
   });
 });
 

@@ -58,12 +58,6 @@ const maxBytesPerCall = 262_144;
  */
 const maxRememberedTopics = 50_000;
 
-/**
- * How long a node relies on the last check that Redis has not lost data, in milliseconds. A check costs Redis 3 µs. A server that becomes a
- * replica, loads other data and becomes a master again takes longer than this. So no publication gets an offset that was used before.
- */
-const verifyMs = 5;
-
 /** A stream is trimmed when it has grown by this share of its size, not with each publication. */
 const trimShare = 0.25;
 
@@ -101,8 +95,6 @@ class PublishCall extends PendingCall {
   constructor(
     readonly pieces: readonly (readonly Sent[])[],
     readonly generation: Generation,
-    /** Whether Redis checks that it has not lost data. */
-    readonly isVerified: boolean,
     replyCount: number,
     private readonly onAnswered: (call: PublishCall) => void,
   ) {
@@ -139,8 +131,6 @@ export class HistoryPublisher {
   #unanswered = 0;
   /** The copy that all calls on the way use. */
   #script: Script;
-  /** When the last call was sent in which Redis checked that it has not lost data. */
-  #verifiedAt = Number.NEGATIVE_INFINITY;
   /** Runs that Redis refused because it has lost the copy, and runs added since then; null while Redis has the copy. */
   #withoutScript: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
   #bytes = 0;
@@ -200,14 +190,12 @@ export class HistoryPublisher {
     if (generation !== this.#rememberedIn) {
       this.#rememberedIn = generation;
       this.#remembered.clear();
-      this.#verifiedAt = Number.NEGATIVE_INFINITY;
     }
-    const isVerified = performance.now() - this.#verifiedAt >= verifyMs;
     // Never send calls of two copies at once: Redis could refuse calls of the first, and then accept calls of the
     // second.
     if (this.#unanswered === 0) this.#script = this.publishScript.current;
     const pieces = inPieces(runs);
-    for (const piece of pieces) this.#write(commands.writer, piece, generation, isVerified);
+    for (const piece of pieces) this.#write(commands.writer, piece, generation);
     if (this.wait !== null) {
       commands.writer.command(3);
       commands.writer.asciiPart('WAIT');
@@ -217,14 +205,12 @@ export class HistoryPublisher {
     this.#unanswered++;
     this.counters.redisScriptCalls += pieces.length;
     const replyCount = pieces.length + (this.wait === null ? 0 : 1);
-    commands.expect(new PublishCall(pieces, generation, isVerified, replyCount, this.#onAnswered));
+    commands.expect(new PublishCall(pieces, generation, replyCount, this.#onAnswered));
   }
 
   /** Handles the replies to the calls of one turn. */
-  #conclude({ pieces, generation, isVerified, replies, sentAt }: PublishCall): void {
+  #conclude({ pieces, generation, replies, sentAt }: PublishCall): void {
     this.#unanswered--;
-    if (replies[0] instanceof Error) this.#verifiedAt = Number.NEGATIVE_INFINITY;
-    else if (isVerified) this.#verifiedAt = sentAt;
     const answeredAt = performance.now();
     this.counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation may have lost a part of this one.
@@ -260,7 +246,7 @@ export class HistoryPublisher {
     else this.#fail(runs, unavailable());
   }
 
-  #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation, isVerified: boolean): void {
+  #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation): void {
     let idCount = 0;
     for (const { messageIds } of runs) idCount += messageIds.size;
     writer.command(11 + runs.length * 8 + idCount * 2);
@@ -275,7 +261,8 @@ export class HistoryPublisher {
     writer.part(minEpoch);
     writer.numberPart(this.settings.idempotencyWindowSeconds * 1_000);
     writer.asciiPart(this.wait === null ? '' : '1');
-    writer.asciiPart(isVerified ? '1' : '');
+    // Each call is checked, which costs Redis 3 µs: a server can load older data within 5 ms, and a call can be on its way for longer.
+    writer.asciiPart('1');
     for (const run of runs) {
       const { count, entry, messageIds } = run;
       const rotatesIds = this.#writeUpkeep(writer, run);
