@@ -10,7 +10,6 @@
 -- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
 -- ARGV[4]   1 if WAIT follows, or ''
--- ARGV[5]   1 to check that the server has not restarted, or been a replica, since then; or ''
 -- then for each run:
 --   epoch of the topic, or '' if the node does not know it
 --   offset before which the stream may be trimmed; '' leaves the stream as it is
@@ -31,7 +30,9 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE Redis has a different generation')
 end
-if ARGV[5] == '1' and not isStateOfServer(redis.call('GET', KEYS[3])) then
+-- Each call checks this, although it costs 3 µs: a server can become a replica, load older data and be a master again within 5 ms, and
+-- a call can be on its way for longer than that.
+if not isStateOfServer(redis.call('GET', KEYS[3])) then
   return redis.error_reply('STALE Redis has restarted or was a replica')
 end
 
@@ -131,7 +132,7 @@ end
 
 local answers = {}
 local hasKnown, hasWritten = false, false
-local at = 6
+local at = 5
 for k = 4, #KEYS do
   local stream = KEYS[k]
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]

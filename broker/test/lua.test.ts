@@ -151,18 +151,22 @@ describe('the script that restores what Redis lost', () => {
   });
 });
 
+/** Sets what a recovery leaves: the generation, and the state of the server (stream.lua). */
+async function complete(server: Redis): Promise<void> {
+  await server.set('generation', 'g');
+  const info = `${await server.info('server')}${await server.info('replication')}`;
+  await server.set('run', `${/run_id:(\w+)/.exec(info)?.[1]}:${/master_replid:(\w+)/.exec(info)?.[1]}`);
+}
+
 /** Publishes each text in an entry of its own, like a node. `epoch`: the epoch that this node knows. */
 async function publish(texts: readonly string[], known = '', ids: readonly string[] = []): Promise<string[]> {
-  await redis.set('generation', 'g');
+  await complete(redis);
   const positions: string[] = [];
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
     const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
-    const answer = await run(
-      publishScript(''),
-      ['generation', 'newest', 'run', 't'],
-      ['g', floor, ageMs, '', '', ...args],
-    );
+    const keys = ['generation', 'newest', 'run', 't'];
+    const answer = await run(publishScript(''), keys, ['g', floor, ageMs, '', ...args]);
     positions.push(String((answer as unknown[]).flat()[0]));
   }
   return positions;
@@ -188,9 +192,9 @@ describe('reading a history', () => {
   /** Five entries of three publications, 1 to 15. */
   const give = async (): Promise<{ readonly named: string; readonly size: number }> => {
     const texts = ['a', 'b', 'c'];
-    await redis.set('generation', 'g');
+    await complete(redis);
     for (let index = 0; index < 5; index++) {
-      const args = ['g', floor, ageMs, '', '', '', '', ageMs, texts.length, entryOf(texts), '', 0];
+      const args = ['g', floor, ageMs, '', '', '', ageMs, texts.length, entryOf(texts), '', 0];
       await run(publishScript(''), ['generation', 'newest', 'run', 't'], args);
     }
     const { epoch: named } = await read(1);
@@ -345,11 +349,11 @@ describe('a repeated publication', () => {
     const info = () => admin.info('replication');
     await until('the replica is connected', async () => (await info()).includes('state=online'));
     const offset = async () => Number(/master_repl_offset:(\d+)/.exec(await info())?.[1]);
-    await admin.set('generation', 'g');
+    await complete(admin);
     const { source } = publishScript('');
     const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
     const publishIt = () =>
-      admin.call('EVAL', source, 4, 'generation', 'newest', 'run', 't', 'g', floor, ageMs, 1, '', ...run);
+      admin.call('EVAL', source, 4, 'generation', 'newest', 'run', 't', 'g', floor, ageMs, 1, ...run);
     const [first] = (await publishIt()) as string[];
     const before = await offset();
     expect(await publishIt()).toEqual([['', first]]);
@@ -362,7 +366,7 @@ describe('a repeated publication', () => {
     await redis.config('SET', 'maxmemory', '1');
     try {
       const again = (wait: string) => {
-        const args = ['g', floor, ageMs, wait, '', '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+        const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
         return run(publishScript(''), ['generation', 'newest', 'run', 't'], args);
       };
       expect(await again('')).toEqual([['', first]]);

@@ -66,7 +66,7 @@ export class PublishScript {
   async #isKnown(script: Script): Promise<boolean> {
     const { generation, newestEpoch, run } = this.keys;
     const keys = [generation, newestEpoch, run];
-    const [answer] = await this.link.evaluate([{ script, keys, args: ['', '0', 0, '', ''] }]);
+    const [answer] = await this.link.evaluate([{ script, keys, args: ['', '0', 0, ''] }]);
     return !(answer instanceof Error && isUnknownScript(answer));
   }
 }
