@@ -91,7 +91,7 @@ class Money {
   }
 }
 
-/** All listeners share one object. */
+/** Data is read-only, because all listeners of a topic get the same object. */
 function sharing(
   client: Client<{ orders: Order; at: Date; total: { money: Money; bytes: Uint8Array; extra: unknown } }>,
 ): void {
@@ -123,7 +123,7 @@ function sharing(
 function severalAtOnce(client: Client<Topics>, which: 'chat.lobby' | 'prices.BTC'): void {
   // @ts-expect-error: the topic may be the other one.
   void client.publish(which, { text: 'hi' });
-  // @ts-expect-error: the same in this form.
+  // @ts-expect-error: the same with `send`.
   client.send(which, { bid: 1 });
   void client.publish(which, { text: 'hi', bid: 1 });
   const publish = <Topic extends TopicOf<Topics>>(topic: Topic, data: DataOf<Topics, Topic>): void => {
@@ -163,7 +163,7 @@ function speakingJson(order: Order, date: StandardSchemaV1<Date, Date>, encoding
   void untypedJson.publish('a', undefined);
   untypedJson.subscribe('a', ({ data }) => expectTypeOf(data).toEqualTypeOf<unknown>());
   const checked = createJsonClient('ws://localhost/ws', { schemas: { a: date } });
-  // @ts-expect-error: the schema would get text.
+  // @ts-expect-error: the subscriber's schema would get text, not a date.
   void checked.publish('a', new Date());
 }
 

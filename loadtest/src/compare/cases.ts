@@ -116,7 +116,7 @@ export const cases: Readonly<Record<string, Case>> = {
   topics: {
     title: 'Scaling: topics',
     about:
-      '2,000 publications per second, spread over all topics. Each topic has one subscriber; at most 1,000 subscribers share the topics.',
+      '2,000 publications per second, spread over all topics. Each topic has one subscriber. There are at most 1,000 subscribers; with more topics, each subscribes to several.',
     servers: ['fanfare-fast', 'fanfare', 'raw'],
     baseline: 'raw',
     runs: [10, 100, 1_000, 10_000, 100_000].map((topics) => {

@@ -1,6 +1,6 @@
 /**
- * Finds out whether a change has made Fanfare slower. Compares new figures relative to other servers with recorded
- * ones.
+ * Finds out whether a change has made Fanfare slower. Measures the ratios between Fanfare and other servers, and
+ * compares them with recorded ratios.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -26,8 +26,8 @@ const tailTolerance = 0.6;
 const latencySeconds = 3;
 
 /**
- * Each case with the servers that it needs. Except in `latency`, the last one is what the others are compared with, by
- * CPU time.
+ * Each case with the servers that it needs. The others are compared with the last one: in `latency` by latency,
+ * otherwise by CPU time.
  */
 const guarded = {
   'fan-out': ['fanfare-fast', 'fanfare', 'raw'],
@@ -143,7 +143,7 @@ export async function writeBaseline(measured: readonly GuardedFigure[]): Promise
     ...figure,
     ...{ median: round(figure.median), low: round(figure.low), high: round(figure.high) },
   }));
-  // Independent of what was measured when: a change shows as one.
+  // Always in the same order, so that a diff of the file shows only the figures that changed.
   all.sort((one, other) => (one.what < other.what ? -1 : 1));
   await writeFile(file, `${JSON.stringify(all, null, 2)}\n`);
 }

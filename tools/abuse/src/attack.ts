@@ -11,9 +11,9 @@ export interface Attack {
   readonly settings: Readonly<Record<string, string>>;
   /** The documented answers of a node. Each must occur. */
   readonly answers: readonly Outcome[];
-  /** Other outcomes that may occur. An accepted handshake (101) always may. */
+  /** Other outcomes that may occur. An accepted handshake (101) does not count as an outcome. */
   readonly besides: readonly Outcome[];
-  /** The time until the node answers. */
+  /** The attack lasts at least this long, because the node answers only after some time. */
   readonly leastSeconds: number;
   /** The attack needs this many nodes. */
   readonly leastNodes: number;

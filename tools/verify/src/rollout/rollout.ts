@@ -64,11 +64,9 @@ const leastSettled = 0.5;
  */
 export const spreadSeconds = 3;
 const spreadShare = 1 / 3;
-/**
- * In seconds of the Deployment, and in seconds of this machine, because nodes rebalance once a second at any time
- * scale.
- */
+/** How long rebalancing may take, in seconds of the Deployment. */
 const rebalanceTimeoutSeconds = 120;
+/** The shortest such limit, in seconds of this machine: nodes rebalance once a second at any time scale. */
 const leastRebalanceTimeoutSeconds = 25;
 /** In seconds of this machine. */
 const startTimeoutSeconds = 60;
@@ -118,7 +116,9 @@ export async function runRollout(
   const settledAt = performance.now();
   checker.start();
   checker.faultBegins();
-  await step(`${clients} clients, load; replacing all pods`, stepTimeoutSeconds, () => deployment.replaceAll());
+  await step(`replacing all pods under the load of ${clients} clients`, stepTimeoutSeconds, () =>
+    deployment.replaceAll(),
+  );
   const replacedAt = performance.now();
   await step(`all pods are replaced; adding ${grownBy} more`, stepTimeoutSeconds, () =>
     deployment.scale(spec.replicas + grownBy),
