@@ -30,8 +30,8 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE Redis has a different generation')
 end
--- Each call checks this, although it costs 3 µs: a server can become a replica, load older data and be a master again within 5 ms, and
--- a call can be on its way for longer than that.
+-- Each call checks this, although it costs 3 µs. A server can become a replica, load older data and become a master
+-- again within 5 ms, and a call can be on its way for longer than that.
 if not isStateOfServer(redis.call('GET', KEYS[3])) then
   return redis.error_reply('STALE Redis has restarted or was a replica')
 end

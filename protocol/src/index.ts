@@ -27,4 +27,4 @@ export { type Sequence, Sequencer } from './sequencer.js';
 export { explainInvalidTopic, maxTopicBytes, maxTopicSegments, parseTopic, type Topic, TopicReader } from './topic.js';
 export { type TraceIds, TraceSampler, traceOf } from './trace.js';
 export { writeAsJson } from './transcode.js';
-export { Writer } from './writer.js';
+export { isAscii, Writer } from './writer.js';

@@ -154,7 +154,8 @@ export class Writer {
   }
 }
 
-function isAscii(text: string): boolean {
+/** Whether every character is ASCII, so that the text has as many bytes as characters. */
+export function isAscii(text: string): boolean {
   for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 0x7f) return false;
   return true;
 }

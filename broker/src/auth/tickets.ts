@@ -33,7 +33,7 @@ export class Tickets {
   }
 
   /**
-   * Returns the token of a ticket, which can then not be used again. Rejects with {@link AuthError} if there is none.
+   * Returns the token of a ticket, which can then not be used again. Rejects with {@link AuthError} if the ticket does not exist.
    */
   async redeem(text: string): Promise<string> {
     const ticket = Buffer.from(text, 'base64url');

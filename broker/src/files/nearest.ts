@@ -8,7 +8,7 @@ export function explainUnknown(name: string, known: readonly string[]): string {
   return meant === null ? `valid names: ${known.join(', ')}.` : `did you mean ${meant}?`;
 }
 
-/** The known name with the fewest differences, at most one for three characters; null if there is none. */
+/** The known name that differs least, in at most one of three characters; null if no name is that close. */
 export function nearest(name: string, known: readonly string[]): string | null {
   let least = Math.ceil(name.length / 3) + 1;
   let best: string | null = null;

@@ -142,7 +142,7 @@ export class Addresses {
 }
 
 /**
- * The address in an entry of `X-Forwarded-For`, or null if there is none. Some proxies add a port, and with it the
+ * The address in an entry of `X-Forwarded-For`, or null if the entry has no address. Some proxies add a port, and with it the
  * brackets of IPv6 and quotes (RFC 7239 section 6), or a zone (RFC 4007 section 11).
  */
 function readHop(entry: string): string | null {

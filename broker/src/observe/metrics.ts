@@ -448,7 +448,7 @@ export class Metrics {
     });
   }
 
-  /** All metrics in Prometheus' text format, or only the one of this name: nothing if there is none. */
+  /** All metrics in Prometheus' text format. With a name, only that metric; an empty text if it does not exist. */
   async text(name?: string): Promise<string> {
     if (name === undefined) return this.#registry.metrics();
     return this.#registry.getSingleMetric(name) === undefined ? '' : this.#registry.getSingleMetricAsString(name);

@@ -94,7 +94,8 @@ export class CommandStream {
   readonly #flush = (): void => {
     this.#isPlanned = false;
     if (this.#isClosed || this.#writer.length === 0) return;
-    // Redis reads too slowly. Later commands are collected in one buffer: one for each turn would take far more memory than the commands.
+    // Redis reads too slowly. Later commands are collected in one buffer: one for each turn would take far more memory
+    // than the commands.
     if (this.socket.writableNeedDrain) {
       this.#isPlanned = true;
       this.socket.once('drain', this.#flush);

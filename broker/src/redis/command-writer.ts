@@ -1,5 +1,5 @@
 /** Writes commands for Redis (RESP2) into one growing buffer. */
-import { Writer } from '@fanfare/protocol';
+import { isAscii, Writer } from '@fanfare/protocol';
 
 /** A part of a command. Text is written as UTF-8, a number in decimal. */
 export type Argument = string | number | Uint8Array;
@@ -96,9 +96,4 @@ function digitsOf(value: number): number {
   let count = 1;
   for (let limit = 10; value >= limit; limit *= 10) count++;
   return count;
-}
-
-function isAscii(text: string): boolean {
-  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 0x7f) return false;
-  return true;
 }
