@@ -1,4 +1,4 @@
--- Functions that the scripts share. The node puts this file in front of each script.
+-- Functions that the scripts share. The node puts this file in front of each script (publish.lua: in the middle).
 --
 -- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of
 -- the stream is the position of the topic's newest publication: XSETID moves it to the end of the run.
@@ -131,12 +131,6 @@ end
 -- meantime.
 local function stateOfServer()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. idOfData()
-end
-
--- Whether the data still has this name, for a caller whose connection would have ended with the process. This costs half as much.
-local function isStateOfServer(state)
-  local id = idOfData()
-  return state and string.sub(state, -#id) == id
 end
 
 -- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each

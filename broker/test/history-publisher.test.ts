@@ -152,6 +152,28 @@ describe('a Redis that was a replica meanwhile, and may have older data', () => 
   });
 });
 
+describe('an answer that is not one of the script', () => {
+  it.each([
+    ['is not a list', '+OK\r\n'],
+    ['lists something else than positions', '*1\r\n:5\r\n'],
+    ['lists text that is not a position', '*1\r\n$2\r\nno\r\n'],
+    ['lists too little', '*0\r\n'],
+  ])('leaves a publication unconfirmed if it %s, and the next one is published', async (_, answer) => {
+    await using wire = await newWire();
+    const publisher = newPublisher(wire.link, new PublishScript(link, keys));
+    const first = publish(publisher, 't', 1);
+    wire.far.write(answer);
+    expect(await first).toMatchObject({
+      code: 'unconfirmed',
+      message: expect.stringContaining('not one of the publish script'),
+    });
+    const second = publish(publisher, 't', 2);
+    wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n');
+    expect(await second).toEqual({ epoch: '1700000000000000', offset: 1 });
+    expect(publisher.bytes).toBe(0);
+  });
+});
+
 describe('a copy of the script that another node has announced but not loaded yet', () => {
   it('is not loaded by this node, which announces a copy of its own', async () => {
     await admin.set(keys.copy, 'theirs');

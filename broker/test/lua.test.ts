@@ -339,6 +339,67 @@ describe('the lifetime of a history', () => {
   });
 });
 
+describe('a call with several runs', () => {
+  const keys = ['generation', 'newest', 'run'];
+
+  /** `ms`: the expiry of the stream; negative if it applies only to a new one. */
+  const runOf = (epoch: string, texts: readonly string[], ids: readonly string[] = [], oldest = '', ms = -ageMs) => {
+    const places = ids.flatMap((id) => [texts.indexOf(id), id]);
+    return [epoch, oldest, ms, texts.length, entryOf(texts, ids), '', ids.length, ...places];
+  };
+
+  it('publishes them in order, whether they need more than adding an entry or not', async () => {
+    const [first = ''] = await publish(['a']);
+    const epoch = first.split('-')[0] as string;
+    const runs = [
+      runOf(epoch, ['b', 'c', 'd']),
+      runOf(epoch, ['e']),
+      runOf('', ['f']),
+      runOf(epoch, ['g', 'h'], ['h']),
+      runOf(epoch, ['i'], [], '3'),
+      runOf(epoch, ['j']),
+    ];
+    const subscriber = redis.duplicate();
+    const received: string[] = [];
+    subscriber.on('message', (_, message) => received.push(message.split(' ')[0] as string));
+    await subscriber.subscribe('t');
+    const answer = await run(
+      publishScript(''),
+      [...keys, ...runs.map(() => 't')],
+      ['g', floor, ageMs, '', ...runs.flat()],
+    );
+    const positions = [2, 5, 6, 7, 9, 10].map((offset) => `${epoch}-${offset}`);
+    expect(answer).toEqual(positions);
+    await until('all are received', async () => received.length === positions.length);
+    subscriber.disconnect();
+    expect(received).toEqual(positions);
+    expect((await publications()).map((text) => text.split(' ').slice(0, 2).join(' '))).toEqual([
+      '1 a',
+      '2 b',
+      '3 c',
+      '4 d',
+      '5 e',
+      '6 f',
+      '7 g',
+      '8 h',
+      '9 i',
+      '10 j',
+    ]);
+  });
+
+  it('begins the history of a topic whose stream is gone, and leaves the other topics as they are', async () => {
+    const [first = ''] = await publish(['a']);
+    const epoch = first.split('-')[0] as string;
+    const runs = [runOf(epoch, ['b']), runOf(epoch, ['c'])];
+    const answer = await run(publishScript(''), [...keys, 't', 'gone'], ['g', floor, ageMs, '', ...runs.flat()]);
+    const [known, other] = answer as string[];
+    expect(known).toBe(`${epoch}-2`);
+    expect(other).toMatch(/-1$/);
+    expect(other).not.toBe(`${epoch}-1`);
+    expect(await redis.pttl('gone')).toBeGreaterThan(0);
+  });
+});
+
 describe('a repeated publication', () => {
   it('is followed by a write, so that WAIT waits for the original publication', async () => {
     await using master = await startRedis({

@@ -411,7 +411,10 @@ describe('a RedisRelay', () => {
     await other.relay.subscribe(topic('t'), null);
     const admin = new Redis(own.url);
     await admin.call('ACL', 'SETUSER', 'default', '-publish');
-    expect(await publishAcknowledged(node.relay, 't', 'only here')).toMatchObject({ code: 'unconfirmed' });
+    expect(await publishAcknowledged(node.relay, 't', 'only here')).toMatchObject({
+      code: 'unconfirmed',
+      message: expect.stringContaining('Redis refused the publication.'),
+    });
     await admin.call('ACL', 'SETUSER', 'default', '+publish');
     await until('the other node reports the gap', () => other.delivery.gaps.length > 0);
     expect(other.delivery.gaps).toEqual(['t']);
@@ -428,12 +431,14 @@ describe('a RedisRelay', () => {
     await node.relay.subscribe(topic('t'), null);
     const admin = new Redis(own.url);
     await admin.call('ACL', 'SETUSER', 'default', 'resetchannels', '&elsewhere');
-    await until('the topic is refused', () => node.relay.state === 'connecting' && node.counters.redisReconnects > 0);
+    await until('the topic is refused', () => node.relay.fault?.includes('no permission') === true);
+    expect(node.relay.state).toBe('unproven');
     await admin.call('ACL', 'SETUSER', 'default', 'allchannels');
     await until('the relay is connected', () => node.relay.state === 'connected' && other.relay.state === 'connected');
     expect(await publishAcknowledged(other.relay, 't', 'back')).toBeNull();
     await until('the publication has arrived', () => node.delivery.of('t').length === 1);
-    expect(node.delivery.gaps).toEqual(['t']);
+    // One for each lost connection: missing probes may have closed it again.
+    expect(new Set(node.delivery.gaps)).toEqual(new Set(['t']));
     await admin.quit();
   });
 

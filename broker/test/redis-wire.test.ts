@@ -1,12 +1,15 @@
 /** The commands that a node writes, and the replies that it reads, as bytes and with a real Redis. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { startRedis } from '@fanfare/local-cluster';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CollectedCall, CommandStream, type StreamEvents } from '../src/redis/command-stream.js';
 import type { Argument } from '../src/redis/command-writer.js';
 import { RedisError, RedisProtocolError, type Reply, ReplyReader } from '../src/redis/reply-reader.js';
+import { CertificateFolder } from './certificates.js';
 
 const toEnd: (() => void)[] = [];
 
@@ -241,6 +244,38 @@ describe('a connection', () => {
     });
     far.on('data', (bytes: Buffer) => arrived.read(bytes));
     expect((await Promise.all(calls)).flat()).toEqual(names);
+  });
+
+  it('with TLS uses two buffers in turns, and sends what they hold unchanged', async () => {
+    using folder = new CertificateFolder('redis');
+    const listener = createTlsServer({ cert: readFileSync(folder.certFile), key: readFileSync(folder.keyFile) });
+    toEnd.push(() => listener.close());
+    await once(listener.listen(0, '127.0.0.1'), 'listening');
+    const socket = connectTls({ port: (listener.address() as AddressInfo).port, host: 'localhost', ca: folder.ca });
+    const [[far]] = await Promise.all([
+      once(listener, 'secureConnection') as Promise<[TLSSocket]>,
+      once(socket, 'secureConnect'),
+    ]);
+    toEnd.push(() => socket.destroy());
+    toEnd.push(() => far.destroy());
+    const arrived = new ReplyReader({
+      onReply: (command) => far.write(encode((command as [Buffer, Buffer])[1])),
+    });
+    far.on('data', (bytes: Buffer) => arrived.read(bytes));
+    const stream = streamOf(socket);
+    const writers = new Set<unknown>();
+    for (let index = 0; index < 50; index++) {
+      writers.add(stream.writer);
+      expect(await send(stream, ['ECHO', index])).toEqual([Buffer.from(String(index))]);
+    }
+    expect(writers.size).toBe(2);
+    // The socket takes several writes before one of them has left.
+    const calls: Promise<readonly Reply[]>[] = [];
+    for (let index = 100; index < 150; index++) {
+      calls.push(send(stream, ['ECHO', index]));
+      await new Promise<void>((resolve) => process.nextTick(resolve));
+    }
+    expect((await Promise.all(calls)).flat().map(String)).toEqual(calls.map((_, index) => String(100 + index)));
   });
 
   it('keeps the order of many calls', async () => {

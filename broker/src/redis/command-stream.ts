@@ -38,6 +38,8 @@ const maxKeptBytes = 1_048_576;
 
 export class CommandStream {
   #writer = new CommandWriter();
+  /** The writer whose bytes were written before, and may still wait in the socket. */
+  #written: CommandWriter | null = null;
   readonly #reader: ReplyReader;
   /** A list in the order of the commands: Redis replies in order. Null if no call waits. */
   #oldest: PendingCall | null = null;
@@ -102,11 +104,16 @@ export class CommandStream {
       return;
     }
     const writer = this.#writer;
+    // If nothing waits in the socket, the kernel has the bytes, and a buffer can be reused. With TLS, the bytes always
+    // wait until the next turn, so two writers take turns.
+    const other = this.socket.writableLength === 0 ? this.#written : null;
     this.socket.write(writer.bytes());
     this.events.onWrite?.();
-    // If nothing waits in the socket, the kernel has the bytes, and the buffer can be reused.
-    if (this.socket.writableLength === 0 && writer.capacity <= maxKeptBytes) writer.clear();
-    else this.#writer = new CommandWriter();
+    if (this.socket.writableLength === 0) this.#writer = emptied(writer);
+    else {
+      this.#writer = emptied(other);
+      this.#written = writer.capacity > maxKeptBytes ? null : writer;
+    }
   };
 
   #read(bytes: Buffer, length: number): void {
@@ -126,6 +133,13 @@ export class CommandStream {
     this.#oldest = call.later;
     if (call.later === null) this.#newest = null;
   }
+}
+
+/** The same writer without its content. A new one if there is none, or if it has become too large to keep. */
+function emptied(writer: CommandWriter | null): CommandWriter {
+  if (writer === null || writer.capacity > maxKeptBytes) return new CommandWriter();
+  writer.clear();
+  return writer;
 }
 
 /** Collects the replies to `count` commands. Rejects if the connection is lost. */

@@ -9,7 +9,7 @@ export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js
 export { isOfAnotherLayout, isOutOfMemory } from './redis-fault.js';
 export type { RedisCounters } from './redis-link.js';
 export type { RedisSettings } from './redis-options.js';
-export type { ChannelMessage, Reply } from './reply-reader.js';
+export { type ChannelMessage, RedisError, type Reply } from './reply-reader.js';
 export { readLua, type Script, type ScriptCall, scriptOf } from './script.js';
 export { SentinelWatch } from './sentinel-watch.js';
 export { StoreLink } from './store-link.js';

@@ -3,7 +3,7 @@
  * node's own subscribers get them first, without Redis.
  */
 import { emptyRun, ReplyError, type Topic } from '@fanfare/protocol';
-import { type CommandStream, PendingCall, type Reply } from '../redis/redis.js';
+import { type CommandStream, PendingCall, RedisError, type Reply } from '../redis/redis.js';
 import type { Keys } from './keys.js';
 import { Outcomes } from './outcomes.js';
 import { type Batch, runOverheadBytes } from './publish-batcher.js';
@@ -33,7 +33,8 @@ const maxUnrelayedTopics = 100_000;
 
 /** What the publisher does with the outcome of its messages. */
 interface Owner {
-  failed(topic: Topic, receipts: readonly Receipt[]): void;
+  /** `error`: what Redis answered; null if the connection was lost. */
+  failed(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void;
   ended(call: FastCall): void;
 }
 
@@ -43,7 +44,7 @@ class FastCall extends PendingCall {
   readonly receipts: (readonly Receipt[])[] = [];
   bytes = 0;
   /** The first error among the replies. */
-  error: Reply = null;
+  error: RedisError | null = null;
   #answered = 0;
 
   constructor(private readonly owner: Owner) {
@@ -51,20 +52,20 @@ class FastCall extends PendingCall {
   }
 
   override onReply(reply: Reply): boolean {
-    if (reply instanceof Error) {
+    if (reply instanceof RedisError) {
       this.error ??= reply;
-      this.#fail();
+      this.#fail(reply);
     } else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null);
     return this.#endIfComplete();
   }
 
   override onLost(): void {
-    while (!this.#endIfComplete()) this.#fail();
+    while (!this.#endIfComplete()) this.#fail(null);
   }
 
-  #fail(): void {
+  #fail(error: RedisError | null): void {
     const index = this.#answered++;
-    this.owner.failed(this.topics[index] as Topic, this.receipts[index] ?? []);
+    this.owner.failed(this.topics[index] as Topic, this.receipts[index] ?? [], error);
   }
 
   #endIfComplete(): boolean {
@@ -79,7 +80,7 @@ export class FastPublisher {
   /** Topics with publications that may not have reached the other nodes. Those nodes do not know of them. */
   readonly #unrelayedTopics = new Set<Topic>();
   readonly #owner: Owner = {
-    failed: (topic, receipts) => this.#fail(topic, receipts),
+    failed: (topic, receipts, error) => this.#fail(topic, receipts, error),
     ended: (call) => this.#onEnded(call),
   };
   #bytes = 0;
@@ -104,7 +105,7 @@ export class FastPublisher {
     for (const { topic, run, receipts } of batches) {
       if (commands === null) {
         this.counters.publicationsUnrelayed += run.count;
-        this.#fail(topic, receipts);
+        this.#fail(topic, receipts, null);
       }
       this.delivery.deliver(topic, null, run);
     }
@@ -149,15 +150,12 @@ export class FastPublisher {
     this.#outcomes.onKnown();
   }
 
-  #fail(topic: Topic, receipts: readonly Receipt[]): void {
+  #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {
     if (this.#unrelayedTopics.size < maxUnrelayedTopics) this.#unrelayedTopics.add(topic);
-    for (const receipt of receipts) {
-      receipt.failed(
-        new ReplyError(
-          'unconfirmed',
-          'The connection to Redis failed during the publish. The publication may or may not have been delivered.',
-        ),
-      );
-    }
+    for (const receipt of receipts) receipt.failed(new ReplyError('unconfirmed', error === null ? lost : refused));
   }
 }
+
+const lost = 'The connection to Redis failed during the publish. The publication may or may not have been delivered.';
+const refused =
+  'Redis refused the publication. Subscribers on this node have received it, and subscribers on other nodes have not.';

@@ -220,7 +220,8 @@ export class HistoryPublisher {
     for (let index = 0; index < pieces.length; index++) {
       const piece = pieces[index] as readonly Sent[];
       const answer = replies[index];
-      if (!(answer instanceof Error)) this.#onAnswer(piece, answer as readonly Reply[], isSafe, { sentAt, answeredAt });
+      if (Array.isArray(answer)) this.#onAnswer(piece, answer, isSafe, { sentAt, answeredAt });
+      else if (!(answer instanceof Error)) this.#fail(piece, unreadable());
       else if (isUnknownScript(answer)) {
         this.#withoutScript ??= { refused: [], later: [] };
         this.#withoutScript.refused.push(...piece);
@@ -319,7 +320,11 @@ export class HistoryPublisher {
         this.#fail([run], unavailable(answer));
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
       else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[], redis);
-      else this.#accept(run, this.#positionIn(run, answer as Buffer), redis);
+      else {
+        const first = Buffer.isBuffer(answer) ? this.#positionIn(run, answer) : null;
+        if (first === null) this.#fail([run], unreadable());
+        else this.#accept(run, first, redis);
+      }
     }
   }
 
@@ -327,9 +332,8 @@ export class HistoryPublisher {
     return readPosition(answer, 0, answer.length, this.#remembered.get(topic)?.epoch ?? '');
   }
 
-  #accept(run: Sent, first: Position | null, redis: RoundTrip): void {
+  #accept(run: Sent, first: Position, redis: RoundTrip): void {
     this.#onOutcome(run);
-    if (first === null) return;
     const { epoch, offset } = first;
     const last = offset + run.count - 1;
     this.#remember(run, epoch, last);
@@ -442,6 +446,14 @@ function unconfirmed(): ReplyError {
   return new ReplyError(
     'unconfirmed',
     'The connection to Redis failed during the publish. The publication may or may not have been delivered. With a messageId it is safe to retry.',
+  );
+}
+
+/** The server, or something between it and the node, is not the Redis that the node expects. */
+function unreadable(): ReplyError {
+  return new ReplyError(
+    'unconfirmed',
+    'Redis gave an answer that is not one of the publish script. The publication may or may not have been delivered. With a messageId it is safe to retry.',
   );
 }
 

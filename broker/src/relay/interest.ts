@@ -186,7 +186,7 @@ export class Interest {
    */
   #refuse(state: TopicState): void {
     state.listening = 'idle';
-    this.#settle(state, unavailable());
+    this.#settle(state, new ReplyError('unavailable', refused));
     this.#refused.add(state);
     this.#retry ??= setTimeout(() => this.#retryRefused(), retryMs);
   }
@@ -263,6 +263,8 @@ export class Interest {
     }
   }
 }
+
+const refused = 'Redis does not let this node subscribe to the topic. The log of the node says why. Retry.';
 
 function unavailable(): ReplyError {
   return new ReplyError('unavailable', 'The other nodes are unreachable: Redis does not respond. Retry.');

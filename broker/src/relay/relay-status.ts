@@ -28,8 +28,8 @@ export class RelayStatus {
   get state(): RelayState {
     const { connections, interest, generations, probe } = this.sources;
     if (this.#isClosed) return 'closed';
-    if (!connections.publisher.isReady || !connections.subscriber.isReady || !interest.isServed) return 'connecting';
-    if (generations.generation !== null && probe.isLive) return 'connected';
+    if (!connections.publisher.isReady || !connections.subscriber.isReady) return 'connecting';
+    if (generations.generation !== null && probe.isLive && interest.isServed) return 'connected';
     return this.isOutOfMemory ? 'outOfMemory' : 'unproven';
   }
 
