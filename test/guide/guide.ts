@@ -13,7 +13,10 @@ export interface Section {
 
 const page = readFileSync(new URL('../../docs/app-guide.md', import.meta.url), 'utf8');
 
-/** A paragraph, and the code block that follows it directly. */
+/**
+ * A paragraph, and the code block that follows it. The paragraph names the file: at its start, or after "Save this as",
+ * "Replace" or "First".
+ */
 const blockPattern = /((?:^(?!```).+\n)*)\n?^```(\w*)\n([\s\S]*?)^```$/gm;
 
 export function readGuide(): Section[] {
@@ -24,7 +27,7 @@ export function readGuide(): Section[] {
       // Blocks without a language are output.
       if (language === '') return [];
       if (language === 'sh') return [{ kind: 'commands', text }];
-      const path = /`([\w./-]+\.\w+)`/.exec(before)?.[1];
+      const path = /(?:Save this as |Replace |First |^)`([\w./-]+)`/.exec(before)?.[1];
       if (path === undefined) throw new Error(`The guide names no file for this block:\n${text}`);
       return [{ kind: 'file', path, text }];
     });
