@@ -141,11 +141,8 @@ async function startWith(command: readonly string[], cwd: string, env: NodeJS.Pr
 
 const program = (head: string): string => `${head}
 const client = createClient(process.argv[2]);
-const subscription = client.subscribe('news', ({ data }) => {
-  console.log(data.title);
-  client.close();
-});
-subscription.ready.then(() => client.publish('news', { title: 'hello' }));
+const { ready } = client.subscribe('news', ({ data }) => console.log(data.title));
+ready.then(() => client.publish('news', { title: 'hello' })).then(() => client.drain());
 `;
 
 async function writePrograms(project: string): Promise<void> {
@@ -168,7 +165,10 @@ describe.each(Object.entries(managers))('%s', (name, manager) => {
       return;
     }
     if (packageName === '@fanfare/react') return;
-    await writeFile(join(project, 'use.mjs'), `import * as all from '${packageName}'; console.log(Object.keys(all).length);`);
+    await writeFile(
+      join(project, 'use.mjs'),
+      `import * as all from '${packageName}'; console.log(Object.keys(all).length);`,
+    );
     await writeFile(join(project, 'use.cjs'), `console.log(Object.keys(require('${packageName}')).length);`);
     const outputs: string[] = [];
     for (const file of ['use.mjs', 'use.cjs']) outputs.push((await run(project, [...manager.node, file], env)).stdout);
@@ -197,7 +197,10 @@ it('one command starts a node in an empty folder', async () => {
 it('the steps of docs/start.md lead to a message', async () => {
   const page = await readFile(join(root, 'docs/start.md'), 'utf8');
   const section = /^## 1\. Install$([\s\S]*?)^## 3\./m.exec(page)?.[1] ?? '';
-  const blocks = [...section.matchAll(/^```(\w+)\n([\s\S]*?)^```/gm)].map(([, kind = '', text = '']) => ({ kind, text }));
+  const blocks = [...section.matchAll(/^```(\w+)\n([\s\S]*?)^```/gm)].map(([, kind = '', text = '']) => ({
+    kind,
+    text,
+  }));
   const code = blocks.find(({ kind }) => kind === 'js')?.text ?? '';
   const commands = blocks.filter(({ kind }) => kind === 'sh').flatMap(({ text }) => text.trim().split('\n'));
   const started = commands.indexOf('npx fanfare');
@@ -222,7 +225,7 @@ it('the steps of docs/start.md lead to a message', async () => {
 
 describe('TypeScript', () => {
   const using = `
-import { createClient, type Client, ReplyError } from '@fanfare/client';
+import { createClient, type Client, type ReplyError } from '@fanfare/client';
 import { createClient as createJsonClient } from '@fanfare/client/json';
 interface Topics { 'chat.lobby': { text: string }; [topic: \`prices.\${string}\`]: { bid: number } }
 const client: Client<Topics> = createClient<Topics>('ws://127.0.0.1:1/ws', { autoConnect: false });
@@ -231,7 +234,8 @@ client.subscribe('prices.BTC', ({ data }) => data.bid.toFixed());
 void json.publish('chat.lobby', { text: 'hello' });
 // @ts-expect-error: no such topic.
 client.subscribe('chat.attic');
-export { ReplyError };
+const codeOf = ({ code }: ReplyError): string => code;
+void codeOf;
 `;
   const resolutions = {
     nodenext: { module: 'nodenext', moduleResolution: 'nodenext' },
@@ -262,7 +266,14 @@ export { ReplyError };
       .map(([name, options]) => [version, name, options] as const),
   );
   it.each(cases)('%s compiles with %s, without skipLibCheck', async (version, _name, options) => {
-    const checks = { strict: true, skipLibCheck: false, noEmit: true, types: [], target: 'es2022', lib: ['es2022', 'dom'] };
+    const checks = {
+      strict: true,
+      skipLibCheck: false,
+      noEmit: true,
+      types: [],
+      target: 'es2022',
+      lib: ['es2022', 'dom'],
+    };
     // TypeScript 6 warns that node10 ends.
     const deprecations = version.startsWith('6.') ? { ignoreDeprecations: '6.0' } : {};
     const config = { compilerOptions: { ...checks, ...options, ...deprecations }, files: ['esm/use.ts', 'cjs/use.ts'] };
@@ -306,7 +317,10 @@ it('Vite builds a page with the client', async () => {
   await writeFile(join(project, 'package.json'), '{"type":"module"}');
   await npmInstall(project, tarballOf('@fanfare/client'), `vite@${versions.vite}`);
   await writeFile(join(project, 'index.html'), '<!doctype html><script type="module" src="/page.js"></script>');
-  await writeFile(join(project, 'page.js'), `import { createClient } from '@fanfare/client'; createClient('/ws').connect();`);
+  await writeFile(
+    join(project, 'page.js'),
+    `import { createClient } from '@fanfare/client'; createClient('/ws').connect();`,
+  );
   await run(project, ['npx', 'vite', 'build']);
   const [file = ''] = await readdir(join(project, 'dist/assets'));
   const built = await readFile(join(project, 'dist/assets', basename(file)), 'utf8');

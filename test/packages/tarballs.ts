@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-export interface Ran {
+interface Ran {
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -17,7 +17,11 @@ export interface Ran {
 export async function run(cwd: string, command: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
   const [file = '', ...args] = command;
   try {
-    return await promisify(execFile)(file, args, { cwd, env: { ...cleanEnvironment(), ...env }, maxBuffer: 100_000_000 });
+    return await promisify(execFile)(file, args, {
+      cwd,
+      env: { ...cleanEnvironment(), ...env },
+      maxBuffer: 100_000_000,
+    });
   } catch (error) {
     const { stdout, stderr } = error as Ran;
     throw new Error(`${command.join(' ')} failed.\n${stdout}\n${stderr}`, { cause: error });
@@ -51,15 +55,20 @@ export async function readManifest(folder: string): Promise<Manifest> {
   return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
 }
 
+async function workspaceFolders(): Promise<readonly string[]> {
+  const { workspaces } = (await readManifest(root)) as unknown as { readonly workspaces: readonly string[] };
+  return workspaces;
+}
+
 /** The folders of the workspaces that are published: they have the script `prepack`. */
 export async function publishedFolders(): Promise<string[]> {
-  const { workspaces } = (await readManifest(root)) as unknown as { readonly workspaces: readonly string[] };
+  const workspaces = await workspaceFolders();
   const manifests = await Promise.all(workspaces.map((folder) => readManifest(join(root, folder))));
   return workspaces.filter((_folder, index) => manifests[index]?.scripts?.['prepack'] !== undefined);
 }
 
 /**
- * A copy of the files that git has or would add, without any build output. Its packages are those of this checkout:
+ * A copy of the files that git has or would add, without any build output. It uses the packages of this checkout:
  * `npm ci` would take minutes.
  */
 export async function cloneRepository(to: string): Promise<void> {
@@ -70,13 +79,13 @@ export async function cloneRepository(to: string): Promise<void> {
   // A file that was deleted but not committed is missing.
   await Promise.all(files.map((file) => cp(join(root, file), join(to, file)).catch(ignoreMissing)));
   await linkPackages(join(root, 'node_modules'), join(to, 'node_modules'));
-  for (const folder of await publishedFolders()) {
+  for (const folder of await workspaceFolders()) {
     await linkPackages(join(root, folder, 'node_modules'), join(to, folder, 'node_modules'));
   }
 }
 
 async function linkPackages(from: string, to: string): Promise<void> {
-  const names = await readdir(from).catch(() => []);
+  const names: string[] = await readdir(from).catch(() => []);
   if (names.length === 0) return;
   await mkdir(to);
   // The links in @fanfare are relative: they lead to the workspaces of the copy.

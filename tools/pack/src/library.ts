@@ -43,13 +43,19 @@ export async function buildLibrary(
   const modules = await build(target, inputs(target, [...shared, ...programs], 'js'), named('esm', 'js'));
   await build(target, inputs(target, shared, 'js'), named('cjs', 'cjs'));
   await buildTypes(target, entries);
-  if (manifest.unpkg !== undefined) await buildForPages(target, entries.filter((entry) => isComplete(`${entry}.js`, modules)));
+  if (manifest.unpkg !== undefined)
+    await buildForPages(
+      target,
+      entries.filter((entry) => isComplete(`${entry}.js`, modules)),
+    );
   await copyLicenses(target, modules);
 }
 
 /** Files of `dist` by the name that they have in `lib`. */
 function inputs({ folder }: Package, modules: readonly string[], extension: string): Record<string, string> {
-  return Object.fromEntries(modules.map((module) => [basename(module), join(folder, 'dist', `${module}.${extension}`)]));
+  return Object.fromEntries(
+    modules.map((module) => [basename(module), join(folder, 'dist', `${module}.${extension}`)]),
+  );
 }
 
 function named(format: 'esm' | 'cjs', extension: string): OutputOptions {
@@ -68,6 +74,8 @@ async function build(
     cwd: folder,
     platform: 'node',
     resolve: { conditionNames },
+    // A busy machine is no fault of the build.
+    checks: { bundlerTimings: false },
     onLog(level, { message }) {
       if (level === 'warn') throw new Error(message);
     },
@@ -83,11 +91,20 @@ async function buildTypes(target: Package, entries: readonly string[]): Promise<
   const chunks = await build(target, inputs(target, entries, 'd.ts'), output, {
     plugins: [dts({ dtsInput: true, tsconfig: false, sourcemap: false })],
   });
-  for (const { fileName } of chunks) {
-    const text = await readFile(join(target.lib, fileName), 'utf8');
+  for (const { fileName, moduleIds } of chunks) {
+    const path = join(target.lib, fileName);
+    const text = (await referencesOf(moduleIds)) + (await readFile(path, 'utf8'));
+    await writeFile(path, text);
     const forCommonJs = text.replace(/(["'])(\.\/[^"']+)\.js\1/g, '$1$2.cjs$1');
     await writeFile(join(target.lib, fileName.replace(/\.d\.ts$/, '.d.cts')), forCommonJs);
   }
+}
+
+/** The lines `/// <reference …` of these declarations, which the build leaves out. */
+async function referencesOf(files: readonly string[]): Promise<string> {
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+  const lines = texts.flatMap((text) => text.match(/^\/\/\/ <reference .*\n/gm) ?? []);
+  return [...new Set(lines)].join('');
 }
 
 function types({ name }: { readonly name: string }): string {
@@ -97,7 +114,7 @@ function types({ name }: { readonly name: string }): string {
 /** Whether this file needs no other package. */
 function isComplete(file: string, chunks: readonly OutputChunk[]): boolean {
   const chunk = chunks.find(({ fileName }) => fileName === file);
-  return chunk !== undefined && chunk.imports.every((name) => name.startsWith('#') || isComplete(name, chunks));
+  return chunk?.imports.every((name) => name.startsWith('#') || isComplete(name, chunks)) ?? false;
 }
 
 /** One minified file for each entry: for a classic script with the global name `Fanfare`, and as a module. */

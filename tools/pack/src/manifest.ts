@@ -24,6 +24,7 @@ export interface Manifest {
   readonly exports: Readonly<Record<string, { readonly default?: string }>>;
   readonly imports?: Readonly<Record<string, Readonly<Record<string, { readonly default: string }>>>>;
   readonly files: readonly string[];
+  readonly scripts: { readonly prepack: string; readonly postpack: string };
   readonly dependencies?: Targets;
   readonly peerDependencies?: Targets;
   readonly peerDependenciesMeta?: object;
@@ -73,13 +74,9 @@ export interface Place {
   readonly directory: string;
 }
 
-export function publishedManifest(
-  manifest: Manifest,
-  { repository, directory }: Place,
-  dependencies: Targets,
-): object {
+export function publishedManifest(manifest: Manifest, { repository, directory }: Place, dependencies: Targets): object {
   const { name, version, description, keywords, license, type, sideEffects, engines, bin, unpkg, jsdelivr } = manifest;
-  const { files, peerDependencies, peerDependenciesMeta } = manifest;
+  const { files, scripts, peerDependencies, peerDependenciesMeta } = manifest;
   const entries = entryPoints(manifest);
   const others = entries.filter(([subpath]) => subpath !== '.');
   return {
@@ -94,7 +91,8 @@ export function publishedManifest(
     type,
     sideEffects,
     engines,
-    bin: bin && Object.fromEntries(Object.entries(bin).map(([command, path]) => [command, fileOf(moduleOf(path), 'js')])),
+    bin:
+      bin && Object.fromEntries(Object.entries(bin).map(([command, path]) => [command, fileOf(moduleOf(path), 'js')])),
     // For tools that do not read `exports`.
     main: './lib/index.cjs',
     types: './lib/index.d.cts',
@@ -120,7 +118,9 @@ export function publishedManifest(
     },
     imports: publishedImports(manifest),
     files,
-    dependencies,
+    // If `npm pack` is interrupted, the next one finds this package.json, and must restore the workspace's own.
+    scripts: { prepack: scripts.prepack, postpack: scripts.postpack },
+    dependencies: Object.keys(dependencies).length === 0 ? undefined : dependencies,
     peerDependencies,
     peerDependenciesMeta,
     publishConfig: { access: 'public' },
