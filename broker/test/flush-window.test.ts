@@ -32,7 +32,7 @@ describe('the flush window', () => {
 
   it('stays open if the node is busy without it, and tries less and less often', () => {
     const window = new FlushWindow(1);
-    /** How often the node was busy during so many measurements. */
+    /** How often the node was busy during that many measurements. */
     const run = (count: number): number => {
       let busyLooks = 0;
       for (let look = 0; look < count; look++) {
