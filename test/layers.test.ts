@@ -30,7 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
  */
 const order: Readonly<Record<string, readonly string[]>> = {
   broker: [
-    ...['main.ts', 'index.ts'],
+    ...['main.ts', 'index.ts', 'testing.ts'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
     ...['node', 'settings', 'api', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
     // Used by all of them.

@@ -86,7 +86,7 @@ type LimitOptions = { readonly [Name in keyof Limits]?: Limits[Name] | undefined
 /** Returns a token, or a promise of one. */
 export type GetToken = () => string | Promise<string>;
 
-/** Options of both entries, `@fanfare/client` and `@fanfare/client/json`. */
+/** Options of all entries: `@fanfare/client`, `@fanfare/client/json` and `@fanfare/client/msgpackr`. */
 export interface CommonOptions extends LimitOptions {
   /**
    * Connect on first use: by `subscribe()`, `publish()`, `send()` or `history()`. If false, only `connect()` connects.
