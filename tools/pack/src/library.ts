@@ -20,6 +20,8 @@ interface Package {
 interface LibraryOptions {
   /** Modules that the package starts as processes: paths in `dist` without extension. */
   readonly processes: readonly string[];
+  /** Entries that pages load without a bundler: names of modules in `dist`. */
+  readonly pages: readonly string[];
   /** Names of the packages that users install. */
   readonly imported: readonly string[];
 }
@@ -27,7 +29,7 @@ interface LibraryOptions {
 export async function buildLibrary(
   folder: string,
   manifest: Manifest,
-  { processes, imported }: LibraryOptions,
+  { processes, pages, imported }: LibraryOptions,
 ): Promise<void> {
   const lib = join(folder, 'lib');
   await rm(lib, { recursive: true, force: true });
@@ -43,11 +45,7 @@ export async function buildLibrary(
   const modules = await build(target, inputs(target, [...shared, ...programs], 'js'), named('esm', 'js'));
   await build(target, inputs(target, shared, 'js'), named('cjs', 'cjs'));
   await buildTypes(target, entries);
-  if (manifest.unpkg !== undefined)
-    await buildForPages(
-      target,
-      entries.filter((entry) => isComplete(`${entry}.js`, modules)),
-    );
+  await buildForPages(target, pages);
   await copyLicenses(target, modules);
 }
 
@@ -111,13 +109,7 @@ function types({ name }: { readonly name: string }): string {
   return `${name.replace(/\.d$/, '')}-[hash].d.ts`;
 }
 
-/** Whether this file needs no other package. */
-function isComplete(file: string, chunks: readonly OutputChunk[]): boolean {
-  const chunk = chunks.find(({ fileName }) => fileName === file);
-  return chunk?.imports.every((name) => name.startsWith('#') || isComplete(name, chunks)) ?? false;
-}
-
-/** One minified file for each entry: for a classic script with the global name `Fanfare`, and as a module. */
+/** Two minified files for each entry: for a classic script with the global name `Fanfare`, and as a module. */
 async function buildForPages(target: Package, entries: readonly string[]): Promise<void> {
   for (const entry of entries) {
     const name = entry === 'index' ? 'fanfare' : `fanfare-${entry}`;
