@@ -15,6 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   broker: ['protocol'],
   client: ['protocol'],
   'tools/local-cluster': [],
+  'tools/pack': [],
   'tools/kit': ['protocol'],
   loadtest: ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/verify': ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
