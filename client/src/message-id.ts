@@ -6,7 +6,11 @@ import { nanoid } from 'nanoid';
  * count. Random bytes for each id would cost more than the rest of a publish (2.5 µs in Node 20).
  */
 export function messageIds(): () => string {
-  const prefix = nanoid(20);
+  // Not before the first id: Next refuses to prerender a component that creates random bytes, such as a client.
+  let prefix: string | null = null;
   let count = 0;
-  return () => prefix + (count++).toString(36);
+  return () => {
+    prefix ??= nanoid(20);
+    return prefix + (count++).toString(36);
+  };
 }
