@@ -20,6 +20,7 @@ const slow = [
   'test/python-client.test.ts',
   'broker/test/process.test.ts',
   'test/page.test.ts',
+  'react/test/react.test.ts',
   'test/rates.test.ts',
   'broker/test/tls.test.ts',
   'test/deployment/image.test.ts',

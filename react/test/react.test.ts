@@ -1,10 +1,10 @@
 /** The hooks in Chromium, with a real node. The pages use StrictMode unless they say otherwise. */
 import { type Client, createClient } from '@fanfare/client';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startNode, type TestNode } from '../../broker/test/harness.js';
 import { hasBrowser, launchBrowser } from '../../test/chromium.js';
-import { open, type Tab } from './site.js';
+import { compile, open, type Tab } from './site.js';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -14,11 +14,6 @@ afterAll(() => browser?.close());
 
 /** The beginning of every page: a client that speaks JSON, so that its commands can be read, and a root. */
 const prelude = (node: TestNode): string => `
-  import { createClient } from '@fanfare/client/json';
-  import { createHooks } from '@fanfare/react';
-  import * as React from 'react';
-  import { Activity, Component, StrictMode, Suspense, use, useState } from 'react';
-  import { createRoot, hydrateRoot } from 'react-dom/client';
   const { FanfareProvider, useClient, useConnection, useTopic } = createHooks();
   const newClient = (options) =>
     createClient('${node.url}', { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20, ...options });
@@ -29,8 +24,8 @@ const prelude = (node: TestNode): string => `
     render() { return this.state.error === null ? this.props.children : <p>caught {this.state.error.message}</p>; }
   }
   const show = (element, client = newClient) => {
-    window.root ??= createRoot(document.getElementById('root'));
-    window.root.render(<StrictMode><FanfareProvider client={client}>{element}</FanfareProvider></StrictMode>);
+    window.reactRoot ??= createRoot(document.getElementById('root'));
+    window.reactRoot.render(<StrictMode><FanfareProvider client={client}>{element}</FanfareProvider></StrictMode>);
   };
 `;
 
@@ -56,7 +51,7 @@ async function start(program: string, env: Readonly<Record<string, string>> = {}
   const node = await startNode(env);
   const publisher = createClient(node.url);
   await publisher.connect();
-  const tab = await open(browser, prelude(node) + program);
+  const tab = await open(browser, await compile(prelude(node) + program));
   return {
     node,
     tab,
@@ -65,7 +60,7 @@ async function start(program: string, env: Readonly<Record<string, string>> = {}
       for (const each of data) await publisher.publish(topic, each);
     },
     async shows(text) {
-      await expect.poll(() => shownText(tab)).toBe(text);
+      await eventually(tab.text, text);
     },
     subscriptions: () => node.metric('fanfare_subscriptions'),
     async [Symbol.asyncDispose]() {
@@ -76,8 +71,9 @@ async function start(program: string, env: Readonly<Record<string, string>> = {}
   };
 }
 
-async function shownText(tab: Tab): Promise<string> {
-  return (await tab.text()).trim().replace(/\s+/g, ' ');
+/** Waits until `read` returns the value. `expect.poll` would need the context of a concurrent test. */
+async function eventually(read: () => Promise<unknown>, expected: unknown): Promise<void> {
+  await vi.waitFor(async () => expect(await read()).toEqual(expected), { timeout: 60_000, interval: 20 });
 }
 
 describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
@@ -123,7 +119,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.publish('numbers', 1);
     await world.shows('subscribed 1');
     await world.tab.page.evaluate('unmount()');
-    await expect.poll(world.subscriptions).toBe(0);
+    await eventually(world.subscriptions, 0);
     await world.publish('numbers', 2, 3);
     await world.tab.page.evaluate('mount()');
     await world.shows('subscribed 2,3');
@@ -133,14 +129,14 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
 
   it('a provider closes the client that it has created, but only after a second', async () => {
     await using world = await start(`${list}
-      window.remove = () => root.render(null);
+      window.remove = () => reactRoot.render(null);
       show(<List />);
     `);
     await world.shows('subscribed');
     const connections = (): Promise<number> => world.node.metric('fanfare_connections');
     expect(await connections()).toBe(2);
     await world.tab.page.evaluate('remove()');
-    await expect.poll(connections).toBe(1);
+    await eventually(connections, 1);
     expect(world.tab.sent('connect')).toBe(1);
   });
 
@@ -153,7 +149,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.publish('numbers', 1);
     await world.shows('subscribed 1');
     await world.tab.page.evaluate(`setMode('hidden')`);
-    await expect.poll(world.subscriptions).toBe(0);
+    await eventually(world.subscriptions, 0);
     expect(await world.tab.page.locator('p').textContent()).toContain('subscribed 1');
     await world.publish('numbers', 2, 3);
     await world.tab.page.evaluate(`setMode('visible')`);
@@ -185,7 +181,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.publish('fast', 1);
     await world.shows('subscribed 1');
     await world.tab.page.evaluate(`setMode('hidden')`);
-    await expect.poll(world.subscriptions).toBe(0);
+    await eventually(world.subscriptions, 0);
     await world.publish('fast', 2);
     await world.tab.page.evaluate(`setMode('visible')`);
     await world.shows('subscribed 1 unsubscribed');
@@ -197,14 +193,14 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await using world = await start(`${list}
       window.client = null;
       const make = () => (client = newClient());
-      window.root = createRoot(document.getElementById('root'));
+      const root = createRoot(document.getElementById('root'));
       window.setMode = (mode) => root.render(
         <Activity mode={mode}><FanfareProvider client={make}><List /></FanfareProvider></Activity>);
       setMode('visible');
     `);
     await world.shows('subscribed');
     await world.tab.page.evaluate(`setMode('hidden')`);
-    await expect.poll(() => world.tab.page.evaluate('client.state.name')).toBe('disconnected');
+    await eventually(() => world.tab.page.evaluate('client.state.name'), 'disconnected');
     await world.publish('numbers', 1, 2);
     await world.tab.page.evaluate(`setMode('visible')`);
     await world.shows('subscribed 1,2');
@@ -251,7 +247,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
       show(<Numbers />, () => newClient({ schemas: { numbers: number } }));
     `);
     await world.shows('0');
-    await expect.poll(world.subscriptions).toBe(1);
+    await eventually(world.subscriptions, 1);
     // They leave in one frame, and the schema delivers each in a microtask of its own.
     const numbers = Array.from({ length: 300 }, (_, index) => index);
     await Promise.all(numbers.map((number) => world.publisher.publish('numbers', number)));
@@ -270,10 +266,10 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
       };
       show(<Numbers />);
     `);
-    await expect.poll(world.subscriptions).toBe(1);
+    await eventually(world.subscriptions, 1);
     for (const number of [1, 2, 3, 4, 5]) {
       await world.publish('numbers', number);
-      await expect.poll(() => world.tab.page.locator('li').last().textContent()).toBe(String(number));
+      await eventually(() => world.tab.page.locator('li').last().textContent(), String(number));
     }
     await world.shows('3 4 5');
     // A number keeps its key.
@@ -296,41 +292,41 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.publish('numbers', 1, 2);
     await world.shows('subscribed 1,2');
     await world.tab.page.evaluate(`setMode('hidden')`);
-    await expect.poll(world.subscriptions).toBe(0);
-    await world.publish('numbers', 3, 4, 5, 6, 7, 8, 9);
+    await eventually(world.subscriptions, 0);
+    // More than a few more than the history holds.
+    const numbers = Array.from({ length: 100 }, (_, index) => index + 3);
+    await Promise.all(numbers.map((number) => world.publisher.publish('numbers', number)));
     await world.tab.page.evaluate(`setMode('visible')`);
-    await world.shows('subscribed 1,2,5,6,7,8,9 history');
+    await eventually(world.tab.text, expect.stringMatching(/^subscribed 1,2,(?!3,)[\d,]*,102 history$/));
     const before = world.tab.sent('unsubscribe');
     await world.tab.page.evaluate('restart()');
-    await world.shows('subscribed 7,8,9');
+    await world.shows('subscribed 100,101,102');
     // The node has kept its subscription.
     expect(world.tab.sent('unsubscribe')).toBe(before);
   });
 
   it('a reset empties the data', async () => {
-    await using first = await startNode({});
-    await using tab = await open(
-      browser,
-      `${prelude(first)}${list}
+    await using world = await start(
+      `${list}
       const sum = (state, { data }) => state + data;
       const Sum = () => <p>sum {useTopic('numbers', { reduce: sum, initial: 100 }).data}</p>;
       const Last = () => <p>last {useTopic('numbers').data}</p>;
-      show(<><List /><Sum /><Last /></>);
+      window.setMode = (mode) => show(<Activity mode={mode}><List /><Sum /><Last /></Activity>);
+      setMode('visible');
     `,
+      { FANFARE_TOPICS: '{"numbers":{"historyAgeSeconds":1}}' },
     );
-    const shows = (text: string): Promise<void> => expect.poll(() => shownText(tab)).toBe(text);
-    await shows('subscribed sum 100 last');
-    const writer = createClient(first.url);
-    await writer.publish('numbers', 1);
-    await shows('subscribed 1 sum 101 last 1');
-    await writer.close();
-    await first.broker.drain({ atOnce: true });
-    // A node without Redis loses its history.
-    await using second = await startNode({ FANFARE_PORT: new URL(first.url).port });
-    await shows('subscribed reset sum 100 last');
-    await using next = createClient(second.url);
-    await next.publish('numbers', 2);
-    await shows('subscribed 2 reset sum 102 last 2');
+    await world.shows('subscribed sum 100 last');
+    await world.publish('numbers', 1);
+    await world.shows('subscribed 1 sum 101 last 1');
+    const before = (await world.publisher.history('numbers')).position.epoch;
+    await world.tab.page.evaluate(`setMode('hidden')`);
+    // The history expires, and the topic begins a new one.
+    await eventually(async () => (await world.publisher.history('numbers')).position.epoch === before, false);
+    await world.tab.page.evaluate(`setMode('visible')`);
+    await world.shows('subscribed reset sum 100 last');
+    await world.publish('numbers', 2);
+    await world.shows('subscribed 2 reset sum 102 last 2');
   });
 
   it('components continue after the app has closed the client and connected it again', async () => {
@@ -392,7 +388,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.shows('subscribed 1');
     await world.tab.page.evaluate(`choose({ topic: 'b', last: 1 })`);
     await world.shows('subscribed 2');
-    await expect.poll(world.subscriptions).toBe(1);
+    await eventually(world.subscriptions, 1);
     expect([world.tab.sent('subscribe'), world.tab.sent('unsubscribe')]).toEqual([2, 1]);
   });
 
@@ -416,17 +412,25 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     expect(world.tab.sent('subscribe')).toBe(1);
   });
 
-  it.each([
-    [`<List topic="no topic" />`, /^caught .*topic/],
-    [`<List last={0} />`, /^caught last must be an integer of at least 1, not 0\.$/],
-    [`<List list={0} />`, /^caught useTopic\(\): list must be an integer of at least 1, not 0\.$/],
-    [`<List reduce={() => 1} />`, /^caught useTopic\(\): use list or reduce, not both\.$/],
-    [`<List max={5} />`, /^caught useTopic\(\): there is no option "max"\. Use one of since, last, list, reduce, initial\.$/],
-    [`<List initial={5} />`, /^caught useTopic\(\): initial has an effect only with reduce\.$/],
-    [`<List list={undefined} reduce={1} />`, /^caught useTopic\(\): reduce must be a function, not number\.$/],
-  ])('an error boundary gets the error of %s', async (element, message) => {
-    await using world = await start(`${list} show(<Boundary>${element}</Boundary>);`);
-    await expect.poll(() => world.tab.text()).toMatch(message);
+  it('an error boundary gets the error of invalid arguments', async () => {
+    const cases = [
+      ['<List topic="no topic" />', /^caught .*topic.*\.$/],
+      ['<List last={0} />', 'caught last must be an integer of at least 1, not 0.'],
+      ['<List list={0} />', 'caught useTopic(): list must be an integer of at least 1, not 0.'],
+      ['<List reduce={() => 1} />', 'caught useTopic(): use list or reduce, not both.'],
+      [
+        '<List max={5} />',
+        'caught useTopic(): there is no option "max". Use one of since, last, list, reduce, initial.',
+      ],
+      ['<List initial={5} />', 'caught useTopic(): initial has an effect only with reduce.'],
+      ['<List list={undefined} reduce={1} />', 'caught useTopic(): reduce must be a function, not number.'],
+    ] as const;
+    const elements = cases.map(([element]) => `<Boundary>${element}</Boundary>`).join('');
+    await using world = await start(`${list} show(<>${elements}</>);`);
+    const expected = cases.map(([, message]) =>
+      typeof message === 'string' ? message : expect.stringMatching(message),
+    );
+    await eventually(() => world.tab.page.locator('p').allTextContents(), expected);
     expect(await world.subscriptions()).toBe(0);
   });
 
@@ -449,18 +453,18 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.shows('subscribed c');
   });
 
-  it.each([
-    ['a hook without a provider', '<List />', 'There is no client: put the component below a <FanfareProvider>.'],
-    [
-      'a provider without a client',
-      '<FanfareProvider><List /></FanfareProvider>',
-      '<FanfareProvider> needs the property client: a client, or a function that creates one.',
-    ],
-  ])('%s throws', async (_name, element, message) => {
+  it('a hook without a provider, and a provider without a client, throw', async () => {
     await using world = await start(`${list}
-      createRoot(document.getElementById('root')).render(<Boundary>${element}</Boundary>);
+      createRoot(document.getElementById('root')).render(<>
+        <Boundary><List /></Boundary><Boundary><FanfareProvider><List /></FanfareProvider></Boundary></>);
     `);
-    await world.shows(`caught ${message}`);
+    await eventually(
+      () => world.tab.page.locator('p').allTextContents(),
+      [
+        'caught There is no client: put the component below a <FanfareProvider>.',
+        'caught <FanfareProvider> needs the property client: a client, or a function that creates one.',
+      ],
+    );
   });
 
   it('an error that does not end the subscription stays in the result', async () => {
@@ -476,8 +480,6 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
 describe.skipIf(!hasBrowser)('in a test of an app', () => {
   it('flush() renders what has arrived, without warnings, and nothing else does', async () => {
     await using world = await start(`
-      import { flush } from '@fanfare/react/testing';
-      import { act } from 'react';
       window.IS_REACT_ACT_ENVIRONMENT = true;
       window.client = newClient();
       window.client.subscribe('numbers', ({ data }) => { window.arrived = data; });
@@ -489,11 +491,11 @@ describe.skipIf(!hasBrowser)('in a test of an app', () => {
     await expect
       .poll(async () => {
         await world.tab.page.evaluate('flush()');
-        return shownText(world.tab);
+        return world.tab.text();
       })
       .toBe('connected');
     await world.publish('numbers', 1);
-    await expect.poll(() => world.tab.page.evaluate('window.arrived')).toBe(1);
+    await eventually(() => world.tab.page.evaluate('window.arrived'), 1);
     // Outside of tests, a batch waits for one frame.
     const frames = '(async () => { for (let n = 0; n < 10; n++) await new Promise(requestAnimationFrame); })()';
     await world.tab.page.evaluate(frames);

@@ -9,13 +9,16 @@ import { createClient } from '@fanfare/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startNode } from '../../broker/test/harness.js';
 import { hasBrowser, launchBrowser } from '../../test/chromium.js';
-import { open } from './site.js';
+import { bundle, open } from './site.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 
 /** Each example begins with its path. */
-const examples = [...readme.matchAll(/```tsx?\n(\/\/ (\S+)\n[\s\S]*?)```/g)].map(([, code = '', path = '']) => ({ path, code }));
+const examples = [...readme.matchAll(/```tsx?\n(\/\/ (\S+)\n[\s\S]*?)```/g)].map(([, code = '', path = '']) => ({
+  path,
+  code,
+}));
 
 let folder: string;
 beforeAll(async () => {
@@ -36,7 +39,13 @@ it('every example names its file', () => {
 it('the examples compile', async () => {
   const compilerOptions = {
     ...{ strict: true, noEmit: true, jsx: 'react-jsx', target: 'es2022', lib: ['es2022', 'dom', 'dom.iterable'] },
-    ...{ module: 'esnext', moduleResolution: 'bundler', types: [], skipLibCheck: true, exactOptionalPropertyTypes: true },
+    ...{
+      module: 'esnext',
+      moduleResolution: 'bundler',
+      types: [],
+      skipLibCheck: true,
+      exactOptionalPropertyTypes: true,
+    },
   };
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src', 'app'] }));
   const output = await new Promise<string>((resolve) => {
@@ -52,7 +61,8 @@ it.skipIf(!hasBrowser)('the chat and its test run', async () => {
   await using browser = await launchBrowser();
   await writer.publish('chat.lobby', { user: 'carl', text: 'first' });
   const program = `import ${JSON.stringify(join(folder, 'src/main.tsx'))};`;
-  await using chat = await open(browser, program, '', { 'ws://127.0.0.1:8080/ws': node.url });
+  const script = (await bundle(program)).replaceAll('ws://127.0.0.1:8080/ws', node.url);
+  await using chat = await open(browser, script);
   await expect.poll(() => chat.text()).toContain('carl: first');
   await chat.page.fill('input', 'hello');
   await chat.page.click('button');
@@ -60,7 +70,7 @@ it.skipIf(!hasBrowser)('the chat and its test run', async () => {
   expect(chat.problems).toEqual([]);
 
   const test = `import { test } from ${JSON.stringify(join(folder, 'src/chat.test.tsx'))}; window.done = test('${node.url}');`;
-  await using tested = await open(browser, test);
+  await using tested = await open(browser, await bundle(test));
   await tested.page.evaluate('window.done');
   expect(tested.problems).toEqual([]);
 });

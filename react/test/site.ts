@@ -1,11 +1,23 @@
-/** Pages with React in a real browser: a program becomes a page, and its commands to the node are recorded. */
+/** Pages with React in a real browser. Their commands to the node are recorded. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 import type { Browser, Page } from 'playwright-core';
 
+/** What the programs of tests use. */
+const packages = `
+  export { act, Activity, Component, createElement, Fragment, StrictMode, Suspense, use, useState } from 'react';
+  export { createRoot, hydrateRoot } from 'react-dom/client';
+  export { createClient } from '@fanfare/client/json';
+  export { createHooks } from '@fanfare/react';
+  export { flush } from '@fanfare/react/testing';
+`;
+
+/** The bundle of {@link packages}, for all pages of a process. */
+let shared: Promise<string> | undefined;
+
 /** Bundles a program (TSX) with React's development build, which has StrictMode and its warnings. */
-async function bundle(program: string): Promise<string> {
+export async function bundle(program: string): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents: program, loader: 'tsx', resolveDir: import.meta.dirname },
     bundle: true,
@@ -21,13 +33,20 @@ async function bundle(program: string): Promise<string> {
   return outputFiles[0]?.text ?? '';
 }
 
+/** Compiles a program (JSX) that has all of {@link packages} as global names. */
+export async function compile(program: string): Promise<string> {
+  const names = [...packages.matchAll(/\{ (.*) \}/g)].map(([, list]) => list).join();
+  const { code } = await transform(program, { loader: 'jsx', jsxFactory: 'createElement', jsxFragment: 'Fragment' });
+  return `import { ${names} } from '/packages.js';\n${code}`;
+}
+
 export interface Tab extends AsyncDisposable {
   readonly page: Page;
   /** Errors and warnings in the console, and uncaught errors. */
   readonly problems: readonly string[];
   /** How many commands of this type the page has sent. Its client must speak JSON. */
   sent(type: 'subscribe' | 'unsubscribe' | 'connect'): number;
-  /** The visible text of the page. */
+  /** The visible text of the page, with single spaces. */
   text(): Promise<string>;
 }
 
@@ -46,28 +65,17 @@ export function watch(page: Page): Pick<Tab, 'sent' | 'problems'> {
   return { sent, problems };
 }
 
-/**
- * Opens a page that runs the program. `html` is what a server would have rendered into `#root`. `replaced`: texts to
- * replace in the program.
- */
-export async function open(
-  browser: Browser,
-  program: string,
-  html = '',
-  replaced: Readonly<Record<string, string>> = {},
-): Promise<Tab> {
-  let script = await bundle(program);
-  for (const [text, replacement] of Object.entries(replaced)) script = script.replaceAll(text, replacement);
-  const server = createServer((request, response) => {
-    const isPage = request.url === '/';
-    response.setHeader('Content-Type', isPage ? 'text/html; charset=utf-8' : 'text/javascript');
-    if (isPage) {
-      const icon = '<link rel="icon" href="data:,">';
-      return response.end(
-        `<!doctype html><title>Page</title>${icon}<div id="root">${html}</div><script type="module" src="/app.js"></script>`,
-      );
-    }
-    return response.end(script);
+/** Opens a page that runs the script. `html` is what a server would have rendered into `#root`. */
+export async function open(browser: Browser, script: string, html = ''): Promise<Tab> {
+  const head = '<!doctype html><title>Page</title><link rel="icon" href="data:,">';
+  const files: Readonly<Record<string, () => string | Promise<string>>> = {
+    '/': () => `${head}<div id="root">${html}</div><script type="module" src="/app.js"></script>`,
+    '/app.js': () => script,
+    '/packages.js': () => (shared ??= bundle(packages)),
+  };
+  const server = createServer(async ({ url = '' }, response) => {
+    response.setHeader('Content-Type', url === '/' ? 'text/html; charset=utf-8' : 'text/javascript');
+    response.end(await files[url]?.());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const page = await browser.newPage();
@@ -76,7 +84,7 @@ export async function open(
   return {
     ...records,
     page,
-    text: () => page.locator('body').innerText(),
+    text: async () => (await page.locator('body').innerText()).replace(/\s+/g, ' ').trim(),
     async [Symbol.asyncDispose]() {
       await page.close();
       server.closeAllConnections();

@@ -30,8 +30,8 @@ interface Topics {
 
 const typed = createHooks<Topics>();
 
-/** Compiled, never run. */
-function last(currency: string): void {
+/** Compiled, never run. A function that calls hooks is a hook. */
+function useLastTypes(currency: string): void {
   const state = typed.useTopic('prices.BTC');
   expectTypeOf(state).toEqualTypeOf<TopicState<{ readonly bid: number } | undefined>>();
   expectTypeOf(state.data).not.toBeAny();
@@ -49,12 +49,13 @@ function last(currency: string): void {
   if (state.data !== undefined) state.data.bid = 1;
 }
 
-function list(which: 'chat.lobby' | 'prices.BTC'): void {
+function useListTypes(which: 'chat.lobby' | 'prices.BTC'): void {
   const { data } = typed.useTopic('chat.lobby', { list: 100, last: 50 });
   expectTypeOf(data).toEqualTypeOf<readonly ListItem<Publication<'chat.lobby', { readonly text: string }>>[]>();
   expectTypeOf(data[0]?.key).toEqualTypeOf<number | undefined>();
   expectTypeOf(data[0]?.data.text).toEqualTypeOf<string | undefined>();
-  for (const item of typed.useTopic(which, { list: 5 }).data) {
+  const several = typed.useTopic(which, { list: 5 });
+  for (const item of several.data) {
     if (item.topic === 'chat.lobby') expectTypeOf(item.data).toEqualTypeOf<{ readonly text: string }>();
     else expectTypeOf(item.data).toEqualTypeOf<{ readonly bid: number }>();
   }
@@ -64,7 +65,7 @@ function list(which: 'chat.lobby' | 'prices.BTC'): void {
   data.push(data[0]);
 }
 
-function reduce(): void {
+function useReduceTypes(): void {
   const highest = typed.useTopic('prices.BTC', {
     reduce: (max, { data, topic }) => {
       expectTypeOf(topic).toEqualTypeOf<'prices.BTC'>();
@@ -82,7 +83,7 @@ function reduce(): void {
   typed.useTopic('prices.BTC', { list: 5, reduce: (max: number) => max, initial: 0 });
 }
 
-function clients(client: Client<Topics>, other: Client<{ orders: string }>): void {
+function useClientsTypes(client: Client<Topics>, other: Client<{ orders: string }>): void {
   expectTypeOf(typed.useClient()).toEqualTypeOf<Client<Topics>>();
   expectTypeOf(typed.useConnection()).toEqualTypeOf<ConnectionState>();
   createElement(typed.FanfareProvider, { client });
@@ -94,7 +95,7 @@ function clients(client: Client<Topics>, other: Client<{ orders: string }>): voi
   createElement(typed.FanfareProvider, {});
 }
 
-function untyped(client: Client): void {
+function useUntypedTypes(client: Client): void {
   createElement(FanfareProvider, { client });
   expectTypeOf(useTopic('anything').data).toEqualTypeOf<unknown>();
   expectTypeOf(useTopic('anything', { list: 5 }).data[0]?.data).toEqualTypeOf<unknown>();
@@ -102,7 +103,7 @@ function untyped(client: Client): void {
   expectTypeOf(useConnection()).toEqualTypeOf<ConnectionState>();
 }
 
-function schemas(date: StandardSchemaV1<string, Date>): void {
+function useSchemasTypes(date: StandardSchemaV1<string, Date>): void {
   const hooks = createHooks<{ at: string }, { at: Date }>();
   createElement(hooks.FanfareProvider, { client: () => createClient('/ws', { schemas: { at: date } }) });
   expectTypeOf(hooks.useTopic('at').data).toEqualTypeOf<Date | undefined>();
@@ -112,5 +113,5 @@ function schemas(date: StandardSchemaV1<string, Date>): void {
 }
 
 it('typed topics compile', () => {
-  void [last, list, reduce, clients, untyped, schemas];
+  void [useLastTypes, useListTypes, useReduceTypes, useClientsTypes, useUntypedTypes, useSchemasTypes];
 });

@@ -122,7 +122,9 @@ describe.each([
       ['first', 'second'],
     ] as const) {
       await project.edit('app/list.jsx', from, to);
-      await expect.poll(() => shown(page)).toBe(`${to.replace('<p>', '').replace(' {name}', '')} home connected subscribed 10,11`);
+      await expect
+        .poll(() => shown(page))
+        .toBe(`${to.replace('<p>', '').replace(' {name}', '')} home connected subscribed 10,11`);
     }
     await project.edit('app/providers.jsx', '{children}</', '<i>edited</i>{children}</');
     await expect.poll(() => page.locator('i').innerText()).toBe('edited');

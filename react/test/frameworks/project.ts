@@ -11,7 +11,9 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Without what `npm run` and vitest set for this repository. */
 function environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(npm_(?!config_registry)|NODE_ENV$|VITEST|FANFARE_)/.test(name));
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(npm_(?!config_registry)|NODE_ENV$|VITEST|FANFARE_)/.test(name),
+  );
   return { ...Object.fromEntries(kept), NEXT_TELEMETRY_DISABLED: '1', ...more };
 }
 
@@ -45,7 +47,10 @@ export class Project implements AsyncDisposable {
     // Build scripts may print before the JSON.
     const tarballs: { name: string; filename: string }[] = JSON.parse(packed.slice(packed.search(/^\[/m)));
     const ours = tarballs.map(({ name, filename }) => [name, `file:${filename.replace('@fanfare/', 'fanfare-')}`]);
-    await project.write('package.json', JSON.stringify({ private: true, type: 'module', dependencies: { ...packages, ...Object.fromEntries(ours) } }));
+    await project.write(
+      'package.json',
+      JSON.stringify({ private: true, type: 'module', dependencies: { ...packages, ...Object.fromEntries(ours) } }),
+    );
     for (const [path, text] of Object.entries(files)) await project.write(path, text);
     await run(project.folder, ['npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts']);
     return project;
