@@ -1,12 +1,13 @@
 # A node. Build it from the root of the repository:
 #   docker build -t fanfare .
-# The base image has the glibc that the uWebSockets.js binary needs; Alpine does not. The tag names one version and is
-# rebuilt for Debian's security updates. If you need the same bytes each time, pin its digest too (node:…@sha256:…;
-# `docker buildx imagetools inspect <tag>` prints it).
+# The base image has the glibc that the uWebSockets.js binary needs: the one for Node 24 needs 2.38, and Debian 13 has
+# 2.41. Debian 12 has 2.36, and Alpine has musl. The tag names one version and is rebuilt for Debian's security updates.
+# If you need the same bytes each time, pin its digest too (node:…@sha256:…; `docker buildx imagetools inspect <tag>`
+# prints it).
 
 # The packages that the node needs at run time. This step copies the manifests only, so a change of the code does not
 # repeat the installation.
-FROM node:20.20.2-bookworm-slim AS dependencies
+FROM node:24.22.3-trixie-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY protocol/package.json protocol/
@@ -17,14 +18,14 @@ RUN npm ci --omit=dev --workspace protocol --workspace broker --ignore-scripts -
   && find node_modules/uWebSockets.js -name 'uws_*.node' \
     ! -name "uws_$(node --print 'process.platform + "_" + process.arch + "_" + process.versions.modules').node" -delete
 
-FROM node:20.20.2-bookworm-slim AS build
+FROM node:24.22.3-trixie-slim AS build
 WORKDIR /app
 COPY . .
 RUN npm ci --workspace protocol --workspace broker --include-workspace-root --ignore-scripts --no-audit --no-fund \
   && npx --no-install tsc --build broker/tsconfig.page.json \
   && find protocol/dist broker/dist ! -type d ! -name '*.js' -delete
 
-FROM node:20.20.2-bookworm-slim
+FROM node:24.22.3-trixie-slim
 LABEL org.opencontainers.image.title="Fanfare" \
   org.opencontainers.image.description="A node of Fanfare, a pub/sub broker for real-time pages and services" \
   org.opencontainers.image.licenses="MIT"

@@ -16,6 +16,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   client: ['protocol'],
   react: ['client'],
   'tools/local-cluster': [],
+  'tools/pack': [],
   'tools/kit': ['protocol'],
   loadtest: ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/verify': ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
@@ -30,7 +31,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
  */
 const order: Readonly<Record<string, readonly string[]>> = {
   broker: [
-    ...['main.ts', 'index.ts'],
+    ...['main.ts', 'index.ts', 'testing.ts'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
     ...['node', 'settings', 'api', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
     // Used by all of them.

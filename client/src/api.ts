@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** Public names of both entries. */
+/** Public names of all entries. */
 export type { Position } from '@fanfare/protocol';
 export type { SubscribeOptions } from './catch-up.js';
 export type { AnyClient, Client, ClientEvents } from './client.js';

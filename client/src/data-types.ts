@@ -52,3 +52,46 @@ export type JsonData =
   | { readonly [name: string]: unknown }
   // Any interface, but not a date.
   | (object & { readonly toJSON?: never });
+
+type BuiltIn =
+  | Date
+  | RegExp
+  | Error
+  | ArrayBuffer
+  | DataView
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
+
+/** The compiler shows this if msgpackr cannot carry the data. */
+type NotCarried = 'msgpackr has no form for this';
+
+/**
+ * The same data if msgpackr can carry it: plain data, maps, sets, dates, bytes, typed arrays, errors, regular
+ * expressions, and bigints. Not functions, symbols, and objects with methods.
+ */
+export type Rich<Data> = unknown extends Data
+  ? Data
+  : Data extends AnyFunction | symbol
+    ? NotCarried
+    : Data extends Primitive | BuiltIn
+      ? Data
+      : Data extends ReadonlyMap<infer Key, infer Value>
+        ? ReadonlyMap<Rich<Key>, Rich<Value>>
+        : Data extends ReadonlySet<infer Element>
+          ? ReadonlySet<Rich<Element>>
+          : Data extends readonly unknown[]
+            ? number extends Data['length']
+              ? readonly Rich<Data[number]>[]
+              : { [Key in keyof Data]: Rich<Data[Key]> }
+            : HasMethods<Data> extends true
+              ? NotCarried
+              : { [Key in keyof Data]: Rich<Data[Key]> };

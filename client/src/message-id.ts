@@ -1,5 +1,4 @@
 /** Identities of publications: the broker recognizes a publication that is sent again by its id. */
-import { nanoid } from 'nanoid';
 
 /**
  * Returns a function that makes ids. An id is a random prefix of 120 bits, the same for all ids of one function, and a
@@ -10,7 +9,7 @@ export function messageIds(): () => string {
   let prefix: string | null = null;
   let count = 0;
   return () => {
-    prefix ??= nanoid(20);
+    prefix ??= btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(15))));
     return prefix + (count++).toString(36);
   };
 }

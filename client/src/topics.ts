@@ -1,5 +1,5 @@
 /** Typed topics: the type of data for each topic. */
-import type { Json, JsonData } from './data-types.js';
+import type { Json, JsonData, Rich } from './data-types.js';
 import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js';
 
 /** The default topic map: every topic is allowed, and data is `unknown`. */
@@ -10,6 +10,9 @@ export type AnyJsonTopics = Record<string, JsonData>;
 
 /** A topic map whose data JSON can carry. */
 export type JsonTopics<Topics> = { [Topic in keyof Topics]: Json<Topics[Topic]> };
+
+/** A topic map whose data msgpackr can carry. */
+export type RichTopics<Topics> = { [Topic in keyof Topics]: Rich<Topics[Topic]> };
 
 /**
  * The topics of a map: its keys. A key may be a template:

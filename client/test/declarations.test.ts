@@ -22,6 +22,7 @@ const compilers = {
 const using = `
 import { createClient, type Client, type Publication, ReplyError, type StandardSchemaV1 } from '@fanfare/client';
 import { createClient as createJsonClient } from '@fanfare/client/json';
+import { createClient as createRichClient } from '@fanfare/client/msgpackr';
 interface Topics { 'chat.lobby': { text: string }; [topic: \`prices.\${string}\`]: { bid: number } }
 const client: Client<Topics> = createClient<Topics>('ws://127.0.0.1:1/ws', { autoConnect: false });
 const json: Client<Topics> = createJsonClient<Topics>('ws://127.0.0.1:1/ws');
@@ -36,6 +37,7 @@ const any = createClient<{ a: Json; b: JsonValue }>('ws://127.0.0.1:1/ws');
 any.subscribe('a', ({ data }) => void data);
 any.subscribe('b', ({ data }) => void data);
 void createJsonClient<{ a: Json; b: JsonValue }>('ws://127.0.0.1:1/ws').publish('b', [1]);
+createRichClient<{ a: Map<string, Set<bigint>> }>('ws://127.0.0.1:1/ws').subscribe('a', ({ data }) => data.get('b'));
 export { json, ReplyError };
 `;
 

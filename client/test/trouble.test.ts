@@ -174,7 +174,8 @@ it('the client writes one warning to the console if there is no error listener',
   const script = `
     const { createClient } = await import('@fanfare/client');
     const client = createClient('${nobody}', { reconnectMaxDelayMs: 5 });
-    client.publish('a', 1, { timeoutMs: 200 }).catch(() => client.close());
+    client.on('state', ({ attempt }) => attempt === 3 && client.close());
+    client.subscribe('a');
   `;
   const args = ['--input-type=module', '--eval', script];
   const { stderr } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname });

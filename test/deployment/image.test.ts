@@ -7,6 +7,7 @@ import { createClient } from '@fanfare/client';
 import { Child, findFreePort } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../broker/src/settings/config.js';
+import { isOlder, neededGlibc } from '../glibc.js';
 import { environmentOf, execForm, problemsOf, stagesOf } from './dockerfile.js';
 import { Image, isInContext, root, whatIsMissing } from './image.js';
 
@@ -30,15 +31,26 @@ describe('the Dockerfiles', () => {
     expect({ host, adminHost }).toEqual({ host: '0.0.0.0', adminHost: '127.0.0.1' });
   });
 
-  it('use the same base image', () => {
-    const bases = [ofNode, ofLoadtest].flatMap((text) => stagesOf(text).map(({ image }) => image));
-    expect(new Set(bases).size).toBe(1);
+  it('use the same base image, with a Node that has a binary, and a Debian that can load it', () => {
+    const bases = new Set([ofNode, ofLoadtest].flatMap((text) => stagesOf(text).map(({ image }) => image)));
+    expect(bases.size).toBe(1);
+    const [, version = '', major = '', debian = ''] =
+      /^node:((\d+)\.\d+\.\d+)-(\w+)-slim$/.exec([...bases][0] ?? '') ?? [];
+    expect(JSON.parse(read('test/nodes/versions.json'))).toContain(version);
+    const [glibc = '', abi = ''] = [
+      { bookworm: '2.36', trixie: '2.41' }[debian],
+      { 20: '115', 22: '127', 24: '137' }[major],
+    ];
+    for (const arch of ['x64', 'arm64']) {
+      const needed = neededGlibc(join(root, `node_modules/uWebSockets.js/uws_linux_${arch}_${abi}.node`));
+      expect(isOlder(glibc, needed), `${debian} has glibc ${glibc}; ${needed} is needed`).toBe(false);
+    }
   });
 
   it.each<[string, string, string]>([
-    ['an image without a fixed version', 'FROM node:20.20.2-bookworm-slim\n', 'FROM node:latest\n'],
-    ['an image without a full version', 'FROM node:20.20.2-bookworm-slim\n', 'FROM node:20-bookworm-slim\n'],
-    ['a base without glibc', 'FROM node:20.20.2-bookworm-slim\n', 'FROM node:20.20.2-alpine\n'],
+    ['an image without a fixed version', 'FROM node:24.22.3-trixie-slim\n', 'FROM node:latest\n'],
+    ['an image without a full version', 'FROM node:24.22.3-trixie-slim\n', 'FROM node:24-trixie-slim\n'],
+    ['a base without glibc', 'FROM node:24.22.3-trixie-slim\n', 'FROM node:24.22.3-alpine\n'],
     ['root', 'USER 1000:1000', 'USER root'],
     ['a user by name', 'USER 1000:1000', 'USER node'],
     ['no user', 'USER 1000:1000\n', ''],

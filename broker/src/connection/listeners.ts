@@ -5,6 +5,7 @@
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Frame } from '@fanfare/protocol';
 import type { CertificateFiles } from './certificate.js';
+import { explainLoadFailure, thisSystem } from './load-failure.js';
 
 declare module 'uWebSockets.js' {
   // Both exist, but the types of the library leave them out.
@@ -199,13 +200,12 @@ export function cannotListen({ port }: Pick<ListenAddress, 'port'>): ServerError
   );
 }
 
+/** Throws {@link ServerError} if its binary does not run on this system. */
 export async function loadUWebSockets(): Promise<UWebSockets> {
   try {
     // A CommonJS module: its exports are the default of its namespace.
     return (await import('uWebSockets.js')).default as unknown as UWebSockets;
   } catch (error) {
-    throw new ServerError(
-      `uWebSockets.js has no binary for this system (Node ${process.versions.node}, ${process.platform} ${process.arch}). It needs glibc 2.36 or later with Node 20, and glibc 2.38 or later with Node 22 and 24. ${(error as Error).message}`,
-    );
+    throw new ServerError(explainLoadFailure((error as Error).message, thisSystem()));
   }
 }

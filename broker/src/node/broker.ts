@@ -8,6 +8,7 @@ import { CertificateRenewal } from '../connection/certificate-renewal.js';
 import { Connection, type ConnectionContext } from '../connection/connection.js';
 import { ConnectionSweep } from '../connection/connection-sweep.js';
 import { HandshakePolicy } from '../connection/handshake-policy.js';
+import { loadUWebSockets } from '../connection/listeners.js';
 import { ReplyBuffer } from '../connection/reply-buffer.js';
 import { Server, type ServerParts } from '../connection/server.js';
 import type { Caller } from '../handlers/caller.js';
@@ -61,6 +62,8 @@ export async function startBroker(
   worker: number | null = null,
   times: MemoryTimes = memoryTimes,
 ): Promise<Broker> {
+  // First: if this system cannot run the library, nothing else matters, such as a Redis that does not answer.
+  await loadUWebSockets();
   const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
