@@ -1,6 +1,6 @@
 /**
- * Names of members that only the code of the client and its codecs uses. Bundles for pages have shorter names instead,
- * which makes them 4 % smaller. A name here must not belong to the public API, the protocol, a platform, or a table
+ * Names of members that only the code of the client and its codecs uses. The files for pages have shorter names
+ * instead, which makes them 4 % smaller. A name here must not belong to the public API, the protocol, a platform, or a table
  * with texts as keys. `test/page.test.ts` runs bundles with the short names in browsers.
  */
 const names = `
