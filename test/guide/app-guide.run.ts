@@ -62,12 +62,12 @@ class Reader implements AsyncDisposable {
         await mkdir(dirname(join(this.folder, step.path)), { recursive: true });
         await writeFile(join(this.folder, step.path), text);
       } else {
-        const server = servers.find(([command]) => command.test(step.text));
+        const isServer = servers.some(([command]) => command.test(step.text));
         // Only the last command of a block may be a server.
         const lines = text.trim().split('\n');
-        const last = server === undefined ? undefined : lines.pop();
+        const last = isServer ? lines.pop() : undefined;
         if (lines.length > 0) printed += await this.run(lines.join('\n'));
-        if (server !== undefined && last !== undefined) printed += await this.#start(last, server[1]);
+        if (last !== undefined) printed += await this.start(last);
       }
     }
     return printed;
@@ -103,7 +103,9 @@ class Reader implements AsyncDisposable {
     await this.stop(/^/);
   }
 
-  async #start(command: string, ready: RegExp): Promise<string> {
+  /** Starts one of {@link servers}, in a terminal of its own. Resolves with its output when it is ready. */
+  async start(command: string): Promise<string> {
+    const ready = servers.find(([pattern]) => pattern.test(command))?.[1] ?? /^/;
     // The same command again would find its port in use.
     const program = /(?:npx|node) [\w.-]+/.exec(command)?.[0] ?? command;
     await this.stop(new RegExp(program.replaceAll('.', '\\.')));
@@ -125,6 +127,8 @@ class Reader implements AsyncDisposable {
       // The settings that a vitest process has would change what the programs do.
       NODE_ENV: undefined,
       VITEST: undefined,
+      FORCE_COLOR: undefined,
+      NO_COLOR: '1',
       FANFARE_PORT: String(ports.get('8080')),
       FANFARE_ADMIN_PORT: String(ports.get('8081')),
       NEXT_TELEMETRY_DISABLED: '1',
@@ -150,6 +154,12 @@ function collect(child: ChildProcess): { text: string } {
 /** The texts of the list items of a page. */
 function messages(page: Page): Promise<string[]> {
   return page.locator('li').allInnerTexts();
+}
+
+/** How many connections the node has accepted. */
+async function accepted(): Promise<string | undefined> {
+  const metrics = await (await fetch(here('http://127.0.0.1:8081/metrics'))).text();
+  return /^fanfare_connections_opened_total .*$/m.exec(metrics)?.[0];
 }
 
 async function say(page: Page, text: string): Promise<void> {
@@ -198,23 +208,37 @@ it('the guide leads from an empty folder to a chat of two users', { timeout: 900
   await expect.poll(() => messages(alice)).toEqual(['alice: hello bob', 'bob: hello alice']);
   await bob.reload();
   await expect.poll(() => messages(bob)).toEqual(['alice: hello bob', 'bob: hello alice']);
+  // The page changes without a reload, and continues.
+  const source = join(reader.folder, 'src/chat.tsx');
+  await writeFile(source, (await readFile(source, 'utf8')).replace('Chat as', 'Talk as'));
+  await expect.poll(() => alice.locator('h1').innerText()).toBe('Talk as alice');
+  expect(await messages(alice)).toHaveLength(2);
+  // The node loses its memory. Both pages return to it.
+  await reader.stop(/npx fanfare/);
+  await expect.poll(() => bob.locator('main > p').innerText()).toMatch(/No connection|closed|lost/);
+  await reader.start('npx fanfare');
+  await expect.poll(() => bob.locator('main > p').innerText()).toBe('Connected.');
+  await say(bob, 'again');
+  await expect.poll(() => messages(alice)).toContain('bob: again');
   await reader.run('npx vite build');
 
   await reader.follow('A page without a bundler');
   const page = await open(`file://${reader.folder}/index.html`);
-  await expect.poll(() => messages(page)).toEqual(['alice: hello bob', 'bob: hello alice']);
+  await expect.poll(() => messages(page)).toEqual(['bob: again']);
   await say(page, 'hello all');
   await expect.poll(() => messages(alice)).toContain('page: hello all');
 
-  // Nothing may connect during the build: the console of the node would show it.
+  // Neither the build nor the server connects.
+  const before = await accepted();
   await reader.follow('Next');
+  expect(await accepted()).toBe(before);
   const next = await open('http://127.0.0.1:3100/');
   await expect.poll(() => messages(next)).toContain('page: hello all');
   await say(next, 'hello from next');
   await expect.poll(() => messages(bob)).toContain('next: hello from next');
   await next.close();
 
-  expect(await reader.follow('A backend that publishes')).toContain('published as number 5\n');
+  expect(await reader.follow('A backend that publishes')).toContain('published as number 4\n');
   await expect.poll(() => messages(bob)).toContain('backend: The kitchen is open.');
   await Promise.all([alice.close(), bob.close(), page.close()]);
 
