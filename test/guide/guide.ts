@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 
 /** A file to save, or commands to type. */
-export type Step =
+type Step =
   | { readonly kind: 'file'; readonly path: string; readonly text: string }
   | { readonly kind: 'commands'; readonly text: string };
 
-export interface Section {
+interface Section {
   readonly heading: string;
   readonly steps: readonly Step[];
 }
