@@ -75,8 +75,9 @@ async function build(
     resolve: { conditionNames },
     // A busy machine is no fault of the build.
     checks: { bundlerTimings: false },
-    onLog(level, { message }) {
-      if (level === 'warn') throw new Error(message);
+    onLog(level, { code, message }) {
+      // 'use client' is in an entry, and stays there.
+      if (level === 'warn' && code !== 'MODULE_LEVEL_DIRECTIVE') throw new Error(message);
     },
     ...options,
   });
