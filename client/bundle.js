@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { mangleProps } from './internal-names.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -12,6 +13,7 @@ export async function bundle(entry, { minify }) {
     absWorkingDir: here,
     bundle: true,
     minify,
+    ...(minify && { mangleProps }),
     format: 'esm',
     platform: 'browser',
     target: 'es2022',

@@ -14,6 +14,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   broker: ['protocol'],
   client: ['protocol'],
+  react: ['client'],
   'tools/local-cluster': [],
   'tools/pack': [],
   'tools/kit': ['protocol'],

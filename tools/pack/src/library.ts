@@ -4,6 +4,7 @@
  */
 import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { type BuildOptions, build as buildForPage } from 'esbuild';
 import { type InputOptions, type OutputChunk, type OutputOptions, rolldown } from 'rolldown';
 import { dts } from 'rolldown-plugin-dts';
 import { entryPoints, type Manifest, moduleOf, platformModules } from './manifest.js';
@@ -74,8 +75,9 @@ async function build(
     resolve: { conditionNames },
     // A busy machine is no fault of the build.
     checks: { bundlerTimings: false },
-    onLog(level, { message }) {
-      if (level === 'warn') throw new Error(message);
+    onLog(level, { code, message }) {
+      // 'use client' is in an entry, and stays there.
+      if (level === 'warn' && code !== 'MODULE_LEVEL_DIRECTIVE') throw new Error(message);
     },
     ...options,
   });
@@ -109,15 +111,24 @@ function types({ name }: { readonly name: string }): string {
   return `${name.replace(/\.d$/, '')}-[hash].d.ts`;
 }
 
-/** Two minified files for each entry: for a classic script with the global name `Fanfare`, and as a module. */
-async function buildForPages(target: Package, entries: readonly string[]): Promise<void> {
+/**
+ * Two minified files for each entry: for a classic script with the global name `Fanfare`, and as a module. Members in
+ * the package's `internal-names.js` get short names. The other files keep them, for readable stack traces.
+ */
+async function buildForPages({ folder, lib }: Package, entries: readonly string[]): Promise<void> {
   for (const entry of entries) {
-    const name = entry === 'index' ? 'fanfare' : `fanfare-${entry}`;
-    const options: InputOptions = { platform: 'browser', external: [] };
-    const input = (file: string) => ({ [file]: join(target.folder, 'dist', `${entry}.js`) });
-    const output: OutputOptions = { entryFileNames: '[name].min.js', minify: true };
-    await build(target, input(name), { ...output, format: 'iife', name: 'Fanfare' }, options);
-    await build(target, input(`${name}.module`), { ...output, format: 'esm' }, options);
+    const { mangleProps }: { readonly mangleProps: RegExp } = await import(join(folder, 'internal-names.js'));
+    const outfile = join(lib, entry === 'index' ? 'fanfare' : `fanfare-${entry}`);
+    const options: BuildOptions = {
+      entryPoints: [join(folder, 'dist', `${entry}.js`)],
+      bundle: true,
+      minify: true,
+      mangleProps,
+      platform: 'browser',
+      target: 'es2022',
+    };
+    await buildForPage({ ...options, format: 'iife', globalName: 'Fanfare', outfile: `${outfile}.min.js` });
+    await buildForPage({ ...options, format: 'esm', outfile: `${outfile}.module.min.js` });
   }
 }
 
