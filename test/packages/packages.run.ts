@@ -176,6 +176,7 @@ describe.each(Object.entries(managers))('%s', (name, manager) => {
       expect(stdout).toContain('FANFARE_REDIS_URL');
       return;
     }
+    // It needs the client and React, which the app chooses.
     if (packageName === '@fanfare/react') return;
     await writeFile(
       join(project, 'use.mjs'),
