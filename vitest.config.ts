@@ -20,6 +20,7 @@ const slow = [
   'test/python-client.test.ts',
   'broker/test/process.test.ts',
   'test/page.test.ts',
+  'react/test/react.test.ts',
   'test/rates.test.ts',
   'broker/test/tls.test.ts',
   'test/deployment/image.test.ts',
@@ -77,7 +78,7 @@ export default defineConfig({
     sequence: { sequencer: SlowFirst },
     include: [
       '*/src/**/*.test.ts',
-      '{broker,client,k8s,protocol,proxies,examples}/test/**/*.test.ts',
+      '{broker,client,react,k8s,protocol,proxies,examples}/test/**/*.test.ts',
       'test/**/*.test.ts',
     ],
     exclude: ['**/node_modules/**'],

@@ -1,16 +1,10 @@
-/** Bundles for browsers that load a file instead of a package. `npm run build:bundle` writes them to `dist/bundle`. */
-import { mkdir, writeFile } from 'node:fs/promises';
+/** The client as one file for a page, made from its sources, for tests. */
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { mangleProps } from './internal-names.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-
-export const bundles = [
-  { file: 'fanfare.js', entry: 'index', minify: false },
-  { file: 'fanfare.min.js', entry: 'index', minify: true },
-  { file: 'fanfare-json.min.js', entry: 'json', minify: true },
-];
 
 /** Bundles an entry of the package from its sources; nothing is written. */
 export async function bundle(entry, { minify }) {
@@ -19,6 +13,7 @@ export async function bundle(entry, { minify }) {
     absWorkingDir: here,
     bundle: true,
     minify,
+    ...(minify && { mangleProps }),
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
@@ -34,13 +29,4 @@ export async function bundle(entry, { minify }) {
     gzipBytes: gzipSync(code, { level: 9 }).length,
     inputs: Object.keys(metafile.inputs),
   };
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await mkdir(`${here}dist/bundle`, { recursive: true });
-  for (const { file, entry, minify } of bundles) {
-    const { code, bytes, gzipBytes } = await bundle(entry, { minify });
-    await writeFile(`${here}dist/bundle/${file}`, code);
-    process.stdout.write(`${file.padEnd(20)} ${bytes} bytes, ${gzipBytes} gzip\n`);
-  }
 }

@@ -21,6 +21,40 @@ describe('the flush window', () => {
     window.close();
   });
 
+  it('closes after a moment in which the node was busy, although the node is not idle', () => {
+    const window = new FlushWindow(2);
+    for (let look = 0; look < 3; look++) window.adapt(1);
+    expect(window.ms).toBe(2);
+    for (let look = 0; look < 20; look++) window.adapt(0.4);
+    expect(window.ms).toBe(0);
+    window.close();
+  });
+
+  it('stays open if the node is busy without it, and tries less and less often', () => {
+    const window = new FlushWindow(1);
+    /** How often the node was busy during that many measurements. */
+    const run = (count: number): number => {
+      let busyLooks = 0;
+      for (let look = 0; look < count; look++) {
+        const isBusy = window.ms === 0;
+        if (isBusy) busyLooks++;
+        window.adapt(isBusy ? 0.9 : 0.4);
+      }
+      return busyLooks;
+    };
+    expect(run(100)).toBeGreaterThan(2);
+    run(2_000);
+    expect(run(640)).toBe(1);
+    // The load falls: the window closes, and the next busy time starts from the beginning.
+    for (let look = 0; look < 640; look++) window.adapt(0.4);
+    expect(window.ms).toBe(0);
+    for (let look = 0; look < 640; look++) window.adapt(0.4);
+    window.adapt(0.9);
+    for (let look = 0; look < 10; look++) window.adapt(0.4);
+    expect(window.ms).toBe(0);
+    window.close();
+  });
+
   it('stays closed if the setting is 0', () => {
     const window = new FlushWindow(0);
     window.adapt(1);

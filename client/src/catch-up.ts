@@ -1,14 +1,12 @@
 /** A subscription that starts with a part of the history, until it has caught up with the live publications. */
 import { type Item, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
-import { Cursor } from './cursor.js';
-import { Delivery } from './delivery.js';
+import { Delivery, type DeliverySettings } from './delivery.js';
 import { FanfareError, invalidOption, ReplyError } from './errors.js';
 import { refuseUnknown } from './options.js';
 import { checkSince } from './position.js';
-import { Repair, type RepairSettings } from './repair.js';
 import type { Check } from './schemas.js';
-import type { Reader } from './subscription.js';
+import type { GapReason, Reader } from './subscription.js';
 
 /** Options of `subscribe()`: which part of the history comes first. */
 export interface SubscribeOptions {
@@ -36,87 +34,60 @@ export function beginningOf(options: SubscribeOptions): Beginning | null {
   return last === undefined ? null : { last };
 }
 
-interface CatchUpParts {
+/** The feed of the topic: live publications, and the connection to read history from. */
+interface Live {
   readonly topic: string;
-  readonly check: Check | null;
-  readonly reader: Reader;
-  readonly beginning: Beginning;
-  /** The connection to read history from; null if there is none. */
-  readonly connection: () => Connection | null;
+  readonly source: Connection | null;
   /** Called when the subscription may have caught up. */
-  readonly onProgress: () => void;
+  goOn(): void;
 }
 
-export interface CatchUpSettings extends RepairSettings {
-  readonly maxBufferedPublications: number;
-}
-
-export class CatchUp {
+export class CatchUp extends Delivery {
   readonly reader: Reader;
-  readonly #parts: CatchUpParts;
-  readonly #cursor: Cursor;
-  readonly #repair: Repair;
-  readonly #delivery: Delivery;
+  readonly #live: Live;
+  readonly #beginning: Beginning;
   /** The topic's newest position when this began; null if not known yet. */
   #start: Position | null = null;
   /** True if a gap must be reported: the application passed a position, or has received a publication. */
   #isExpecting: boolean;
   #hasStarted = false;
 
-  constructor(parts: CatchUpParts, settings: CatchUpSettings) {
-    const { topic, reader, beginning, check, connection, onProgress } = parts;
-    const max = settings.maxBufferedPublications;
-    this.reader = reader;
-    this.#parts = parts;
-    this.#isExpecting = 'since' in beginning;
-    this.#delivery = new Delivery({
-      topic,
-      check,
-      maxWaiting: max,
-      onIdle: onProgress,
-      onOverflow: () => reader.end('slowConsumer', new FanfareError('slowConsumer')),
-    });
-    this.#delivery.readers.add(reader);
+  constructor(live: Live, check: Check | null, settings: DeliverySettings, reader: Reader, beginning: Beginning) {
     // A loop that has read half of its buffer has room for one page, and for the publications held behind the last
     // page.
-    const quarter = Math.floor(max / 4);
-    this.#cursor = new Cursor(quarter, {
-      onItems: (items, position) => {
-        this.#isExpecting = true;
-        this.#delivery.take(items, position);
-      },
-      onGap: (reason, position) => {
-        // The history has fewer publications than `last`.
-        if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;
-        this.#delivery.notify(() => reader.gap({ reason, position }));
-      },
-      onReset: (position) => this.#delivery.notify(() => reader.reset({ position })),
-    });
-    this.#repair = new Repair(settings, {
-      topic,
-      cursor: this.#cursor,
-      connection,
-      limit: Math.min(maxHistoryLimit, Math.max(1, quarter)),
-      onRefused: (error) => reader.refuse(error),
-      onAnswered: onProgress,
-    });
+    const quarter = Math.floor(settings.maxBufferedPublications / 4);
+    super(live.topic, check, settings, quarter, Math.min(maxHistoryLimit, Math.max(1, quarter)));
+    this.reader = reader;
+    this.#live = live;
+    this.#beginning = beginning;
+    this.#isExpecting = 'since' in beginning;
+    this.receivers.add(reader);
   }
 
   get hasStarted(): boolean {
     return this.#hasStarted;
   }
 
-  get position(): Position | null {
-    return this.#cursor.position;
+  protected get source(): Connection | null {
+    return this.#live.source;
   }
 
-  get hasHole(): boolean {
-    return this.#cursor.hasHole;
+  goOn(): void {
+    this.#live.goOn();
   }
 
-  /** True if everything that arrived is delivered. */
-  get isIdle(): boolean {
-    return this.#delivery.isIdle;
+  protected overflow(): void {
+    this.reader.end(new FanfareError('slowConsumer'));
+  }
+
+  override onItems(items: readonly Item[], position: Position | null): void {
+    this.#isExpecting = true;
+    super.onItems(items, position);
+  }
+
+  override onGap(reason: GapReason, position: Position): void {
+    // The history has fewer publications than `last`.
+    if (this.#isExpecting || position.offset > (this.#start?.offset ?? 0)) super.onGap(reason, position);
   }
 
   /**
@@ -124,53 +95,36 @@ export class CatchUp {
    * of this client.
    */
   start(join: Position, isCertain: boolean): void {
-    const { beginning } = this.#parts;
+    const beginning = this.#beginning;
     this.#hasStarted = true;
     this.#start = join;
     const start =
       'since' in beginning ? beginning.since : { epoch: join.epoch, offset: Math.max(0, join.offset - beginning.last) };
-    this.#cursor.begin(start, join);
-    if (isCertain && start.epoch === join.epoch && start.offset > join.offset) this.#cursor.reset(join);
+    this.cursor.begin(start, join);
+    if (isCertain && start.epoch === join.epoch && start.offset > join.offset) this.cursor.reset(join);
   }
 
   /** The topic keeps no history, or has stopped keeping one. */
   startWithout(): void {
-    const { topic } = this.#parts;
+    const { topic, reader } = this;
     this.#hasStarted = true;
-    this.#cursor.clear();
-    this.reader.fail(new ReplyError('noHistory', `${topic} keeps no history to begin with.`, false));
-    if (this.#isExpecting) this.reader.gap({ reason: 'history', position: null });
+    this.cursor.clear();
+    reader.fail(new ReplyError('noHistory', `${topic} keeps no history to begin with.`, false));
+    if (this.#isExpecting) reader.gap({ reason: 'history', position: null });
   }
 
   /** Live publications of the topic. Ignored until the catch-up has started. */
-  onItems(items: readonly Item[], position: Position): void {
-    if (this.#hasStarted) this.#cursor.onPublications({ items, position });
+  follow(items: readonly Item[], position: Position): void {
+    if (this.#hasStarted) this.cursor.onPublications({ items, position });
   }
 
-  /** The other readers have a gap before `position`. The history may still have a part of it. */
-  onGap(position: Position): void {
-    this.#cursor.know(position);
-  }
-
-  onReset(position: Position): void {
-    if (this.#hasStarted) this.#cursor.reset(position);
+  /** The topic has another history. */
+  followReset(position: Position): void {
+    if (this.#hasStarted) this.cursor.reset(position);
   }
 
   /** Reads the missing publications as soon as the reader has read the earlier ones. */
-  goOn(): void {
-    if (!this.#cursor.hasHole || !this.#delivery.isIdle) return;
-    this.reader.whenRoom(() => this.#repair.goOn());
-  }
-
-  /** The connection was lost. The client asks the next one at once. */
-  lost(): void {
-    this.#cursor.settle();
-    this.#repair.stop();
-  }
-
-  stop(): void {
-    this.#repair.stop();
-    this.#cursor.clear();
-    this.#delivery.clear();
+  read(): void {
+    if (this.cursor.hasHole && this.isIdle) this.reader.whenRoom(() => this.repair());
   }
 }

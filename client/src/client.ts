@@ -2,28 +2,22 @@
 import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
 import { addressOf, noPage } from './address.js';
 import { beginningOf, type SubscribeOptions } from './catch-up.js';
+import { Condition } from './condition.js';
 import type { Connection } from './connection.js';
 import { DebugLog } from './debug-log.js';
 import { Emitter } from './emitter.js';
 import { ConnectionError, FanfareError, invalidOption, listenerFailed, ReplyError, timedOut } from './errors.js';
 import { Feeds } from './feeds.js';
-import { Histories, type HistoryOf, type HistoryOptions, maxReads } from './histories.js';
+import { Histories, type HistoryOf, type HistoryOptions } from './histories.js';
 import { Levels } from './levels.js';
-import {
-  type CommonOptions,
-  completeLimits,
-  type Limits,
-  optionNames,
-  refuseMisfits,
-  refuseUnknown,
-} from './options.js';
+import { type CommonOptions, type Limits, limitsOf } from './options.js';
 import { Pacer } from './pacer.js';
 import { PublishQueue } from './publish-queue.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
+import { Reads } from './reads.js';
 import { Reconnector } from './reconnector.js';
 import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
-import { Slots } from './slots.js';
 import type { Closure, ConnectionState, StateCode } from './state.js';
 import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js';
 import type { AnyTopics, DataOf, Schemas } from './topics.js';
@@ -58,6 +52,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   /** Null if the URL is a path and there is no page. */
   readonly #address: string | null;
   readonly #isEager: boolean;
+  readonly #isDecided = new Condition(() => this.state.name !== 'connecting');
+  readonly #isDisconnected = new Condition(() => this.state.name === 'disconnected');
   /** The promise of {@link connect}, until it settles. */
   #connected: Promise<void> | null = null;
   #draining: Promise<void> | null = null;
@@ -74,13 +70,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     if (encoding !== codec.encoding) {
       throw invalidOption(`This client speaks ${codec.encoding}, not ${encoding}.`);
     }
-    refuseUnknown('createClient()', options, optionNames);
-    refuseMisfits(options);
-    const limits = completeLimits(options);
+    const limits = limitsOf(options);
     const report = this.#report;
-    const schemas = options.schemas === undefined ? null : new SchemaTable(options.schemas);
     const debug = new DebugLog(options.debug ?? false);
-    const policy = { ...limits, random: options.random ?? Math.random, debug };
     this.#limits = limits;
     this.#debug = debug;
     this.#address = addressOf(url);
@@ -90,43 +82,44 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       if (name === 'error') warn(error);
       else report(error);
     });
-    const levels = new Levels();
+    const common = {
+      ...{ ...limits, codec, webSocket, debug, report, url: this.#address ?? '', levels: new Levels() },
+      random: options.random ?? Math.random,
+      getToken: options.getToken ?? null,
+      schemas: options.schemas === undefined ? null : new SchemaTable(options.schemas),
+      connection: () => this.#reconnector.newest,
+      trouble: () => this.#reconnector.trouble,
+      patienceMs: () => Math.min(this.#queue.patienceMs, this.#histories.patienceMs),
+    };
     // Together fewer than the thousand commands that may wait for the authorization hook of a node.
     const [publications, commands] = [new Pacer(600), new Pacer(300)];
-    const requests = new Requests(codec, commands, debug);
-    const connection = (): Connection | null => this.#reconnector.newest;
-    const trouble = (): FanfareError | null => this.#reconnector.trouble;
-    this.#requests = requests;
-    this.#queue = new PublishQueue({ ...policy, codec, requests, levels, trouble, pacer: publications });
-    this.#publisher = new Publisher({ ...limits, queue: this.#queue, schemas, report });
-    const reads = new Slots(maxReads);
-    this.#histories = new Histories({ ...limits, requests, reads, schemas, report, connection, trouble });
-    this.#feeds = new Feeds({ ...policy, requests, reads, levels, schemas, report, connection });
-    this.#reconnector = new Reconnector(
-      {
-        ...{ ...policy, url: this.#address ?? '', codec, webSocket, getToken: options.getToken ?? null },
-        patienceMs: () => Math.min(this.#queue.patienceMs, this.#histories.patienceMs),
+    this.#requests = new Requests({ ...common, pacer: commands });
+    const parts = { ...common, requests: this.#requests, reads: new Reads(this.#requests) };
+    this.#queue = new PublishQueue({ ...parts, pacer: publications });
+    this.#publisher = new Publisher({ ...common, queue: this.#queue });
+    this.#histories = new Histories(parts);
+    this.#feeds = new Feeds(parts);
+    this.#reconnector = new Reconnector(common, {
+      onOpen: () => {
+        publications.restart();
+        commands.restart();
+        this.#feeds.subscribeAll();
+        this.#histories.askAll();
       },
-      {
-        onOpen: () => {
-          publications.restart();
-          commands.restart();
-          this.#feeds.subscribeAll();
-          this.#histories.askAll();
-        },
-        onConnected: (connection) => this.#queue.resume(connection),
-        onMessage: (message, connection) => this.#onMessage(message, connection),
-        onLost: (connection, closure) => this.#onLost(connection, closure),
-        onEnd: (closure) => this.#onEnd(closure),
-        onMove: (from, to, onMoved) => this.#move(from, to, onMoved),
-        onStay: () => this.#queue.stay(),
-        onTrouble: report,
-        onState: (state) => {
-          debug.write('state', state);
-          this.#events.emit('state', state);
-        },
+      onConnected: (connection) => this.#queue.resume(connection),
+      onMessage: (message, connection) => this.#onMessage(message, connection),
+      onLost: (connection, closure) => this.#onLost(connection, closure),
+      onEnd: (closure) => this.#onEnd(closure),
+      onMove: (from, to, onMoved) => this.#move(from, to, onMoved),
+      onStay: () => this.#queue.stay(),
+      onTrouble: report,
+      onState: (state) => {
+        debug.write('state', state);
+        this.#events.emit('state', state);
+        this.#isDecided.check();
+        this.#isDisconnected.check();
       },
-    );
+    });
   }
 
   /**
@@ -184,11 +177,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     data: DataOf<Published, Topic>,
     options?: PublishOptions,
   ): Promise<Acknowledgement> {
-    const error = this.#whyClosed();
-    if (error !== null) return Promise.reject(error);
-    const published = this.#publisher.publish(topic, data, options);
-    this.#use(options?.timeoutMs);
-    return published;
+    return this.#call(() => this.#publisher.publish(topic, data, options), options?.timeoutMs);
   }
 
   /**
@@ -259,10 +248,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     topic: Topic,
     options?: HistoryOptions,
   ): Promise<HistoryOf<PublicationOf<Received, Topic>>> {
-    const error = this.#whyClosed();
-    if (error !== null) return Promise.reject(error);
-    const read = this.#histories.read(topic, options);
-    this.#use();
+    const read = this.#call(() => this.#histories.read(topic, options));
     return read as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
   }
 
@@ -292,14 +278,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   async #untilConnected(): Promise<void> {
-    while (this.state.name === 'connecting') {
-      await new Promise<void>((resolve) => {
-        const stop = this.on('state', () => {
-          stop();
-          resolve();
-        });
-      });
-    }
+    await this.#isDecided.met();
     this.#connected = null;
     const { state } = this;
     if (state.name === 'disconnected') {
@@ -308,29 +287,24 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   async #drain(): Promise<void> {
-    let stop = (): void => {};
-    const over = new Promise<void>((resolve, reject) => {
-      const { drainTimeoutMs } = this.#limits;
+    const { drainTimeoutMs } = this.#limits;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((_resolve, reject) => {
       const what = `drain() took longer than drainTimeoutMs (${drainTimeoutMs} ms). Everything that was still waiting is dropped.`;
       const onTimeout = (): void => reject(timedOut(drainTimeoutMs, undefined, this.#reconnector.trouble, false, what));
-      const timer = setTimeout(onTimeout, drainTimeoutMs);
-      const stopListening = this.on('state', ({ name }) => name === 'disconnected' && resolve());
-      stop = () => {
-        clearTimeout(timer);
-        stopListening();
-      };
+      timer = setTimeout(onTimeout, drainTimeoutMs);
     });
     try {
       // If it is disconnected here, it was never connected, and there is nothing to finish.
-      if (this.state.name !== 'disconnected') await Promise.race([this.#finish(), over]);
+      if (this.state.name !== 'disconnected') await Promise.race([this.#finish(), this.#isDisconnected.met(), late]);
     } finally {
-      stop();
+      clearTimeout(timer);
       await this.#reconnector.disconnect('drained');
     }
   }
 
   async #finish(): Promise<void> {
-    await Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#queue.empty()]);
+    await Promise.all([this.#feeds.drain(), this.#publisher.idle.met(), this.#queue.empty.met()]);
     // Written to the socket does not mean received. The node handles commands in order, so the answer to a last ping
     // confirms all of them.
     await new Promise<unknown>((resolve) =>
@@ -340,7 +314,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
   #ping(connection: Connection | null, timeoutMs: number, onAnswer: (answer: unknown) => void): void {
     if (connection === null) onAnswer(null);
-    else this.#requests.ask(connection, (id) => ({ type: 'ping', id }), timeoutMs, onAnswer);
+    else this.#requests.ask(connection, { type: 'ping' }, onAnswer, { timeoutMs });
   }
 
   #onMessage(message: ServerMessage, connection: Connection): void {
@@ -396,9 +370,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     if (errorCode === 'closed') {
       // A connect() that ends with close() is not an unhandled rejection.
       this.#connected?.catch(() => {});
-      return this.#feeds.discardAll('closed');
+      return this.#feeds.discardAll();
     }
-    this.#feeds.endAll('disconnected', error);
+    this.#feeds.endAll(error);
     this.#report(error);
   }
 
@@ -409,6 +383,15 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   #use(timeoutMs = this.#limits.timeoutMs): void {
     if (this.#isEager && this.state.name === 'disconnected') this.#reconnector.connect();
     this.#reconnector.expect(timeoutMs);
+  }
+
+  /** Begins a call. Rejects if the client accepts no calls. */
+  #call<Result>(begin: () => Promise<Result>, timeoutMs?: number): Promise<Result> {
+    const error = this.#whyClosed();
+    if (error !== null) return Promise.reject(error);
+    const result = begin();
+    this.#use(timeoutMs);
+    return result;
   }
 
   #assertOpen(): void {

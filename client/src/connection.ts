@@ -4,7 +4,8 @@
  */
 import {
   type ClientCodec,
-  closeReasons,
+  closeCodes,
+  closeTextOf,
   type ErrorReply,
   type ServerMessage,
   shouldReconnect,
@@ -64,14 +65,11 @@ interface Failure {
 }
 
 export class Connection {
-  /** Ids of the last unanswered subscribe and unsubscribe on this connection, by topic. */
-  readonly joining = new Map<string, number>();
-  readonly leaving = new Map<string, number>();
+  readonly frames: Frames;
   readonly #settings: ConnectionSettings;
   #listener: ConnectionListener;
   /** Null while the client fetches a token. */
   #socket: WebSocketLike | null = null;
-  readonly #frames: Frames;
   readonly #renewal: Renewal | null;
   #isOpen = false;
   #isOver = false;
@@ -89,7 +87,7 @@ export class Connection {
     this.#settings = settings;
     this.#listener = listener;
     const { codec, getToken } = settings;
-    this.#frames = new Frames(codec, (frame) => this.#send(frame));
+    this.frames = new Frames(codec, (frame) => this.#send(frame));
     this.#renewal =
       getToken &&
       new Renewal(
@@ -104,7 +102,7 @@ export class Connection {
         .then((token) => this.#isOver || this.#dial(token))
         .catch((error: Error) => {
           const code = error instanceof FanfareError ? 'tokenFailed' : 'connectFailed';
-          this.#end(closure(code, error.message, null, false, error));
+          this.drop(closure(code, error.message, null, false, error));
         });
     }
     this.#timer = setTimeout(() => this.#giveUp(), settings.connectTimeoutMs);
@@ -133,7 +131,7 @@ export class Connection {
       if (!this.#isOpen) void this.#fail(socket, failure);
     };
     socket.onclose = ({ code, reason }) => {
-      if (this.#isOpen) this.#end(closureOf(code, this.#refusal || reason || failure.message));
+      if (this.#isOpen) this.drop(closureOf(code, this.#refusal || reason || failure.message));
       else void this.#fail(socket, failure);
     };
   }
@@ -146,7 +144,7 @@ export class Connection {
     const { WebSocket: Platforms } = globalThis as { WebSocket?: WebSocketConstructor };
     const isMute = message === '' || (Platforms !== undefined && socket instanceof Platforms);
     const why = isMute ? await explain(this.#settings.url) : message;
-    this.#end(closure('connectFailed', why, null, false, error, retryAfterMs));
+    this.drop(closure('connectFailed', why, null, false, error, retryAfterMs));
   }
 
   /** Replaces the listener. */
@@ -164,23 +162,13 @@ export class Connection {
     return this.#socket === null ? 'getToken()' : 'The node';
   }
 
-  /** Longest frame that the node accepts: the limit in `connected`, and before that a limit that every node accepts. */
-  get maxFrameBytes(): number {
-    return this.#frames.maxFrameBytes;
-  }
-
   get unsentBytes(): number {
-    return (this.#socket?.bufferedAmount ?? 0) + this.#frames.bytes;
+    return (this.#socket?.bufferedAmount ?? 0) + this.frames.bytes;
   }
 
   /** Sends a command together with the others of this turn of the event loop. */
   post(command: Outgoing): void {
-    if (this.isOpen) this.#frames.post(command);
-  }
-
-  /** Removes a command that was not sent yet. */
-  remove(command: Outgoing): void {
-    this.#frames.remove(command);
+    if (this.isOpen) this.frames.post(command);
   }
 
   /** Sends a ping now, because the network has changed. */
@@ -212,7 +200,7 @@ export class Connection {
     });
   }
 
-  /** Closes the connection and notifies the listener. */
+  /** Closes the connection, if it is not closed yet, and notifies the listener. */
   drop(why: Closure): void {
     if (this.#isOver) return;
     void this.close(why.code);
@@ -228,7 +216,7 @@ export class Connection {
       if (message.type === 'connected') {
         this.#refusal = '';
         this.#pingIntervalMs = Math.min(Math.max(message.pingIntervalMs, minPingIntervalMs), maxTimerMs);
-        this.#frames.open(message.maxFrameBytes);
+        this.frames.open(message.maxFrameBytes);
         this.#renewal?.taken(message.expiresInMs);
         this.#schedule(this.#pingIntervalMs);
       }
@@ -296,15 +284,9 @@ export class Connection {
     this.#socket?.send(frame as string | Bytes);
   }
 
-  #end(why: Closure): void {
-    if (this.#isOver) return;
-    this.#stop();
-    this.#listener.onClose(why, this);
-  }
-
   #stop(): void {
     this.#isOver = true;
-    this.#frames.clear();
+    this.frames.clear();
     clearTimeout(this.#timer);
     this.#renewal?.stop();
   }
@@ -312,10 +294,11 @@ export class Connection {
 
 function closureOf(closeCode: number, said = ''): Closure {
   if (closeCode === 1006) return closure('connectionLost', said);
-  for (const [name, { code, reason }] of Object.entries(closeReasons)) {
-    if (code !== closeCode) continue;
+  const isFinal = !shouldReconnect(closeCode);
+  for (const [name, code] of Object.entries(closeCodes)) {
     // A node that has nothing to add sends the bare name.
-    return closure(name as keyof typeof closeReasons, said === reason ? '' : said, code, !shouldReconnect(code));
+    const reason = said === closeTextOf(name) ? '' : said;
+    if (code === closeCode) return closure(name as keyof typeof closeCodes, reason, code, isFinal);
   }
-  return closure('closedByNode', said, closeCode, !shouldReconnect(closeCode));
+  return closure('closedByNode', said, closeCode, isFinal);
 }

@@ -14,7 +14,7 @@ import {
 } from '@fanfare/protocol';
 import type { GapReason } from './subscription.js';
 
-interface CursorListener {
+export interface CursorListener {
   /** The next publications, in order. `position`: of the first one; null if the topic keeps no history. */
   onItems(items: readonly Item[], position: Position | null): void;
   /** Publications are missing here. Delivery continues after `position`. */
@@ -33,9 +33,8 @@ interface Run extends Sequence {
  */
 export const maxLaggingAnswers = 10;
 
-export class Cursor {
+export class Cursor extends Sequencer<Run> {
   readonly #listener: CursorListener;
-  readonly #sequencer: Sequencer<Run>;
   /** The newest known offset of this epoch. */
   #newest = 0;
   /** Epochs before this one: another connection may still push them. */
@@ -44,12 +43,12 @@ export class Cursor {
   #laggingAnswers = 0;
 
   constructor(maxHeld: number, listener: CursorListener) {
-    this.#listener = listener;
-    this.#sequencer = new Sequencer(
+    super(
       maxHeld,
       ({ items }) => items.length,
       ({ items, epoch, first }, offset) => listener.onItems(items.slice(offset - first), { epoch, offset }),
     );
+    this.#listener = listener;
   }
 
   /**
@@ -57,13 +56,13 @@ export class Cursor {
    * history.
    */
   get position(): Position | null {
-    const { epoch, head: offset } = this.#sequencer;
+    const { epoch, head: offset } = this;
     return epoch ? { epoch, offset } : null;
   }
 
   /** True if the history must be read: publications are missing, or the start position is ahead of the known one. */
   get hasHole(): boolean {
-    return this.#sequencer.head !== this.#newest;
+    return this.head !== this.#newest;
   }
 
   /** A connection was lost: it can no longer push old epochs. */
@@ -72,7 +71,7 @@ export class Cursor {
   }
 
   clear(): void {
-    this.#restart({ epoch: '', offset: 0 });
+    this.restart({ epoch: '', offset: 0 });
     this.#left.clear();
   }
 
@@ -81,14 +80,14 @@ export class Cursor {
    * If `start` is ahead of it, the history must confirm it: the node may lag, or the newest publications are lost.
    */
   begin(start: Position, known: Position): void {
-    this.#restart(start);
+    this.restart(start);
     if (start.epoch === known.epoch) this.#newest = known.offset;
     else this.reset(known);
   }
 
   /** Another cursor of the topic has passed `position`. */
   know({ epoch, offset }: Position): void {
-    if (epoch === this.#sequencer.epoch) this.#newest = Math.max(this.#newest, offset);
+    if (epoch === this.epoch) this.#newest = Math.max(this.#newest, offset);
   }
 
   /** The answer to a subscribe command with `since`. */
@@ -100,34 +99,34 @@ export class Cursor {
     // `position` is the topic's position after them.
     const start = moved(position, -publications.length);
     // The node does not know publications that this client has seen: the history was lost in part.
-    if (position.epoch === this.#sequencer.epoch && position.epoch === since?.epoch && position.offset < since.offset)
+    if (position.epoch === this.epoch && position.epoch === since?.epoch && position.offset < since.offset)
       this.reset(start);
     else this.onReset(start);
     this.know(position);
-    this.#take(start.epoch, start.offset + 1, publications);
+    this.#accept(start.epoch, start.offset + 1, publications);
   }
 
   onPublications({ items, position }: Pick<Publications, 'items' | 'position'>): void {
     if (position === null) this.#listener.onItems(items, null);
-    else this.#take(position.epoch, position.offset, items);
+    else this.#accept(position.epoch, position.offset, items);
   }
 
   /** The node reports that the publications up to `position` are lost. */
   onGap(position: Position): void {
     this.onReset(position);
-    if (position.epoch === this.#sequencer.epoch) this.#skip(position.offset, 'node');
+    if (position.epoch === this.epoch) this.#pass(position.offset, 'node');
   }
 
   onReset(position: Position): void {
     // The same reset from the other connection, or a late one.
-    if (position.epoch === this.#sequencer.epoch || this.#left.has(position.epoch)) return;
+    if (position.epoch === this.epoch || this.#left.has(position.epoch)) return;
     this.reset(position);
   }
 
   /** The topic has another history, or it has lost its newest publications. */
   reset(position: Position): void {
-    const left = this.#sequencer.epoch;
-    this.#restart(position);
+    const left = this.epoch;
+    this.restart(position);
     if (!left) return;
     this.#left.add(left);
     this.#listener.onReset(position);
@@ -138,24 +137,23 @@ export class Cursor {
    * again after a delay.
    */
   onHistory({ position, recovered, first, publications }: HistoryReply, since: Position): boolean {
-    const sequencer = this.#sequencer;
     const { epoch } = since;
     // A new epoch began meanwhile.
-    if (sequencer.epoch !== epoch) return true;
+    if (this.epoch !== epoch) return true;
     this.onReset(position);
     if (position.epoch === epoch && first !== null) {
       // Do not skip what is held.
-      if (!recovered) this.#skip(Math.min(first, sequencer.firstHeld) - 1, 'history');
-      this.#take(epoch, first, publications);
+      if (!recovered) this.#pass(Math.min(first, this.firstHeld) - 1, 'history');
+      this.#accept(epoch, first, publications);
     }
     // The application may have left meanwhile.
-    const isUseful = sequencer.epoch !== epoch || sequencer.head > since.offset || !this.hasHole;
+    const isUseful = this.epoch !== epoch || this.head > since.offset || !this.hasHole;
     if (isUseful) {
       this.#laggingAnswers = 0;
       return true;
     }
     // The node knows of the missing publications and does not have them.
-    if (position.epoch === epoch && position.offset >= Math.max(sequencer.head, this.#newest)) this.giveUp();
+    if (position.epoch === epoch && position.offset >= Math.max(this.head, this.#newest)) this.giveUp();
     else if (++this.#laggingAnswers < maxLaggingAnswers) return false;
     else this.reset(position);
     this.#laggingAnswers = 0;
@@ -166,28 +164,27 @@ export class Cursor {
   giveUp(): void {
     if (!this.hasHole) return;
     this.know(this.position as Position);
-    this.#skip(Math.min(this.#newest, this.#sequencer.firstHeld - 1), 'history');
+    this.#pass(Math.min(this.#newest, this.firstHeld - 1), 'history');
   }
 
-  #take(epoch: string, first: number, items: readonly Item[]): void {
+  #accept(epoch: string, first: number, items: readonly Item[]): void {
     if (items.length === 0) return;
     this.onReset({ epoch, offset: first - 1 });
-    if (epoch !== this.#sequencer.epoch) return;
+    if (epoch !== this.epoch) return;
     const last = first + items.length - 1;
     this.#newest = Math.max(this.#newest, last);
-    this.#sequencer.take({ epoch, first, last, items });
+    this.take({ epoch, first, last, items });
   }
 
-  #skip(offset: number, reason: GapReason): void {
-    const sequencer = this.#sequencer;
-    if (!sequencer.skip(offset)) return;
+  #pass(offset: number, reason: GapReason): void {
+    if (!this.skip(offset)) return;
     this.#newest = Math.max(this.#newest, offset);
     this.#listener.onGap(reason, this.position as Position);
-    sequencer.release();
+    this.release();
   }
 
-  #restart(position: Position): void {
-    this.#sequencer.restart(position);
+  override restart(position: Position): void {
+    super.restart(position);
     this.#newest = position.offset;
     this.#laggingAnswers = 0;
   }

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type ErrorCode, FanfareError, listenerFailed, localErrorCodes } from './errors.js';
+import { type ErrorCode, FanfareError, listenerFailed, sentences } from './errors.js';
 import { closure, stateCodes } from './state.js';
 
 /** A whole sentence, not only a code. */
 const sentence = /^(?:[A-Z]|\w+\(\)).* .*\.$/;
 
 describe('the message', () => {
-  it.each(localErrorCodes)('of the error %s is a sentence', (code) => {
-    expect(new FanfareError(code).message).toMatch(sentence);
+  it.each(Object.keys(sentences))('of the error %s is a sentence', (code) => {
+    expect(new FanfareError(code as ErrorCode).message).toMatch(sentence);
   });
 
   it.each(stateCodes)('of the state %s is a sentence', (code) => {

@@ -2,35 +2,40 @@
 import type { ErrorReply, ReplyErrorCode } from '@fanfare/protocol';
 import type { SchemaIssue } from './standard-schema.js';
 
-/**
- * Error codes of the client itself, each with its default message. Most errors carry a more specific one. The README
- * lists the codes.
- */
-const sentences = {
+/** Error codes of the client itself. The README explains them. */
+export const localErrorCodes = [
+  'aborted',
+  'closed',
+  'connectFailed',
+  'connectionLost',
+  'disconnected',
+  'draining',
+  'frameTooLarge',
+  'invalidData',
+  'invalidOption',
+  'invalidTopic',
+  'listenerFailed',
+  'queueFull',
+  'slowConsumer',
+  'timeout',
+  'tokenFailed',
+  'undecodable',
+  'unknownTopic',
+  'unsubscribed',
+] as const;
+
+type LocalErrorCode = (typeof localErrorCodes)[number];
+
+/** Messages of the errors that have always the same one. */
+export const sentences: { readonly [Code in ErrorCode]?: string } = {
   aborted: 'The signal of publish() was aborted: see cause.',
   closed: 'The client is closed. Call connect() to use it again.',
-  connectFailed: 'No connection to the broker.',
-  connectionLost: 'The connection was lost.',
-  disconnected: 'The node closed the connection.',
   draining: 'The client is draining and accepts no new calls. Wait for drain(), then call connect().',
-  frameTooLarge: 'The publication is too large.',
-  invalidData: 'The data is invalid.',
-  invalidOption: 'An option is invalid.',
-  invalidTopic: 'The topic is invalid.',
-  listenerFailed: 'A listener threw.',
   queueFull:
     'The send queue is full. Await earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
   slowConsumer: 'The loop or the schema is more than maxBufferedPublications behind. Read faster or raise it.',
-  timeout: 'No answer in time.',
-  tokenFailed: 'getToken() failed.',
-  undecodable: 'The data cannot be decoded.',
-  unknownTopic: 'No schema matches the topic.',
   unsubscribed: 'unsubscribe() was called before the confirmation.',
-} as const;
-
-type LocalErrorCode = keyof typeof sentences;
-
-export const localErrorCodes = Object.keys(sentences) as readonly LocalErrorCode[];
+};
 
 /** Codes of {@link FanfareError}: codes of the client, and codes of a node (PROTOCOL.md section 6). */
 export type ErrorCode = LocalErrorCode | ReplyErrorCode;
@@ -54,10 +59,7 @@ export class FanfareError extends Error {
     readonly code: ErrorCode,
     { message, cause, maybeDelivered = false }: ErrorDetails = {},
   ) {
-    super(
-      message || (sentences as { readonly [code: string]: string })[code] || code,
-      cause === undefined ? undefined : { cause },
-    );
+    super(message || sentences[code] || code, cause === undefined ? undefined : { cause });
     this.maybeDelivered = maybeDelivered;
   }
 }

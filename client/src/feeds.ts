@@ -2,9 +2,8 @@
 import type { TopicPush, Unsubscribed } from '@fanfare/protocol';
 import type { Beginning } from './catch-up.js';
 import type { Connection } from './connection.js';
-import { type ErrorCode, type FanfareError, ReplyError } from './errors.js';
+import { type FanfareError, ReplyError } from './errors.js';
 import { Feed, type FeedSettings } from './feed.js';
-import type { Answer } from './requests.js';
 import type { SchemaTable } from './schemas.js';
 import { type Listener, Reader } from './subscription.js';
 
@@ -24,8 +23,6 @@ interface Move {
 export class Feeds {
   readonly #settings: FeedsSettings;
   readonly #feeds = new Map<string, Feed>();
-  /** The last unanswered unsubscribe of a topic. Pushes before its answer are for readers that have ended. */
-  readonly #unsubscribing = new Map<Connection, Map<string, number>>();
   /** Readers that drain() has ended. Their loops may still hold publications. */
   #drained: Reader[] = [];
   #move: Move | null = null;
@@ -39,11 +36,7 @@ export class Feeds {
     let feed = this.#feeds.get(topic);
     if (feed === undefined) {
       const check = this.#settings.schemas?.checkOf(topic) ?? null;
-      feed = new Feed(topic, check, this.#settings, {
-        // The node executes commands in order, so any earlier unsubscribe is done.
-        onSubscribed: (connection) => this.#unsubscribing.get(connection)?.delete(topic),
-        onAnswered: () => this.#notifyIfMoved(),
-      });
+      feed = new Feed(topic, check, this.#settings, () => this.#notifyIfMoved());
       this.#feeds.set(topic, feed);
     }
     const { maxBufferedPublications, report } = this.#settings;
@@ -71,52 +64,53 @@ export class Feeds {
    * there is one.
    */
   lost(connection: Connection): void {
-    this.#unsubscribing.delete(connection);
     if (this.#move?.from === connection || this.#move?.to === connection) this.#move = null;
     for (const feed of [...this.#feeds.values()]) feed.lost(connection);
     this.subscribeAll();
   }
 
-  endAll(code: ErrorCode, error: FanfareError): void {
-    this.#forget();
-    for (const feed of [...this.#feeds.values()]) feed.end(code, error);
+  endAll(error: FanfareError): void {
+    this.#move = null;
+    for (const feed of [...this.#feeds.values()]) feed.end(error);
   }
 
-  discardAll(code: ErrorCode): void {
-    this.#forget();
-    for (const reader of [...this.#drained, ...this.#readers()]) reader.discard(code);
+  discardAll(): void {
+    this.#move = null;
+    for (const reader of [...this.#drained, ...this.#readers()]) reader.discard('closed');
     this.#drained = [];
   }
 
   onPush(push: TopicPush, connection: Connection): void {
-    if (this.#unsubscribing.get(connection)?.has(push.topic)) return;
-    this.#feeds.get(push.topic)?.onPush(push);
+    this.#feedOf(push.topic, connection)?.onPush(push);
   }
 
   /** The node ended the subscription without an unsubscribe. */
   onEnded({ topic, code, message }: Unsubscribed, connection: Connection): void {
-    if (code === null || this.#unsubscribing.get(connection)?.has(topic)) return;
-    this.#feeds.get(topic)?.onEnded(new ReplyError(code, message ?? '', false), connection);
+    if (code === null) return;
+    this.#feedOf(topic, connection)?.onEnded(new ReplyError(code, message ?? '', false), connection);
   }
 
   /** Unsubscribes from everything. Resolves when readers have read everything that arrived before the confirmation. */
   async drain(): Promise<void> {
-    const feeds = [...this.#feeds.values()];
+    const { requests } = this.#settings;
     const readers = this.#readers();
     this.#drained = readers;
     await Promise.all(
-      feeds.map(async (feed) => {
-        // No entry in #unsubscribing, because later pushes are still delivered.
-        const answers = feed
-          .drain()
-          .filter((connection) => !this.#settings.requests.withdraw(connection, feed.topic))
-          .map((connection) => new Promise((resolve) => this.#unsubscribe(feed.topic, connection, resolve)));
-        await Promise.all(answers);
-        await feed.settled();
-        feed.end('draining', null);
+      [...this.#feeds.values()].map(async (feed) => {
+        const leave = (connection: Connection): Promise<void> =>
+          new Promise((resolve) => requests.leave(connection, feed.topic, resolve));
+        await Promise.all(feed.drain().map(leave));
+        await feed.settled.met();
+        feed.end('draining');
       }),
     );
-    await Promise.all(readers.map((reader) => reader.consumed()));
+    await Promise.all(readers.map((reader) => reader.consumed.met()));
+  }
+
+  /** Pushes before the answer to an unsubscribe are for readers that have ended, unless the client drains. */
+  #feedOf(topic: string, connection: Connection): Feed | undefined {
+    const feed = this.#feeds.get(topic);
+    return this.#settings.requests.isLeaving(connection, topic) && feed?.isDraining !== true ? undefined : feed;
   }
 
   #readers(): Reader[] {
@@ -130,20 +124,9 @@ export class Feeds {
     feed.stop();
     this.#feeds.delete(topic);
     for (const connection of connections) {
-      if (!connection.isOpen || this.#settings.requests.withdraw(connection, topic)) continue;
-      const unsubscribing = this.#unsubscribing.get(connection) ?? new Map<string, number>();
-      this.#unsubscribing.set(connection, unsubscribing);
-      const id = this.#unsubscribe(topic, connection, () => {
-        if (unsubscribing.get(topic) === id) unsubscribing.delete(topic);
-      });
-      unsubscribing.set(topic, id);
+      if (connection.isOpen) this.#settings.requests.leave(connection, topic, () => {});
     }
     this.#notifyIfMoved();
-  }
-
-  #unsubscribe(topic: string, connection: Connection, onAnswer: (answer: Answer) => void): number {
-    const { requests, timeoutMs } = this.#settings;
-    return requests.ask(connection, (id) => ({ type: 'unsubscribe', id, topic }), timeoutMs, onAnswer);
   }
 
   #notifyIfMoved(): void {
@@ -152,10 +135,5 @@ export class Feeds {
     for (const feed of this.#feeds.values()) if (feed.needs(from, to)) return;
     this.#move = null;
     onMoved();
-  }
-
-  #forget(): void {
-    this.#move = null;
-    this.#unsubscribing.clear();
   }
 }

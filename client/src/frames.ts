@@ -27,7 +27,7 @@ export function outgoing(encoded: Encoded): Outgoing {
 export class Frames {
   /** Longest frame that the node accepts, as far as known. */
   maxFrameBytes = safeFrameBytes;
-  readonly #join: ClientCodec['join'];
+  readonly #codec: ClientCodec;
   readonly #send: (frame: Encoded) => void;
   readonly #waiting = new Set<Outgoing>();
   #bytes = 0;
@@ -36,7 +36,7 @@ export class Frames {
   #isFlushPlanned = false;
 
   constructor(codec: ClientCodec, send: (frame: Encoded) => void) {
-    this.#join = (commands) => codec.join(commands);
+    this.#codec = codec;
     this.#send = send;
   }
 
@@ -86,7 +86,7 @@ export class Frames {
     for (const command of this.#waiting) {
       if (this.#isTooEarly(command.bytes + 2)) break;
       if (commands.length > 0 && frameBytes + command.bytes + 1 > this.maxFrameBytes) {
-        this.#send(this.#join(commands));
+        this.#send(this.#codec.join(commands));
         commands = [];
         frameBytes = 1;
       }
@@ -95,7 +95,7 @@ export class Frames {
       command.isSent = true;
       this.remove(command);
     }
-    if (commands.length > 0) this.#send(this.#join(commands));
+    if (commands.length > 0) this.#send(this.#codec.join(commands));
   }
 
   /**

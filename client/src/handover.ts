@@ -3,13 +3,12 @@
  * stays in use.
  */
 import type { ServerMessage } from '@fanfare/protocol';
-import type { Connection, ConnectionListener } from './connection.js';
+import { Connection, type ConnectionListener, type ConnectionSettings } from './connection.js';
 import { maxTimerMs } from './options.js';
-import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
+import { reconnectDelayMs } from './reconnect.js';
 import type { Closure, StateCode } from './state.js';
 
 interface HandoverListener {
-  dial(listener: ConnectionListener): Connection;
   onOpen(): void;
   onMessage(message: ServerMessage, connection: Connection): void;
   /** `connected` arrived: subscriptions and publications can move there. */
@@ -26,16 +25,16 @@ interface Successor {
   goawayMs: number | null;
 }
 
-export class Handover {
-  readonly #policy: ReconnectPolicy;
+export class Handover implements ConnectionListener {
+  readonly #settings: ConnectionSettings;
   readonly #listener: HandoverListener;
   #connection: Connection | null = null;
   #successor: Successor | null = null;
   #timer: ReturnType<typeof setTimeout>;
   #failures = 0;
 
-  constructor(delayMs: number, policy: ReconnectPolicy, listener: HandoverListener) {
-    this.#policy = policy;
+  constructor(delayMs: number, settings: ConnectionSettings, listener: HandoverListener) {
+    this.#settings = settings;
     this.#listener = listener;
     this.#timer = setTimeout(() => this.#dial(), Math.min(delayMs, maxTimerMs));
   }
@@ -55,22 +54,11 @@ export class Handover {
     await this.#connection?.close(code);
   }
 
-  #dial(): void {
-    const { dial, onOpen } = this.#listener;
-    try {
-      this.#connection = dial({
-        onOpen,
-        onMessage: (message, connection) => this.#onMessage(message, connection),
-        // The state is still the state of the first connection. A failure after the move will change it.
-        onTokenError: () => {},
-        onClose: (why, connection) => this.#onClose(why, connection),
-      });
-    } catch {
-      this.#tryAgain();
-    }
+  onOpen(): void {
+    this.#listener.onOpen();
   }
 
-  #onMessage(message: ServerMessage, connection: Connection): void {
+  onMessage(message: ServerMessage, connection: Connection): void {
     if (message.type === 'connected') {
       this.#successor = { connection, node: message.node, goawayMs: null };
       this.#listener.onReady(connection);
@@ -81,15 +69,25 @@ export class Handover {
     }
   }
 
-  #onClose(why: Closure, connection: Connection): void {
+  /** The state is still the state of the first connection. A failure after the move will change it. */
+  onTokenError(): void {}
+
+  onClose(why: Closure, connection: Connection): void {
     this.#connection = null;
     this.#successor = null;
     this.#tryAgain();
     this.#listener.onLost(connection, why);
   }
 
+  #dial(): void {
+    try {
+      this.#connection = new Connection(this.#settings, this);
+    } catch {
+      this.#tryAgain();
+    }
+  }
+
   #tryAgain(): void {
-    this.#timer = setTimeout(() => this.#dial(), reconnectDelayMs(this.#failures, this.#policy));
-    this.#failures++;
+    this.#timer = setTimeout(() => this.#dial(), reconnectDelayMs(this.#failures++, this.#settings));
   }
 }

@@ -6,14 +6,10 @@ import { FanfareError, invalidOption, timedOut } from './errors.js';
 import { refuseUnknown } from './options.js';
 import { checkSince } from './position.js';
 import { assertTopic } from './publisher.js';
-import type { Answer, Requests } from './requests.js';
+import type { Question, Reads } from './reads.js';
+import type { Answer } from './requests.js';
 import { type Check, checkItem, type SchemaTable } from './schemas.js';
-import type { Slots } from './slots.js';
-import { closure } from './state.js';
 import type { Publication } from './subscription.js';
-
-/** `history` commands of a connection that may be unanswered: a node refuses one more (PROTOCOL.md section 7). */
-export const maxReads = 8;
 
 /** Options of `history()`. */
 export interface HistoryOptions {
@@ -42,9 +38,7 @@ export interface HistoryOf<Item extends Publication> {
 }
 
 interface HistoriesSettings {
-  readonly requests: Requests;
-  /** Limits the concurrent history commands of the client. */
-  readonly reads: Slots;
+  readonly reads: Reads;
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
   readonly report: (error: FanfareError) => void;
@@ -54,15 +48,7 @@ interface HistoriesSettings {
   readonly trouble: () => FanfareError | null;
 }
 
-/** The options as sent to the node; missing ones are null. */
-interface Question {
-  readonly since: Position | null;
-  readonly limit: number | null;
-  readonly direction: HistoryDirection | null;
-}
-
 interface Read {
-  readonly topic: string;
   readonly question: Question;
   /** True while it waits for its turn or an answer. False while it waits for a connection. */
   isAsking: boolean;
@@ -72,7 +58,7 @@ interface Read {
 const directions: readonly unknown[] = ['forward', 'backward', undefined] satisfies HistoryOptions['direction'][];
 
 /** Throws `invalidOption`. A node would refuse invalid options as malformed, with all later commands of the frame. */
-function questionOf(options: HistoryOptions): Question {
+function questionOf(topic: string, options: HistoryOptions): Question {
   refuseUnknown('history()', options, ['since', 'limit', 'direction']);
   const since = checkSince(options.since);
   const { limit, direction } = options;
@@ -82,7 +68,7 @@ function questionOf(options: HistoryOptions): Question {
   if (!directions.includes(direction)) {
     throw invalidOption(`direction must be 'forward' or 'backward', not ${String(direction)}.`);
   }
-  return { since, limit: limit ?? null, direction: direction ?? null };
+  return { topic, since, limit: limit ?? null, direction: direction ?? null };
 }
 
 export class Histories {
@@ -100,9 +86,9 @@ export class Histories {
 
   async read(topic: string, options: HistoryOptions = {}): Promise<HistoryOf<Publication>> {
     assertTopic(topic);
-    const question = questionOf(options);
+    const question = questionOf(topic, options);
     const check = this.#settings.schemas?.checkOf(topic) ?? null;
-    return this.#open(topic, check, await this.#fetch(topic, question));
+    return this.#open(topic, check, await this.#fetch(question));
   }
 
   /** Sends the reads that wait for a connection. */
@@ -115,7 +101,7 @@ export class Histories {
     for (const read of this.#reads) read.settle(error);
   }
 
-  #fetch(topic: string, question: Question): Promise<HistoryReply> {
+  #fetch(question: Question): Promise<HistoryReply> {
     const { timeoutMs, trouble } = this.#settings;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => settle(timedOut(timeoutMs, undefined, trouble())), timeoutMs);
@@ -125,7 +111,7 @@ export class Histories {
         if (answer instanceof FanfareError) reject(answer);
         else resolve(answer as HistoryReply);
       };
-      const read: Read = { topic, question, isAsking: false, settle };
+      const read: Read = { question, isAsking: false, settle };
       this.#reads.add(read);
       this.askAll();
     });
@@ -133,28 +119,17 @@ export class Histories {
 
   #ask(read: Read): void {
     read.isAsking = true;
-    const { reads, requests, timeoutMs } = this.#settings;
-    reads.take(() => {
-      const connection = this.#settings.connection();
-      if (connection === null || !this.#reads.has(read)) {
+    const { reads, connection } = this.#settings;
+    reads.ask(
+      connection,
+      () => (this.#reads.has(read) ? read.question : null),
+      (answer) => {
         read.isAsking = false;
-        return reads.release();
-      }
-      const { topic, question } = read;
-      requests.ask(
-        connection,
-        (id) => ({ type: 'history', id, topic, ...question }),
-        timeoutMs,
-        (answer) => {
-          read.isAsking = false;
-          reads.release();
-          const code = answer instanceof FanfareError ? answer.code : null;
-          // The read has timed out, but the node still counts it and might refuse the next one.
-          if (code === 'timeout') connection.drop(closure('replyTimeout'));
-          else if (code !== 'connectionLost') read.settle(answer);
-        },
-      );
-    });
+        // After a lost connection the read waits for the next one.
+        const isOver = answer !== null && !(answer instanceof FanfareError && answer.code === 'connectionLost');
+        if (isOver) read.settle(answer);
+      },
+    );
   }
 
   async #open(topic: string, check: Check | null, reply: HistoryReply): Promise<HistoryOf<Publication>> {

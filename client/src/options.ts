@@ -134,12 +134,6 @@ export const defaultLimits: Limits = {
   drainTimeoutMs: 30_000,
 };
 
-/** Names of all options of `createClient()`. */
-export const optionNames = [
-  ...Object.keys(defaultLimits),
-  ...['encoding', 'schemas', 'autoConnect', 'debug', 'getToken', 'webSocket', 'random'],
-];
-
 /** Longest delay of a timer. A longer delay fires at once (HTML, Node). */
 export const maxTimerMs = 2_147_483_647;
 
@@ -152,34 +146,30 @@ export function refuseUnknown(of: string, options: object, known: readonly strin
   }
 }
 
-const kinds: Readonly<Record<string, 'boolean' | 'function' | 'object'>> = {
+/** Types of the options that are not numbers. */
+const kinds: { readonly [name: string]: string } = {
+  encoding: 'string',
+  schemas: 'object',
   autoConnect: 'boolean',
   debug: 'boolean',
   getToken: 'function',
   webSocket: 'function',
   random: 'function',
-  schemas: 'object',
 };
 
-/** Throws `invalidOption` if an option that is not a number has the wrong type. */
-export function refuseMisfits(options: object): void {
+/** The limits among the options of a client, with defaults for missing ones. Throws `invalidOption`. */
+export function limitsOf(options: object): Limits {
+  refuseUnknown('createClient()', options, Object.keys({ ...defaultLimits, ...kinds }));
+  const limits: Record<string, number> = { ...defaultLimits };
   for (const [name, value] of Object.entries(options)) {
     const kind = kinds[name];
-    if (kind === undefined || value === undefined || (typeof value === kind && value !== null)) continue;
     // Do not show the value: it may be a token that was passed instead of a function.
     const found = value === null ? 'null' : typeof value;
-    throw invalidOption(`${name} must be of type ${kind}, not ${found}.`);
-  }
-}
-
-/** The given limits, with defaults for missing ones. Throws `invalidOption` if one is not a valid number. */
-export function completeLimits(given: LimitOptions): Limits {
-  const limits: Record<string, number> = { ...defaultLimits };
-  for (const name of Object.keys(limits)) {
-    const value = (given as Record<string, unknown>)[name];
     if (value === undefined) continue;
-    assertLimit(name, value);
-    limits[name] = value;
+    if (kind === undefined) {
+      assertLimit(name, value);
+      limits[name] = value;
+    } else if (found !== kind) throw invalidOption(`${name} must be of type ${kind}, not ${found}.`);
   }
   return limits as unknown as Limits;
 }

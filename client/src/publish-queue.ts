@@ -4,6 +4,7 @@
  * its topic wait for it.
  */
 import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/protocol';
+import { Condition } from './condition.js';
 import type { Connection } from './connection.js';
 import type { DebugLog } from './debug-log.js';
 import { ConnectionError, DataError, FanfareError, ReplyError, timedOut } from './errors.js';
@@ -68,7 +69,8 @@ export class PublishQueue {
   #maxFrameBytes: number | null = null;
   #onQuiet: (() => void) | null = null;
   #quietTimer: ReturnType<typeof setTimeout> | undefined;
-  #onEmpty: Array<() => void> = [];
+  /** Nothing waits any more. */
+  readonly empty = new Condition(() => this.#queues.size === 0);
 
   constructor(settings: PublishQueueSettings) {
     this.#settings = settings;
@@ -84,7 +86,7 @@ export class PublishQueue {
   /** Sends publications on this connection, beginning with the waiting ones. */
   resume(connection: Connection): void {
     this.#use(connection);
-    this.#maxFrameBytes = connection.maxFrameBytes;
+    this.#maxFrameBytes = connection.frames.maxFrameBytes;
     this.#queues.stopTimers();
     this.#run();
   }
@@ -165,9 +167,9 @@ export class PublishQueue {
   fail(posting: Posting, why: Failure): void {
     const { topic, connection, outgoing } = posting;
     const error = why(posting);
-    if (outgoing !== null) connection?.remove(outgoing);
+    if (outgoing !== null) connection?.frames.remove(outgoing);
+    this.#queues.remove(posting);
     const queue = this.#queues.of(topic);
-    queue?.remove(posting);
     if (queue?.probe === posting) queue.probe = null;
     this.#settle(posting, error);
     this.#queues.forgetEmpty(topic);
@@ -181,15 +183,7 @@ export class PublishQueue {
     this.#queues.clear();
     clearTimeout(this.#timer);
     for (const posting of this.#unsettled) this.fail(posting, why);
-    this.#notifyIfEmpty();
-  }
-
-  /** Resolves when nothing waits any more. */
-  empty(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onEmpty.push(resolve);
-      this.#notifyIfEmpty();
-    });
+    this.empty.check();
   }
 
   /** Why it is not published yet. If it waits because of the pace, that is the refusal of another publication. */
@@ -363,20 +357,20 @@ export class PublishQueue {
   #run(): void {
     const connection = this.#connection;
     if (connection !== null && !this.#isPaused) {
-      for (const queue of this.#queues) {
-        const { first: posting } = queue;
+      for (const [topic, queue] of this.#queues) {
+        const [posting] = queue.postings;
         if (queue.timer !== undefined || queue.probe !== null || posting === undefined) continue;
         if (!this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
-        queue.remove(posting);
+        this.#queues.remove(posting);
         if (this.#isOverdue(posting)) this.#settle(posting, posting.doubt as FanfareError);
         else {
           this.#send(posting, connection);
           if (queue.setback !== 'none' && this.#unanswered.has(posting)) queue.probe = posting;
         }
-        this.#queues.turn(queue);
+        this.#queues.turn(topic);
       }
     }
-    this.#notifyIfEmpty();
+    this.empty.check();
   }
 
   /** True if it may have been published and the broker can no longer recognize a repetition. */
@@ -402,11 +396,6 @@ export class PublishQueue {
     this.#onQuiet = null;
     clearTimeout(this.#quietTimer);
     onQuiet();
-  }
-
-  #notifyIfEmpty(): void {
-    if (this.#queues.size > 0) return;
-    for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
 }
 

@@ -1,5 +1,6 @@
 /** Publishing: check the topic and the data, encode, send or queue, and wait for the answer. */
 import { type OutgoingPublish, type Position, parseTopic } from '@fanfare/protocol';
+import { Condition } from './condition.js';
 import { DataError, FanfareError } from './errors.js';
 import { messageIds } from './message-id.js';
 import { assertLimit, refuseUnknown } from './options.js';
@@ -38,12 +39,14 @@ export class Publisher {
   readonly #nextMessageId = messageIds();
   /** Publications that are not settled. Counted, not as promises: a handler on one would hide its rejection. */
   #unsettled = 0;
-  #onSettled: Array<() => void> = [];
+  /** All publications are settled. */
+  readonly idle = new Condition(() => this.#unsettled === 0);
   /** One entry for each publication that waits for a schema, or behind one that does. */
   readonly #unchecked = new Set<object>();
   /** The last of them, by topic. The next publication to the topic waits for it, which keeps the order. */
   readonly #last = new Map<string, Promise<void>>();
-  readonly #aborts = new Map<AbortSignal, Aborts>();
+  /** The publishes of each signal. */
+  readonly #aborts = new WeakMap<AbortSignal, Set<() => void>>();
 
   constructor(settings: PublisherSettings) {
     this.#settings = settings;
@@ -57,10 +60,11 @@ export class Publisher {
       refuseUnknown('publish()', options, ['timeoutMs', 'signal']);
       assertLimit('timeoutMs', timeoutMs);
       if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
+      const aborts = signal && this.#abortsOf(signal);
       this.#unsettled++;
       const posting = queue.open(topic, timeoutMs, (answer) => {
         this.#settled();
-        if (signal !== undefined) this.#stopListening(signal, abort);
+        aborts?.delete(abort);
         if (answer instanceof FanfareError) reject(answer);
         else resolve({ position: 'position' in answer ? answer.position : null });
       });
@@ -70,7 +74,7 @@ export class Publisher {
           posting,
           ({ maybeDelivered }) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }),
         );
-      if (signal !== undefined) this.#listen(signal, abort);
+      aborts?.add(abort);
       try {
         const post = (): void => queue.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
         this.#inTurn(topic, data, post)?.catch(fail);
@@ -87,14 +91,6 @@ export class Publisher {
     if (turn === null) return;
     this.#unsettled++;
     turn.catch(report).finally(() => this.#settled());
-  }
-
-  /** Resolves when all publications are settled. */
-  settled(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onSettled.push(resolve);
-      this.#notifyIfSettled();
-    });
   }
 
   /** Drops publications that wait for a schema. */
@@ -138,38 +134,22 @@ export class Publisher {
   }
 
   /** One listener per signal, because Node warns of a leak if there are more than ten. */
-  #listen(signal: AbortSignal, abort: () => void): void {
+  #abortsOf(signal: AbortSignal): Set<() => void> {
     let aborts = this.#aborts.get(signal);
     if (aborts === undefined) {
-      aborts = new Aborts();
-      this.#aborts.set(signal, aborts);
-      signal.addEventListener('abort', aborts);
+      const all = new Set<() => void>();
+      aborts = all;
+      this.#aborts.set(signal, all);
+      signal.addEventListener('abort', () => {
+        for (const abort of all) abort();
+      });
     }
-    aborts.add(abort);
-  }
-
-  #stopListening(signal: AbortSignal, abort: () => void): void {
-    const aborts = this.#aborts.get(signal);
-    if (!aborts?.delete(abort) || aborts.size > 0) return;
-    this.#aborts.delete(signal);
-    signal.removeEventListener('abort', aborts);
+    return aborts;
   }
 
   #settled(): void {
     this.#unsettled--;
-    this.#notifyIfSettled();
-  }
-
-  #notifyIfSettled(): void {
-    if (this.#unsettled > 0) return;
-    for (const resolve of this.#onSettled.splice(0)) resolve();
-  }
-}
-
-/** All publishes that share a signal. */
-class Aborts extends Set<() => void> {
-  handleEvent(): void {
-    for (const abort of this) abort();
+    this.idle.check();
   }
 }
 

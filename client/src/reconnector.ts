@@ -37,15 +37,14 @@ interface ReconnectorSettings extends ConnectionSettings {
   readonly patienceMs: () => number;
 }
 
-type PageEvent = 'online' | 'offline' | 'pagehide' | 'pageshow';
-
 /** Events of browsers. Node does not have them. */
+const pageEvents = ['online', 'offline', 'pagehide', 'pageshow'];
+
 type Page = {
-  addEventListener?(name: PageEvent, listener: () => void): void;
-  removeEventListener?(name: PageEvent, listener: () => void): void;
+  [Method in 'addEventListener' | 'removeEventListener']?: (name: string, listener: Reconnector) => void;
 };
 
-export class Reconnector {
+export class Reconnector implements ConnectionListener {
   readonly #settings: ReconnectorSettings;
   readonly #listener: ReconnectorListener;
   #state: ConnectionState = { name: 'disconnected', ...withoutEnd(closure('notConnected')) };
@@ -121,8 +120,7 @@ export class Reconnector {
       this.#attempts = 0;
       this.#lastEnd = null;
       this.#isTroubleKnown = false;
-      const page = globalThis as Page;
-      for (const [name, listener] of this.#pageListeners) page.addEventListener?.(name, listener);
+      for (const name of pageEvents) (globalThis as Page).addEventListener?.(name, this);
       this.#enter({ name: 'connecting', attempt: 0, ...withoutEnd(closure('connectCalled')) });
     }
     this.#dial();
@@ -140,30 +138,11 @@ export class Reconnector {
     await this.#closing;
   }
 
-  #dial(): void {
-    // A state listener may have called close() meanwhile.
-    if (this.#state.name !== 'connecting' || this.#connection !== null || this.#isHidden) return;
-    clearTimeout(this.#retry);
-    this.#dialedAtMs = performance.now();
-    const listener: ConnectionListener = {
-      onOpen: () => this.#listener.onOpen(),
-      onMessage: (message, connection) => this.#onMessage(message, connection),
-      onTokenError: this.#onTokenError,
-      onClose: (why, connection) => this.#onClose(why, connection),
-    };
-    try {
-      this.#connection = this.#open(listener);
-    } catch (cause) {
-      // For example, a browser refuses `ws:` on a page of `https:`.
-      this.#onClose(closure('connectFailed', (cause as Error).message, null, false, cause), null);
-    }
+  onOpen(): void {
+    this.#listener.onOpen();
   }
 
-  #open(listener: ConnectionListener): Connection {
-    return new Connection(this.#settings, listener);
-  }
-
-  #onMessage(message: ServerMessage, connection: Connection): void {
+  onMessage(message: ServerMessage, connection: Connection): void {
     if (message.type === 'goaway') return this.#prepareMove(message.delayMs);
     if (message.type !== 'connected') return this.#listener.onMessage(message, connection);
     this.#connectedAt = performance.now();
@@ -173,49 +152,15 @@ export class Reconnector {
     this.#enter({ name: 'connected', node: message.node });
   }
 
-  #prepareMove(delayMs: number): void {
-    if (this.#state.name !== 'connected') return;
-    this.#handover ??= new Handover(delayMs, this.#settings, {
-      dial: (listener) => this.#open(listener),
-      onOpen: () => this.#listener.onOpen(),
-      onMessage: (message, connection) => this.#listener.onMessage(message, connection),
-      onReady: (connection) => {
-        const old = this.#connection;
-        const isStill = (): boolean => this.#connection === old && this.#handover?.successor?.connection === connection;
-        if (old !== null) this.#listener.onMove(old, connection, () => isStill() && this.#move());
-      },
-      onLost: (connection, why) => {
-        this.#listener.onStay();
-        this.#listener.onLost(connection, why);
-      },
-    });
+  onTokenError(tokenError: FanfareError | null): void {
+    const state = this.#state;
+    if (state.name !== 'connected') return;
+    const { name, node } = state;
+    if (tokenError !== null) this.#enter({ name, node, tokenError });
+    else if (state.tokenError !== undefined) this.#enter({ name, node });
   }
 
-  /** Makes the second connection the main one. Does nothing if the second one is not connected yet. */
-  #move(why: Closure = closure('draining')): boolean {
-    const [old, successor] = [this.#connection, this.#handover?.successor ?? null];
-    if (old === null || successor === null) return false;
-    const { connection, node, goawayMs } = successor;
-    connection.hand({
-      onOpen: () => {},
-      onMessage: (message) => this.#onMessage(message, connection),
-      onTokenError: this.#onTokenError,
-      onClose: (reason) => this.#onClose(reason, connection),
-    });
-    this.#handover = null;
-    this.#connection = connection;
-    this.#connectedAt = performance.now();
-    this.#failures = 0;
-    this.#closing = Promise.all([this.#closing, old.close(why.code)]);
-    this.#state = { name: 'connected', node };
-    this.#listener.onLost(old, why);
-    this.#listener.onConnected(connection);
-    if (goawayMs !== null) this.#prepareMove(goawayMs);
-    this.#listener.onState(this.#state);
-    return true;
-  }
-
-  #onClose(why: Closure, connection: Connection | null): void {
+  onClose(why: Closure, connection: Connection | null): void {
     if (!why.isFinal && !this.#isHidden && this.#move(why)) return;
     if (this.#connectedAt === null) this.#attempts++;
     const lost = [connection, this.#handover?.connection ?? null];
@@ -240,6 +185,69 @@ export class Reconnector {
     this.#listener.onTrouble(this.trouble);
   }
 
+  /** An event of the page. */
+  handleEvent({ type }: { readonly type: string }): void {
+    const connection = this.#connection;
+    if (type === 'pagehide') {
+      // In the back/forward cache the browser keeps the connection and answers pings, but discards its messages.
+      this.#isHidden = true;
+      clearTimeout(this.#retry);
+      return connection?.drop(closure('pageHidden'));
+    }
+    if (type === 'pageshow') this.#isHidden = false;
+    // Browsers report "offline" even if only some networks are lost: ping before closing the connection.
+    else connection?.probe();
+    if (type !== 'offline') this.#dial();
+  }
+
+  #dial(): void {
+    // A state listener may have called close() meanwhile.
+    if (this.#state.name !== 'connecting' || this.#connection !== null || this.#isHidden) return;
+    clearTimeout(this.#retry);
+    this.#dialedAtMs = performance.now();
+    try {
+      this.#connection = new Connection(this.#settings, this);
+    } catch (cause) {
+      // For example, a browser refuses `ws:` on a page of `https:`.
+      this.onClose(closure('connectFailed', (cause as Error).message, null, false, cause), null);
+    }
+  }
+
+  #prepareMove(delayMs: number): void {
+    if (this.#state.name !== 'connected') return;
+    this.#handover ??= new Handover(delayMs, this.#settings, {
+      ...this.#listener,
+      onReady: (connection) => {
+        const old = this.#connection;
+        const isStill = (): boolean => this.#connection === old && this.#handover?.successor?.connection === connection;
+        if (old !== null) this.#listener.onMove(old, connection, () => isStill() && this.#move());
+      },
+      onLost: (connection, why) => {
+        this.#listener.onStay();
+        this.#listener.onLost(connection, why);
+      },
+    });
+  }
+
+  /** Makes the second connection the main one. Does nothing if the second one is not connected yet. */
+  #move(why: Closure = closure('draining')): boolean {
+    const [old, successor] = [this.#connection, this.#handover?.successor ?? null];
+    if (old === null || successor === null) return false;
+    const { connection, node, goawayMs } = successor;
+    connection.hand(this);
+    this.#handover = null;
+    this.#connection = connection;
+    this.#connectedAt = performance.now();
+    this.#failures = 0;
+    this.#closing = Promise.all([this.#closing, old.close(why.code)]);
+    this.#state = { name: 'connected', node };
+    this.#listener.onLost(old, why);
+    this.#listener.onConnected(connection);
+    if (goawayMs !== null) this.#prepareMove(goawayMs);
+    this.#listener.onState(this.#state);
+    return true;
+  }
+
   #planDial(patienceMs = this.#settings.patienceMs()): void {
     clearTimeout(this.#retry);
     if (this.#isHidden) return;
@@ -255,8 +263,7 @@ export class Reconnector {
     this.#connection = null;
     clearTimeout(this.#retry);
     this.#connectedAt = null;
-    const page = globalThis as Page;
-    for (const [name, listener] of this.#pageListeners) page.removeEventListener?.(name, listener);
+    for (const name of pageEvents) (globalThis as Page).removeEventListener?.(name, this);
     this.#enter({ name: 'disconnected', ...withoutEnd(why) }, () => this.#listener.onEnd(why));
   }
 
@@ -267,42 +274,6 @@ export class Reconnector {
     // If a listener has connected or disconnected, that state was announced already.
     if (this.#state === state) this.#listener.onState(state);
   }
-
-  readonly #onTokenError = (tokenError: FanfareError | null): void => {
-    const state = this.#state;
-    if (state.name !== 'connected') return;
-    const { name, node } = state;
-    if (tokenError !== null) this.#enter({ name, node, tokenError });
-    else if (state.tokenError !== undefined) this.#enter({ name, node });
-  };
-
-  readonly #pageListeners: ReadonlyArray<readonly [PageEvent, () => void]> = [
-    [
-      'online',
-      () => {
-        if (this.#connection === null) this.#dial();
-        else this.#connection.probe();
-      },
-    ],
-    // Browsers report "offline" even if only some networks are lost: ping before closing the connection.
-    ['offline', () => this.#connection?.probe()],
-    // In the back/forward cache the browser keeps the connection and answers pings, but discards its messages.
-    [
-      'pagehide',
-      () => {
-        this.#isHidden = true;
-        clearTimeout(this.#retry);
-        this.#connection?.drop(closure('pageHidden'));
-      },
-    ],
-    [
-      'pageshow',
-      () => {
-        this.#isHidden = false;
-        this.#dial();
-      },
-    ],
-  ];
 }
 
 function withoutEnd({ code, reason, closeCode }: Closure): Omit<Closure, 'isFinal' | 'cause' | 'retryAfterMs'> {

@@ -7,8 +7,9 @@ import { refreshId } from './command-ids.js';
 import type { Connection } from './connection.js';
 import type { DebugLog } from './debug-log.js';
 import { FanfareError, ReplyError } from './errors.js';
-import { type Outgoing, outgoing } from './frames.js';
+import { outgoing } from './frames.js';
 import type { Pacer } from './pacer.js';
+import { closure } from './state.js';
 
 /** Result of a request: the reply, or the reason why there is none. */
 export type Answer = Exclude<Reply, ErrorReply | Connected> | FanfareError;
@@ -19,25 +20,25 @@ export interface Request {
   onAnswer(answer: Answer): void;
 }
 
-/** A command on its way to an answer. */
-class Ask implements Request {
-  id = 0;
-  command: OutgoingCommand | null = null;
-  outgoing: Outgoing | null = null;
-  isUnanswered = false;
-  /** True for a subscribe with a later unsubscribe: it is not sent again. */
-  isObsolete = false;
-  timer: ReturnType<typeof setTimeout> | undefined;
-  readonly onAnswer: (answer: Answer) => void;
+type WithoutId<Command> = Command extends unknown ? Omit<Command, 'id'> : never;
 
-  constructor(
-    readonly connection: Connection,
-    readonly timeoutMs: number,
-    readonly settle: (answer: Answer) => void,
-    onAnswer: (ask: Ask, answer: Answer) => void,
-  ) {
-    this.onAnswer = (answer) => onAnswer(this, answer);
-  }
+/** A command on its way to an answer. */
+interface Ask extends Request {
+  readonly connection: Connection;
+  readonly command: OutgoingCommand & { readonly id: number; readonly topic?: string };
+  readonly timeoutMs: number;
+  readonly settle: (answer: Answer) => void;
+  isUnanswered: boolean;
+  /** True for a subscribe with a later unsubscribe: it is not sent again. */
+  isObsolete: boolean;
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+interface RequestsSettings {
+  readonly codec: ClientCodec;
+  readonly pacer: Pacer;
+  readonly debug: DebugLog;
+  readonly timeoutMs: number;
 }
 
 /** `maxCommandId` of the protocol. */
@@ -47,28 +48,25 @@ const maxId = 2 ** 32 - 1;
  * A client has one such object for all its connections, so a request keeps its id if it moves to another connection.
  */
 export class Requests {
-  readonly #codec: ClientCodec;
-  readonly #pacer: Pacer;
-  readonly #debug: DebugLog;
+  readonly #settings: RequestsSettings;
   readonly #unanswered = new Map<number, Request>();
+  /** The last unanswered commands of each connection, by type and topic. */
+  readonly #asks = new WeakMap<Connection, Map<string, Ask>>();
   #lastId = refreshId;
   /** Commands answered with `rateLimited`, which are sent first, and commands not sent yet; both in order. */
   readonly #refused = new Set<Ask>();
   readonly #waiting = new Set<Ask>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(codec: ClientCodec, pacer: Pacer, debug: DebugLog) {
-    this.#codec = codec;
-    this.#pacer = pacer;
-    this.#debug = debug;
+  constructor(settings: RequestsSettings) {
+    this.#settings = settings;
   }
 
   /** Assigns an id to the request, until it is deleted. */
   add(request: Request): number {
-    do this.#lastId = this.#lastId === maxId ? refreshId + 1 : this.#lastId + 1;
-    while (this.#unanswered.has(this.#lastId));
-    this.#unanswered.set(this.#lastId, request);
-    return this.#lastId;
+    const id = this.#nextId();
+    this.#unanswered.set(id, request);
+    return id;
   }
 
   delete(id: number): void {
@@ -77,36 +75,50 @@ export class Requests {
 
   /**
    * Sends a command on a connection. `settle` is called once, after this returns. `timeoutMs` begins when the command
-   * is sent.
+   * is sent. If a subscribe or a history is not answered in that time, the connection is dropped.
    */
   ask(
     connection: Connection,
-    describe: (id: number) => OutgoingCommand,
-    timeoutMs: number,
+    command: WithoutId<OutgoingCommand>,
     settle: (answer: Answer) => void,
-  ): number {
-    const ask = new Ask(connection, timeoutMs, settle, this.#onAnswer);
-    const id = this.add(ask);
-    const command = describe(id);
-    ask.id = id;
-    ask.command = command;
-    ask.outgoing = outgoing(this.#codec.encode(command));
-    if (command.type === 'subscribe') connection.joining.set(command.topic, id);
-    if (command.type === 'unsubscribe') this.#supersede(connection, command.topic, id);
+    { timeoutMs }: Pick<RequestsSettings, 'timeoutMs'> = this.#settings,
+  ): void {
+    const id = this.#nextId();
+    const ask: Ask = {
+      connection,
+      command: { ...command, id } as Ask['command'],
+      timeoutMs,
+      settle,
+      isUnanswered: false,
+      isObsolete: false,
+      timer: undefined,
+      onAnswer: (answer) => this.#onAnswer(ask, answer),
+    };
+    this.#unanswered.set(id, ask);
+    this.#asksOf(connection).set(keyOf(ask), ask);
     this.#waiting.add(ask);
     this.#flush();
-    return id;
   }
 
-  /**
-   * Cancels a subscribe that was not sent yet, or that the node refused temporarily. Returns false if there is none:
-   * then only an unsubscribe ends the subscription.
-   */
-  withdraw(connection: Connection, topic: string): boolean {
-    const ask = this.#joining(connection, topic);
-    if (ask === null || ask.isUnanswered) return false;
-    this.#end(ask, false);
-    return true;
+  /** Ends a subscription. Calls back when the node pushes nothing more for it. */
+  leave(connection: Connection, topic: string, onLeft: () => void): void {
+    const ask = this.#asksOf(connection).get(`subscribe ${topic}`);
+    if (ask !== undefined) {
+      // If it is refused, it must not be sent again after the unsubscribe.
+      ask.isObsolete = true;
+      if (!ask.isUnanswered) {
+        this.#end(ask, false);
+        return onLeft();
+      }
+    }
+    this.ask(connection, { type: 'unsubscribe', topic }, onLeft);
+  }
+
+  /** True if an unsubscribe for the topic is unanswered. */
+  isLeaving(connection: Connection, topic: string | undefined): boolean {
+    // Called for each push: usually there are none.
+    const asks = this.#asks.get(connection);
+    return asks !== undefined && asks.size > 0 && asks.has(`unsubscribe ${topic}`);
   }
 
   /**
@@ -130,70 +142,73 @@ export class Requests {
     clearTimeout(this.#timer);
   }
 
-  readonly #onAnswer = (ask: Ask, answer: Answer): void => {
-    if (answer instanceof ReplyError && answer.code === 'rateLimited') return this.#again(ask, answer);
-    this.#end(ask, !(answer instanceof FanfareError) || answer instanceof ReplyError);
-    ask.settle(answer);
-    this.#flush();
-  };
-
-  #again(ask: Ask, { retryAfterMs }: ReplyError): void {
-    clearTimeout(ask.timer);
-    ask.isUnanswered = false;
-    this.#pacer.refused(retryAfterMs);
-    if (ask.isObsolete) this.#end(ask, false);
-    else this.#refused.add(ask);
-    this.#flush();
+  #asksOf(connection: Connection): Map<string, Ask> {
+    const asks = this.#asks.get(connection) ?? new Map<string, Ask>();
+    this.#asks.set(connection, asks);
+    return asks;
   }
 
-  /** An unsubscribe follows. If the earlier subscribe is refused, it must not be sent again after the unsubscribe. */
-  #supersede(connection: Connection, topic: string, id: number): void {
-    const ask = this.#joining(connection, topic);
-    if (ask !== null) ask.isObsolete = true;
-    // Later subscribes wait for the answer.
-    connection.leaving.set(topic, id);
+  #nextId(): number {
+    do this.#lastId = this.#lastId === maxId ? refreshId + 1 : this.#lastId + 1;
+    while (this.#unanswered.has(this.#lastId));
+    return this.#lastId;
   }
 
-  /** The subscribe to a topic that is unanswered or temporarily refused. */
-  #joining(connection: Connection, topic: string): Ask | null {
-    const ask = this.#unanswered.get(connection.joining.get(topic) ?? 0);
-    return ask instanceof Ask ? ask : null;
+  #onAnswer(ask: Ask, answer: Answer): void {
+    const isReply = !(answer instanceof FanfareError) || answer instanceof ReplyError;
+    if (isReply && answer instanceof ReplyError && answer.code === 'rateLimited') {
+      clearTimeout(ask.timer);
+      ask.isUnanswered = false;
+      this.#settings.pacer.refused(answer.retryAfterMs);
+      if (ask.isObsolete) this.#end(ask, false);
+      else this.#refused.add(ask);
+    } else {
+      this.#end(ask, isReply);
+      ask.settle(answer);
+    }
+    this.#flush();
   }
 
   #end(ask: Ask, isAnswered: boolean): void {
+    const { connection, command } = ask;
     clearTimeout(ask.timer);
-    this.delete(ask.id);
+    this.delete(command.id);
     this.#refused.delete(ask);
     this.#waiting.delete(ask);
-    const { command, connection } = ask;
-    if (command?.type === 'subscribe') forget(connection.joining, command.topic, ask.id);
-    if (command?.type === 'unsubscribe') forget(connection.leaving, command.topic, ask.id);
+    const [asks, key] = [this.#asksOf(connection), keyOf(ask)];
+    if (asks.get(key) === ask) asks.delete(key);
     if (!ask.isUnanswered) return;
-    if (isAnswered) this.#pacer.answered();
-    else this.#pacer.forget();
+    if (isAnswered) this.#settings.pacer.answered();
+    else this.#settings.pacer.forget();
   }
 
   /** Sends the commands that the pace allows. */
   #flush(): void {
     for (const queue of [this.#refused, this.#waiting]) {
       for (const ask of queue) {
-        const { delayMs } = this.#pacer;
+        const { delayMs } = this.#settings.pacer;
         if (delayMs > 0) return this.#plan(delayMs);
-        const { command, connection } = ask;
-        if (command?.type === 'subscribe' && connection.leaving.has(command.topic)) continue;
-        this.#send(ask, queue);
+        // A subscribe waits for the answer to an earlier unsubscribe.
+        const { type, topic } = ask.command;
+        if (type === 'subscribe' && this.isLeaving(ask.connection, topic)) continue;
+        queue.delete(ask);
+        this.#send(ask);
       }
     }
   }
 
-  #send(ask: Ask, queue: Set<Ask>): void {
-    queue.delete(ask);
+  #send(ask: Ask): void {
+    const { pacer, debug, codec } = this.#settings;
+    const { connection, command, timeoutMs } = ask;
     ask.isUnanswered = true;
-    ask.timer = setTimeout(() => ask.onAnswer(new FanfareError('timeout')), ask.timeoutMs);
-    this.#pacer.sent();
-    if (ask.outgoing === null || ask.command === null) return;
-    this.#debug.sent(ask.command);
-    ask.connection.post(ask.outgoing);
+    ask.timer = setTimeout(() => {
+      // Only a subscribe and a history have `since`.
+      if ('since' in command) connection.drop(closure('replyTimeout'));
+      else ask.onAnswer(new FanfareError('timeout'));
+    }, timeoutMs);
+    pacer.sent();
+    debug.sent(command);
+    connection.post(outgoing(codec.encode(command)));
   }
 
   /** An infinite delay ends with an answer, which flushes. */
@@ -204,6 +219,6 @@ export class Requests {
   }
 }
 
-function forget(ids: Map<string, number>, topic: string, id: number): void {
-  if (ids.get(topic) === id) ids.delete(topic);
+function keyOf({ command: { type, topic } }: Ask): string {
+  return `${type} ${topic}`;
 }

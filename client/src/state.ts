@@ -39,7 +39,7 @@ const sentences = {
 /** Reasons for a state of the connection. */
 export type StateCode = keyof typeof sentences;
 
-export const stateCodes = Object.keys(sentences) as readonly StateCode[];
+export const stateCodes = /* @__PURE__ */ Object.keys(sentences) as readonly StateCode[];
 
 interface Reason {
   readonly code: StateCode;

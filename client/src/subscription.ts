@@ -1,5 +1,6 @@
 /** One subscription of the application: its state, its events, and its publications for a loop or a listener. */
 import type { Position } from '@fanfare/protocol';
+import { Condition } from './condition.js';
 import type { ReadonlyData } from './data-types.js';
 import { call, Emitter } from './emitter.js';
 import { type ErrorCode, FanfareError, listenerFailed } from './errors.js';
@@ -141,7 +142,8 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   #thrown: FanfareError | null = null;
   /** True if there is or was a loop, which throws the error that ends the subscription. */
   #hasLoop = false;
-  #onConsumed: (() => void) | null = null;
+  /** The subscription has ended, and a loop has read all held publications. */
+  readonly consumed = new Condition(() => this.#state.name === 'unsubscribed' && this.#held.size === 0);
   #onRoom: (() => void) | null = null;
 
   constructor(settings: ReaderSettings) {
@@ -195,7 +197,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   next(): Promise<Result> {
     const value = this.#held.shift();
     if (value !== undefined) {
-      this.#notifyIfConsumed();
+      this.consumed.check();
       this.#notifyIfRoom();
       return Promise.resolve({ done: false, value });
     }
@@ -253,7 +255,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     const waiting = this.#waiting.shift();
     if (waiting !== undefined) waiting.resolve({ done: false, value: publication });
     else if (this.#held.size < maxBufferedPublications) this.#held.push(publication);
-    else this.end('slowConsumer', new FanfareError('slowConsumer'));
+    else this.end(new FanfareError('slowConsumer'));
   }
 
   gap(event: SubscriptionEvents['gap']): void {
@@ -272,9 +274,13 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     if (!this.#events.emit('error', error)) this.#settings.report(error);
   }
 
-  /** Ends the subscription. A loop gets the held publications, then the error if there is one. */
-  end(code: ErrorCode, error: FanfareError | null): void {
+  /**
+   * Ends the subscription: with an error, or with a code if the application ends it. A loop gets the held publications,
+   * then the error.
+   */
+  end(why: FanfareError | ErrorCode): void {
     if (this.#state.name === 'unsubscribed') return;
+    const [code, error] = typeof why === 'string' ? [why, null] : [why.code, why];
     this.#state = { name: 'unsubscribed', code, error };
     this.#settings.onEnd(this);
     this.#ready?.reject(reasonOf({ code, error }));
@@ -283,7 +289,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     else if (first !== undefined) first.reject(error);
     else this.#thrown = error;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next.resolve(done);
-    this.#notifyIfConsumed();
+    this.consumed.check();
     if (error !== null) {
       const isKnown =
         this.#events.emit('error', error) ||
@@ -298,16 +304,8 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   discard(code: ErrorCode): void {
     this.#held.clear();
     this.#thrown = null;
-    this.end(code, null);
-    this.#notifyIfConsumed();
-  }
-
-  /** Resolves when the subscription has ended and a loop has read all held publications. */
-  consumed(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onConsumed = resolve;
-      this.#notifyIfConsumed();
-    });
+    this.end(code);
+    this.consumed.check();
   }
 
   readonly #onListenerFailure = (cause: unknown): void => this.#settings.report(listenerFailed(this.topic, cause));
@@ -322,9 +320,5 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     const onRoom = this.#onRoom;
     this.#onRoom = null;
     onRoom();
-  }
-
-  #notifyIfConsumed(): void {
-    if (this.#state.name === 'unsubscribed' && this.#held.size === 0) this.#onConsumed?.();
   }
 }

@@ -5,7 +5,7 @@
 import { createClient, type Position, type StandardSchemaV1, type Subscription } from '@fanfare/client';
 import { emptyRun } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import { maxReads } from '../src/histories.js';
+import { maxReads } from '../src/reads.js';
 import { connect, failure, quick, record, take } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 

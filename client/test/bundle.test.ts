@@ -11,11 +11,11 @@ import { startTestNode } from './test-node.js';
 
 const kB = 1_024;
 
-// The goals were 6 and 18 kB. Recovery, repeated publishes, moves to another node, tokens, pacing and error messages
-// need the rest. The limit stays close to the size, so that growth shows.
+// The goals were 8 and 12 kB; docs/decisions.md says what needs the rest. The limit stays close to the size, so that
+// growth shows.
 it.each([
-  ['json', 19.6 * kB],
-  ['index', 23.9 * kB],
+  ['json', 18 * kB],
+  ['index', 21.9 * kB],
 ] as const)('the entry %s stays within %i bytes of gzip', async (entry, limit) => {
   const { gzipBytes } = await bundle(entry, { minify: true });
   expect(gzipBytes).toBeLessThanOrEqual(limit);
@@ -24,7 +24,7 @@ it.each([
 it('the browser bundle contains no code for Node, and none that a Content-Security-Policy forbids', async () => {
   for (const entry of ['json', 'index'] as const) {
     const { code, inputs } = await bundle(entry, { minify: false });
-    expect(inputs.filter((file) => /node_modules\/(?!nanoid\/)|websocket-node/.test(file))).toEqual([]);
+    expect(inputs.filter((file) => /node_modules|websocket-node/.test(file))).toEqual([]);
     expect(code).not.toMatch(/["']node:|\brequire\(|\bnew Function\b|\beval\(/);
   }
 });

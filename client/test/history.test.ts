@@ -1,6 +1,6 @@
 /** Reading a topic's history. */
 import { describe, expect, it } from 'vitest';
-import { maxReads } from '../src/histories.js';
+import { maxReads } from '../src/reads.js';
 import { connect, failure, record } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 

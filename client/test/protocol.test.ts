@@ -9,9 +9,9 @@ import { describe, expect, it } from 'vitest';
 import { closeTimeoutMs } from '../src/connection.js';
 import { Cursor, maxLaggingAnswers } from '../src/cursor.js';
 import { maxEarlyBytes, safeFrameBytes } from '../src/frames.js';
-import { maxReads } from '../src/histories.js';
 import { defaultLimits } from '../src/options.js';
 import { repeatWindowMs, retryBaseDelayMs, retryMaxDelayMs } from '../src/publish-queue.js';
+import { maxReads } from '../src/reads.js';
 
 const markdown = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
 

@@ -1,7 +1,7 @@
 /** Topics with history: no publication twice, none missing, and none skipped without an event. */
 import type { Publication } from '@fanfare/client';
 import { describe, expect, it } from 'vitest';
-import { maxReads } from '../src/histories.js';
+import { maxReads } from '../src/reads.js';
 import { connect, record, take } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 

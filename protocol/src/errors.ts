@@ -88,37 +88,47 @@ export interface CloseReason {
   readonly reason: string;
 }
 
-/** Why the node ends a connection. */
-export const closeReasons = {
+/** Codes for the reasons why a node ends a connection. */
+export const closeCodes = {
   /** The node is shutting down. Reconnect: another node will answer. */
-  draining: { code: 4001, reason: 'draining' },
+  draining: 4001,
   /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
-  slowSubscriber: { code: 4002, reason: 'slow subscriber' },
+  slowSubscriber: 4002,
   /**
    * The token has expired and was not refreshed, or its issuer has removed the key that signed it. Reconnect with a new
    * one.
    */
-  tokenExpired: { code: 4003, reason: 'token expired' },
+  tokenExpired: 4003,
   /** No token was accepted in time: none arrived, or the node could not check it. Reconnect. */
-  authenticationTimeout: { code: 4004, reason: 'authentication timeout' },
+  authenticationTimeout: 4004,
   /** The subject of the token has too many connections. Reconnect later. */
-  tooManyConnections: { code: 4005, reason: 'too many connections' },
+  tooManyConnections: 4005,
   /** The connection kept exceeding its rate limit. Reconnect, and send more slowly. */
-  rateLimited: { code: 4006, reason: 'rate limited' },
+  rateLimited: 4006,
   /** The unread bytes of all connections together passed the node's limit. Reconnect, if possible to another node. */
-  overloaded: { code: 4007, reason: 'overloaded' },
+  overloaded: 4007,
   /** Too many commands in a row could not be read. The peer does not speak our protocol: do not reconnect. */
-  badProtocol: { code: 4500, reason: 'bad protocol' },
+  badProtocol: 4500,
   /** A frame was longer than the node accepts (`maxFrameBytes`). Sending it again will fail again: do not reconnect. */
-  frameTooLarge: { code: 4501, reason: 'frame too large' },
+  frameTooLarge: 4501,
   /**
    * The token was not accepted, or the first command was not `connect`. The same token will fail again: do not
    * reconnect.
    */
-  unauthenticated: { code: 4502, reason: 'unauthenticated' },
+  unauthenticated: 4502,
   /** The connection, its token or its subject was revoked. Do not reconnect. */
-  revoked: { code: 4503, reason: 'revoked' },
-} as const satisfies Record<string, CloseReason>;
+  revoked: 4503,
+} as const;
+
+/** The text that a node sends with a close code, unless it has more to say: the name in words. */
+export function closeTextOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** Why the node ends a connection. */
+export const closeReasons = /* @__PURE__ */ Object.fromEntries(
+  /* @__PURE__ */ Object.entries(closeCodes).map(([name, code]) => [name, { code, reason: closeTextOf(name) }]),
+) as { readonly [Name in keyof typeof closeCodes]: CloseReason };
 
 /** Whether a client should connect again after the peer closed with this code (PROTOCOL.md section 6). */
 export function shouldReconnect(closeCode: number): boolean {

@@ -3,7 +3,9 @@ export type { ClientCodec } from './client-codec.js';
 export { type Encoding, endpointPath, protocolVersion, subprotocols } from './encoding.js';
 export {
   type CloseReason,
+  closeCodes,
   closeReasons,
+  closeTextOf,
   PeerError,
   ReplyError,
   type ReplyErrorCode,

@@ -5,52 +5,9 @@ import { jsonFault } from './json-fault.js';
 import type { Item, OutgoingCommand, ServerMessage } from './messages.js';
 import type { Position } from './position.js';
 import { LayoutError } from './reader.js';
+import { type Fields, serverMessages } from './server-messages.js';
 
-type Fields = { readonly [field: string]: unknown };
-
-/** The fields of each message that a client knows (PROTOCOL.md section 4), read with {@link readers}. */
-const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof readers)[]>> = {
-  publications: ['topic', 'position', 'items'],
-  gap: ['topic', 'position'],
-  reset: ['topic', 'position'],
-  goaway: ['delayMs'],
-  published: ['id', 'position'],
-  subscribed: ['id', 'topic', 'position', 'recovered', 'publications'],
-  history: ['id', 'topic', 'position', 'recovered', 'first', 'publications'],
-  unsubscribed: ['id', 'topic', 'code', 'message'],
-  refreshed: ['id', 'expiresInMs'],
-  pong: ['id'],
-  connected: ['id', 'node', 'pingIntervalMs', 'maxFrameBytes', 'expiresInMs'],
-  // A newer node may send an unknown code. Pass it on: `retryable` decides how to handle it.
-  error: ['id', 'code', 'message', 'retryable', 'retryAfterMs'],
-};
-
-/** Texts that are required in these messages and optional in others. */
-const required: { readonly [Type in ServerMessage['type']]?: readonly string[] } = {
-  reset: ['epoch'],
-  history: ['epoch'],
-  error: ['code', 'message'],
-};
-
-const readers = {
-  id: optionalNumber,
-  first: optionalNumber,
-  topic: string,
-  node: string,
-  expiresInMs: optionalNumber,
-  retryAfterMs: optionalNumber,
-  code: optionalString,
-  message: optionalString,
-  pingIntervalMs: number,
-  maxFrameBytes: number,
-  delayMs: number,
-  recovered: boolean,
-  retryable: boolean,
-  position: (message: Fields): Position | null =>
-    (message['epoch'] ?? null) === null ? null : { epoch: string(message, 'epoch'), offset: number(message, 'offset') },
-  items,
-  publications: items,
-} as const;
+type Values = { readonly [field: string]: unknown };
 
 export const jsonClientCodec: ClientCodec = {
   encoding: 'json',
@@ -76,60 +33,73 @@ export const jsonClientCodec: ClientCodec = {
 
   decode(frame: string | ArrayBuffer): ServerMessage | null {
     if (typeof frame !== 'string') throw new LayoutError('Received a binary frame on a JSON connection.');
-    const fields = parse(frame);
-    const type = string(fields, 'type');
-    if (!Object.hasOwn(layouts, type)) return null;
-    const message: Record<string, unknown> = { type };
-    for (const name of required[type as ServerMessage['type']] ?? []) string(fields, name);
-    for (const name of layouts[type as ServerMessage['type']]) message[name] = readers[name](fields, name);
-    return message as unknown as ServerMessage;
+    const fields = new JsonFields(parse(frame));
+    const type = fields.str('type') as ServerMessage['type'];
+    return Object.hasOwn(serverMessages, type) ? serverMessages[type](fields) : null;
   },
 };
 
-function parse(frame: string): Fields {
+function parse(frame: string): Values {
   let message: unknown;
   try {
     message = JSON.parse(frame);
   } catch (error) {
     throw new LayoutError(`The frame is not JSON: ${jsonFault(error)}.`);
   }
-  if (typeof message === 'object' && message !== null) return message as Fields;
+  if (typeof message === 'object' && message !== null) return message as Values;
   throw new LayoutError('A message is a JSON object.');
 }
 
-function string(fields: Fields, name: string): string {
-  return field(fields, name, 'string') as string;
-}
+class JsonFields implements Fields {
+  readonly count = 0;
+  readonly #values: Values;
 
-function number(fields: Fields, name: string): number {
-  return field(fields, name, 'number') as number;
-}
-
-function optionalNumber(fields: Fields, name: string): number | null {
-  return (fields[name] ?? null) === null ? null : number(fields, name);
-}
-
-function optionalString(fields: Fields, name: string): string | null {
-  return (fields[name] ?? null) === null ? null : string(fields, name);
-}
-
-function boolean(fields: Fields, name: string): boolean {
-  return field(fields, name, 'boolean') as boolean;
-}
-
-function field(fields: Fields, name: string, type: string): unknown {
-  const value = fields[name];
-  if (typeof value !== type) throw new LayoutError(`"${name}" must be a ${type}.`);
-  return value;
-}
-
-function items(fields: Fields, name: string): readonly Item[] {
-  const value = fields[name];
-  if (!Array.isArray(value)) throw new LayoutError(`"${name}" must be an array.`);
-  for (const item of value) {
-    if (item?.data === undefined && item?.error === undefined) {
-      throw new LayoutError('An item has neither "data" nor "error".');
-    }
+  constructor(values: Values) {
+    this.#values = values;
   }
-  return value;
+
+  str(name: string): string {
+    return this.#typed(name, 'string') as string;
+  }
+
+  strOrNull(name: string): string | null {
+    return this.#isAbsent(name) ? null : this.str(name);
+  }
+
+  uint(name: string): number {
+    return this.#typed(name, 'number') as number;
+  }
+
+  uintOrNull(name: string): number | null {
+    return this.#isAbsent(name) ? null : this.uint(name);
+  }
+
+  boolean(name: string): boolean {
+    return this.#typed(name, 'boolean') as boolean;
+  }
+
+  position(): Position | null {
+    return this.#isAbsent('epoch') ? null : { epoch: this.str('epoch'), offset: this.uint('offset') };
+  }
+
+  items(name: string): readonly Item[] {
+    const items = this.#values[name];
+    if (!Array.isArray(items)) throw new LayoutError(`"${name}" must be an array.`);
+    for (const item of items) {
+      if (item?.data === undefined && item?.error === undefined) {
+        throw new LayoutError('An item has neither "data" nor "error".');
+      }
+    }
+    return items;
+  }
+
+  #isAbsent(name: string): boolean {
+    return (this.#values[name] ?? null) === null;
+  }
+
+  #typed(name: string, type: string): unknown {
+    const value = this.#values[name];
+    if (typeof value !== type) throw new LayoutError(`"${name}" must be a ${type}.`);
+    return value;
+  }
 }

@@ -5,49 +5,37 @@ export function writeJsonData(data: unknown): string {
   // Call it first: it detects loops.
   const text = JSON.stringify(data);
   if (text === undefined) throw new TypeError(`JSON cannot carry data: ${typeof data}.`);
-  const lost = isObject(data) ? findLost(data) : null;
-  if (lost !== null) {
-    const { path, kind } = lost;
-    throw new TypeError(
-      `JSON cannot carry data${path}: ${kind}. Convert it first; MessagePack carries dates, bytes and maps.`,
-    );
-  }
-  return text;
+  const lost = findLost(data);
+  if (lost === null) return text;
+  throw new TypeError(`JSON cannot carry data${lost}. Convert it first; MessagePack carries dates, bytes and maps.`);
 }
 
-interface Lost {
-  readonly path: string;
-  readonly kind: string;
-}
-
-/** The first value that is not plain data. Plain data are arrays, objects with fields, and objects with `toJSON`. */
-function findLost(value: object): Lost | null {
+/**
+ * The path and the class of the first value that is not plain data, such as `.at: Date`; null if all is plain. Plain
+ * data are arrays, objects with fields, and objects with `toJSON`.
+ */
+function findLost(value: unknown): string | null {
+  if (typeof value !== 'object' || value === null) return null;
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
-      const element: unknown = value[index];
-      const lost = isObject(element) ? findLost(element) : null;
-      if (lost !== null) return { path: `[${index}]${lost.path}`, kind: lost.kind };
+      const lost = findLost(value[index]);
+      if (lost !== null) return `[${index}]${lost}`;
     }
     return null;
   }
   const prototype = Object.getPrototypeOf(value);
   const kind = prototype === Object.prototype || prototype === null ? 'Object' : kindOf(value);
   // Dates and Node's bytes have toJSON, but would arrive as text and as an object.
-  if (kind === 'Date' || ArrayBuffer.isView(value)) return { path: '', kind };
+  if (kind === 'Date' || ArrayBuffer.isView(value)) return `: ${kind}`;
   if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return null;
   const names = Object.keys(value);
   // Built-in objects keep their content in internal slots: a map would become {}.
-  if (kind !== 'Object' && names.length === 0) return { path: '', kind };
+  if (kind !== 'Object' && names.length === 0) return `: ${kind}`;
   for (const name of names) {
-    const field = (value as Record<string, unknown>)[name];
-    const lost = isObject(field) ? findLost(field) : null;
-    if (lost !== null) return { path: `.${name}${lost.path}`, kind: lost.kind };
+    const lost = findLost((value as Record<string, unknown>)[name]);
+    if (lost !== null) return `.${name}${lost}`;
   }
   return null;
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }
 
 /** The class, such as `Map`, even if the object is from another window. */

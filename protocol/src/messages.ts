@@ -18,7 +18,7 @@ export const maxCommandId = 4_294_967_295;
 /** Longest `messageId` of a publication, in bytes of printable ASCII without spaces. */
 export const maxMessageIdBytes = 64;
 
-const messageIdGrammar = new RegExp(`^[\\x21-\\x7e]{1,${maxMessageIdBytes}}$`);
+const messageIdGrammar = /* @__PURE__ */ new RegExp(`^[\\x21-\\x7e]{1,${maxMessageIdBytes}}$`);
 
 /** Whether the text can be a `messageId`. */
 export function isMessageId(text: string): boolean {
@@ -28,7 +28,7 @@ export function isMessageId(text: string): boolean {
 /** Longest `token`, in bytes of UTF-8. */
 export const maxTokenBytes = 8_192;
 
-const utf8 = new TextEncoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
 
 /** Whether the text can be a `token`. */
 export function isToken(text: string): boolean {

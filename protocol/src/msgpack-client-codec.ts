@@ -1,9 +1,7 @@
 /** The client's side of `fanfare.v1.msgpack` (PROTOCOL.md section 5). */
 import type { ClientCodec } from './client-codec.js';
-import type { ReplyErrorCode } from './errors.js';
 import { impossible } from './impossible.js';
 import {
-  type CommandId,
   commandTypes,
   type Item,
   type OutgoingCommand,
@@ -15,6 +13,7 @@ import { writeHead, writePosition, writeStrOrNil, writeUintOrNil } from './msgpa
 import type { Payload } from './payload.js';
 import type { Position } from './position.js';
 import { LayoutError, Reader } from './reader.js';
+import { type Fields, serverMessages } from './server-messages.js';
 import { Writer } from './writer.js';
 
 /** Turns the data of publications into MessagePack and back. */
@@ -30,9 +29,11 @@ export class MsgpackClientCodec implements ClientCodec {
   readonly encoding = 'msgpack';
   readonly #data: DataCodec;
   readonly #writer = new Writer();
+  readonly #reader: MessageReader;
 
   constructor(data: DataCodec) {
     this.#data = data;
+    this.#reader = new MessageReader(data);
   }
 
   encode(command: OutgoingCommand): Uint8Array {
@@ -105,89 +106,59 @@ export class MsgpackClientCodec implements ClientCodec {
 
   decode(frame: string | ArrayBuffer): ServerMessage | null {
     if (typeof frame === 'string') throw new LayoutError('Received a text frame on a MessagePack connection.');
-    const reader = new Reader(new Uint8Array(frame));
-    const count = reader.arrayHeader('a message');
-    if (count < 2) throw new LayoutError(`A message has at least 2 elements, not ${count}.`);
-    const type = reader.uint('the message type');
-    // A newer node may add elements behind those we know: they are not read.
-    switch (type) {
-      case pushTypes.publications: {
-        const topic = reader.str('the topic');
-        const position = readPosition(reader);
-        return { type: 'publications', topic, position, items: this.#readItems(reader) };
-      }
-      case pushTypes.gap: {
-        const topic = reader.str('the topic');
-        return { type: 'gap', topic, position: count === 2 ? null : readPosition(reader) };
-      }
-      case pushTypes.reset: {
-        const topic = reader.str('the topic');
-        return { type: 'reset', topic, position: present(readPosition(reader)) };
-      }
-      case pushTypes.goaway:
-        return { type: 'goaway', delayMs: reader.uint('`delayMs`') };
-      case replyTypes.published: {
-        const id = readId(reader);
-        return { type: 'published', id, position: readPosition(reader) };
-      }
-      case replyTypes.subscribed: {
-        const id = readId(reader);
-        const topic = reader.str('the topic');
-        const position = readPosition(reader);
-        const recovered = reader.boolean('`recovered`');
-        return { type: 'subscribed', id, topic, position, recovered, publications: this.#readItems(reader) };
-      }
-      case replyTypes.history: {
-        const id = readId(reader);
-        const topic = reader.str('the topic');
-        const position = present(readPosition(reader));
-        const recovered = reader.boolean('`recovered`');
-        const first = uintOrNil(reader, '`first`');
-        return { type: 'history', id, topic, position, recovered, first, publications: this.#readItems(reader) };
-      }
-      case replyTypes.unsubscribed: {
-        const id = readId(reader);
-        const topic = reader.str('the topic');
-        if (count === 3) return { type: 'unsubscribed', id, topic, code: null, message: null };
-        const code = strOrNil(reader, 'the code') as ReplyErrorCode | null;
-        return { type: 'unsubscribed', id, topic, code, message: strOrNil(reader, 'the message') };
-      }
-      case replyTypes.refreshed: {
-        const id = readId(reader);
-        return { type: 'refreshed', id, expiresInMs: uintOrNil(reader, '`expiresInMs`') };
-      }
-      case replyTypes.pong:
-        return { type: 'pong', id: readId(reader) };
-      case replyTypes.connected: {
-        const id = readId(reader);
-        const node = reader.str('the node');
-        const pingIntervalMs = reader.uint('`pingIntervalMs`');
-        const maxFrameBytes = reader.uint('`maxFrameBytes`');
-        const expiresInMs = count === 5 ? null : uintOrNil(reader, '`expiresInMs`');
-        return { type: 'connected', id, node, pingIntervalMs, maxFrameBytes, expiresInMs };
-      }
-      case replyTypes.error: {
-        const id = readId(reader);
-        // A newer node may send an unknown code. Pass it on: `retryable` decides how to handle it.
-        const code = reader.str('the code') as ReplyErrorCode;
-        const message = reader.str('the message');
-        const retryable = reader.boolean('`retryable`');
-        const retryAfterMs = count === 5 ? null : uintOrNil(reader, '`retryAfterMs`');
-        return { type: 'error', id, code, message, retryable, retryAfterMs };
-      }
-      default:
-        return null;
-    }
+    const reader = this.#reader;
+    reader.begin(new Uint8Array(frame));
+    const read = messages.get(reader.uint('the message type'));
+    return read === undefined ? null : read(reader);
+  }
+}
+
+/** How each message is read, by its number. */
+const messages: ReadonlyMap<number, (fields: Fields) => ServerMessage> = /* @__PURE__ */ new Map(
+  /* @__PURE__ */ Object.entries({ ...replyTypes, ...pushTypes }).map(([type, number]) => [
+    number,
+    serverMessages[type as ServerMessage['type']],
+  ]),
+);
+
+/** A newer node may add elements behind those we know: they are not read. */
+class MessageReader extends Reader implements Fields {
+  count = 0;
+  readonly #data: DataCodec;
+
+  constructor(data: DataCodec) {
+    super(new Uint8Array(0));
+    this.#data = data;
   }
 
-  #readItems(reader: Reader): Item[] {
-    const count = reader.arrayHeader('the list of publications');
+  begin(frame: Uint8Array): void {
+    this.reset(frame);
+    this.count = this.arrayHeader('a message');
+    if (this.count < 2) throw new LayoutError(`A message has at least 2 elements, not ${this.count}.`);
+  }
+
+  strOrNull(name: string): string | null {
+    return this.nil() ? null : this.str(name);
+  }
+
+  uintOrNull(name: string): number | null {
+    return this.nil() ? null : this.uint(name);
+  }
+
+  position(): Position | null {
+    if (!this.nil()) return { epoch: this.str('the epoch'), offset: this.uint('the offset') };
+    if (!this.nil()) throw new LayoutError('A position has an offset but no epoch.');
+    return null;
+  }
+
+  items(): readonly Item[] {
+    const count = this.arrayHeader('the list of publications');
     const items: Item[] = [];
-    for (let index = 0; index < count; index++) items.push(this.#decodeItem(reader.payload()));
+    for (let index = 0; index < count; index++) items.push(this.#decode(this.payload()));
     return items;
   }
 
-  #decodeItem(payload: Payload): Item {
+  #decode(payload: Payload): Item {
     const bytes = payload.bytes.subarray(payload.start, payload.end);
     try {
       return { data: payload.encoding === 'msgpack' ? this.#data.decode(bytes) : JSON.parse(utf8.decode(bytes)) };
@@ -196,27 +167,4 @@ export class MsgpackClientCodec implements ClientCodec {
       return { error: 'undecodable' };
     }
   }
-}
-
-function strOrNil(reader: Reader, what: string): string | null {
-  return reader.nil() ? null : reader.str(what);
-}
-
-function uintOrNil(reader: Reader, what: string): number | null {
-  return reader.nil() ? null : reader.uint(what);
-}
-
-function readId(reader: Reader): CommandId {
-  return reader.nil() ? null : reader.uint('the id');
-}
-
-function readPosition(reader: Reader): Position | null {
-  if (!reader.nil()) return { epoch: reader.str('the epoch'), offset: reader.uint('the offset') };
-  if (!reader.nil()) throw new LayoutError('A position has an offset but no epoch.');
-  return null;
-}
-
-function present(position: Position | null): Position {
-  if (position !== null) return position;
-  throw new LayoutError('The position is missing.');
 }

@@ -13,7 +13,7 @@ export interface Position {
 /** Longest epoch, in bytes. */
 export const maxEpochBytes = 32;
 
-const grammar = new RegExp(`^[A-Za-z0-9_-]{1,${maxEpochBytes}}$`);
+const grammar = /* @__PURE__ */ new RegExp(`^[A-Za-z0-9_-]{1,${maxEpochBytes}}$`);
 
 /** Whether the text can be an epoch. */
 export function isEpoch(text: string): boolean {

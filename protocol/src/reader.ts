@@ -10,7 +10,7 @@ export class LayoutError extends PeerError {
   override readonly name = 'LayoutError';
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const utf8 = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Each method takes one element; `what` names it in the sentence of a {@link LayoutError}. */
 export class Reader {

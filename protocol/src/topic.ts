@@ -14,7 +14,7 @@ export const maxTopicBytes = 200;
 /** Maximum number of segments in a topic. The node answers a longer topic with `invalidTopic`. */
 export const maxTopicSegments = 16;
 
-const grammar = new RegExp(`^[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+){0,${maxTopicSegments - 1}}$`);
+const grammar = /* @__PURE__ */ new RegExp(`^[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+){0,${maxTopicSegments - 1}}$`);
 
 /**
  * The text as a topic, or null if it breaks the grammar. Topics are not rewritten: `News` and `news` are two topics.

@@ -2,9 +2,9 @@
  * The admin port: health, readiness, metrics and the console over HTTP. A node has one, or a supervisor for all its
  * workers.
  */
-import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { version } from '../files/package-file.js';
 import { metricsType } from '../observe/metrics.js';
 import type { Config } from '../settings/config.js';
 import { limitSockets } from './admin-sockets.js';
@@ -49,10 +49,6 @@ export interface AdminSources {
   /** In Prometheus' text format. */
   metrics(): Promise<string>;
 }
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  readonly version: string;
-};
 
 /** Collects it from the settings. */
 export function aboutOf(

@@ -1,10 +1,6 @@
 /** The versions of this release: the labels of `fanfare_build_info`. */
-import { readFileSync } from 'node:fs';
 import { protocolVersion } from '@fanfare/protocol';
-
-const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  readonly version: string;
-};
+import { version } from '../files/package-file.js';
 
 /**
  * Version of everything that nodes keep in Redis and send through it. It increases if an older release could not read
@@ -21,8 +17,7 @@ export function redisLayoutOf(database: number): number {
 /** The labels of `fanfare_build_info`. */
 export function versionsOf(database: number) {
   return {
-    /** The version in package.json. */
-    version: manifest.version,
+    version,
     protocol: String(protocolVersion),
     redis_layout: String(redisLayoutOf(database)),
   };

@@ -1,6 +1,6 @@
 /** Lua scripts. Each file in broker/lua documents its inputs and its result. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readPackageFile } from '../files/package-file.js';
 
 export interface Script {
   readonly source: string;
@@ -15,10 +15,8 @@ export interface ScriptCall {
   readonly args: readonly (string | number | Buffer)[];
 }
 
-const folder = new URL('../../lua/', import.meta.url);
-
 export function readLua(file: string): string {
-  return readFileSync(new URL(file, folder), 'utf8');
+  return readPackageFile(`lua/${file}`);
 }
 
 export function scriptOf(source: string): Script {

@@ -9,17 +9,25 @@ const lookMs = 100;
 
 /** The window grows by a millisecond if the event loop is busy for more than this share of the time. */
 const busyShare = 0.6;
-/**
- * Below this share, the window shrinks. It is far below the other share, because a wider window makes the node less
- * busy.
- */
+/** Below this share, the window shrinks at once. */
 const idleShare = 0.2;
+/**
+ * Between the two shares, nobody knows whether the node has time or whether only the window makes it less busy. So the
+ * node tries a narrower window after this many measurements. Each trial that makes it busy again doubles the number.
+ */
+const minPatience = 10;
+const maxPatience = 640;
 
 export class FlushWindow {
   readonly #maxMs: number;
   readonly #timer: NodeJS.Timeout | null;
   #last: EventLoopUtilization = performance.eventLoopUtilization();
   #ms = 0;
+  #patience = minPatience;
+  /** Measurements since the width changed in which the node was not busy. */
+  #calm = 0;
+  /** Whether the last change was a trial with a narrower window. */
+  #isTrial = false;
 
   /** `maxMs`: the maximum width; 0 keeps it closed. */
   constructor(maxMs: number) {
@@ -46,7 +54,20 @@ export class FlushWindow {
 
   /** `utilization`: the share of the time since the last call in which the event loop was busy. */
   adapt(utilization: number): void {
-    if (utilization > busyShare) this.#ms = Math.min(this.#maxMs, this.#ms + 1);
-    else if (utilization < idleShare) this.#ms = Math.max(0, this.#ms - 1);
+    if (utilization > busyShare) {
+      if (this.#isTrial) this.#patience = Math.min(maxPatience, this.#patience * 2);
+      this.#isTrial = false;
+      this.#calm = 0;
+      this.#ms = Math.min(this.#maxMs, this.#ms + 1);
+      return;
+    }
+    this.#calm++;
+    const isIdle = utilization < idleShare;
+    if (!isIdle && this.#calm < this.#patience) return;
+    // The load has fallen: a trial has lasted, or the node is idle.
+    if (isIdle || this.#isTrial) this.#patience = minPatience;
+    this.#isTrial = this.#ms > 0;
+    this.#calm = 0;
+    this.#ms = Math.max(0, this.#ms - 1);
   }
 }

@@ -20,6 +20,8 @@ export interface NodeOptions {
   readonly port?: number;
   /** Default: a free one. */
   readonly adminPort?: number;
+  /** The program. Default: the output of `npm run build`. */
+  readonly program?: string;
   /** Whether to wait until the node says that it is ready (default), or only until it listens. */
   readonly waitReady?: boolean;
 }
@@ -38,7 +40,7 @@ interface Ports {
 
 /** Starts a node and waits until it is ready. */
 export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
-  if (!existsSync(main)) throw new Error('The broker has not been built: run "npm run build".');
+  if (!existsSync(options.program ?? main)) throw new Error('The broker has not been built: run "npm run build".');
   for (let attempt = 1; ; attempt++) {
     // Do not let the system choose the port. After a kill, the sockets in TIME_WAIT were bound without SO_REUSEADDR, so
     // a node could not use that port for a minute.
@@ -56,9 +58,9 @@ export async function startNode(options: NodeOptions = {}): Promise<NodeProcess>
 }
 
 async function startOn(port: number, options: NodeOptions): Promise<NodeProcess> {
-  const { redisUrl, env = {}, host = '127.0.0.1', adminPort = 0, waitReady = true } = options;
+  const { redisUrl, env = {}, host = '127.0.0.1', adminPort = 0, program = main, waitReady = true } = options;
   const child = new Child({
-    command: [process.execPath, main],
+    command: [process.execPath, program],
     env: {
       ...ownEnvironment(),
       FANFARE_HOST: host,

@@ -3,8 +3,7 @@
  * script is page/main.ts. All its URLs are relative, so that a proxy may serve it under any path.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { readPackageFile } from '../../files/package-file.js';
 
 interface ConsolePage {
   readonly html: string;
@@ -21,10 +20,7 @@ export function consolePage(): ConsolePage {
 }
 
 function makePage(): ConsolePage {
-  const script = readFileSync(
-    fileURLToPath(new URL('../../../dist/node/console/page/main.js', import.meta.url)),
-    'utf8',
-  );
+  const script = readPackageFile('dist/node/console/page/main.js');
   const policy = [
     "default-src 'none'",
     `script-src '${hashOf(script)}'`,

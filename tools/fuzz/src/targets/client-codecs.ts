@@ -34,7 +34,7 @@ export const clientMsgpack: Target = {
   about: 'MessagePack frames to a client',
   seeds: goldenFrames('from node', 'msgpack'),
   words: ['news', 'undecodable', 'e1'],
-  files: ['protocol/dist/msgpack-client-codec', 'protocol/dist/reader', 'client/dist/msgpack-reader'],
+  files: ['protocol/dist/msgpack-client-codec', 'protocol/dist/server-messages', 'client/dist/msgpack-reader'],
   maxBytes: 65_536,
   run(input) {
     const message = decode(msgpackClient, Uint8Array.from(input).buffer);
@@ -59,7 +59,7 @@ export const clientJson: Target = {
       '"publications":[] "code": "message": "retryable": "retryAfterMs": "delayMs": null "__proto__": "toString"',
     ),
   ],
-  files: ['protocol/dist/json-client-codec'],
+  files: ['protocol/dist/json-client-codec', 'protocol/dist/server-messages'],
   maxBytes: 65_536,
   run(input) {
     decode(jsonClientCodec, textOf(input));

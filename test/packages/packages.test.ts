@@ -1,0 +1,315 @@
+/**
+ * The tarballs of the published packages, made in a clean clone. `npm run test:packages` also installs them with
+ * several package managers and uses them with many tools.
+ */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { isBuiltin } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { build } from 'esbuild';
+import { publint } from 'publint';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasBrowser, launchBrowser } from '../chromium.js';
+import {
+  cloneRepository,
+  type Manifest,
+  publishedFolders,
+  readManifest,
+  root,
+  run,
+  tarballsOf,
+  temporaryFolder,
+  unpackInto,
+} from './tarballs.js';
+
+const folders = await publishedFolders();
+const names = await Promise.all(folders.map(async (folder) => (await readManifest(join(root, folder))).name));
+const { repository } = (await readManifest(root)) as unknown as { readonly repository: string };
+
+const temporary: AsyncDisposable[] = [];
+let clone: string;
+let tarballs: ReadonlyMap<string, string>;
+/** An app with all packages. */
+let app: string;
+
+const tarballOf = (name: string): string => tarballs.get(name) as string;
+const packageFolder = (name: string): string => join(app, 'node_modules', name);
+
+beforeAll(async () => {
+  const [first, second] = [await temporaryFolder(), await temporaryFolder()];
+  temporary.push(first, second);
+  clone = first.path;
+  app = second.path;
+  await cloneRepository(clone);
+  await run(clone, ['npm', 'run', 'packages']);
+  tarballs = await tarballsOf(clone);
+  for (const tarball of tarballs.values()) await unpackInto(app, tarball);
+});
+afterAll(async () => {
+  for (const folder of temporary) await folder[Symbol.asyncDispose]();
+});
+
+/** The paths of all files in a folder. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}
+
+it('npm run packages makes one tarball for each published package', async () => {
+  const made = await readdir(join(clone, 'packages'));
+  expect(made.map((file) => join(clone, 'packages', file)).toSorted()).toEqual([...tarballs.values()].toSorted());
+});
+
+it('npm pack leaves the workspaces as they were', async () => {
+  for (const folder of folders) {
+    expect(await readManifest(join(clone, folder))).toEqual(await readManifest(join(root, folder)));
+    expect(existsSync(join(clone, folder, 'LICENSE'))).toBe(false);
+    expect(existsSync(join(clone, folder, '.pack'))).toBe(false);
+  }
+});
+
+it('npm pack after an interrupted npm pack makes the same package', async () => {
+  const folder = join(clone, 'protocol');
+  const tool = join(clone, 'tools/pack/dist/main.js');
+  await run(folder, [process.execPath, tool, 'prepack']);
+  expect(await readManifest(folder)).toEqual(await readManifest(packageFolder('@fanfare/protocol')));
+  await using destination = await temporaryFolder();
+  await run(folder, ['npm', 'pack', '--pack-destination', destination.path]);
+  const [tarball = ''] = await readdir(destination.path);
+  await using other = await temporaryFolder();
+  const again = await unpackInto(other.path, join(destination.path, tarball));
+  for (const file of await filesIn(again)) {
+    const path = join(packageFolder('@fanfare/protocol'), file);
+    expect(readFileSync(join(again, file), 'utf8')).toBe(readFileSync(path, 'utf8'));
+  }
+  expect(await readManifest(folder)).toEqual(await readManifest(join(root, 'protocol')));
+});
+
+it('npm refuses to publish a workspace: only its tarball has the published package.json', async () => {
+  for (const folder of folders) expect(await readManifest(join(root, folder))).toMatchObject({ private: true });
+});
+
+describe.each(names.map((name, index) => [name, folders[index] as string] as const))('%s', (name, folder) => {
+  it('has the files that users need, and no others', async () => {
+    const needed = [
+      /^(?:package\.json|README\.md|LICENSE)$/,
+      /^lib\/[\w-]+\.(?:js|cjs|d\.ts|d\.cts)$/,
+      /^lib\/[\w-]+\.LICENSE$/,
+      /^lib\/fanfare[\w-]*(?:\.module)?\.min\.js$/,
+      ...(name === '@fanfare/broker' ? [/^lua\/[\w/-]+\.lua$/, /^dist\/node\/console\/page\/main\.js$/] : []),
+    ];
+    const files = await filesIn(packageFolder(name));
+    expect(files.filter((file) => !needed.some((pattern) => pattern.test(file)))).toEqual([]);
+    expect(files).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'lib/index.js']));
+    if (name !== '@fanfare/broker') return;
+    const scripts = (await filesIn(join(root, 'broker/lua'))).map((file) => `lua/${file}`);
+    expect(files.filter((file) => file.startsWith('lua/')).toSorted()).toEqual(scripts.toSorted());
+  });
+
+  it('says where it comes from, and has no condition or dependency of this repository', async () => {
+    const manifest = await readManifest(packageFolder(name));
+    const { version } = await readManifest(join(root, folder));
+    expect(manifest).toMatchObject({
+      version,
+      license: 'MIT',
+      repository: { type: 'git', url: `git+${repository}.git`, directory: folder },
+      bugs: `${repository}/issues`,
+      homepage: expect.stringContaining(repository),
+      publishConfig: { access: 'public' },
+    });
+    const fields = ['private', 'devDependencies'];
+    expect(fields.filter((field) => manifest[field] !== undefined)).toEqual([]);
+    const text = JSON.stringify([manifest.exports, manifest['imports']]);
+    expect(text).not.toMatch(/"source"|"fuzz"|internal|src\/|dist\//);
+    expect(Object.keys(manifest.dependencies ?? {}).filter((dependency) => dependency.startsWith('@fanfare/'))).toEqual(
+      [],
+    );
+    expect(readFileSync(join(packageFolder(name), 'LICENSE'), 'utf8')).toBe(
+      readFileSync(join(root, 'LICENSE'), 'utf8'),
+    );
+  });
+
+  it('imports only packages that it depends on', async () => {
+    const { dependencies = {}, peerDependencies = {} } = await readManifest(packageFolder(name));
+    const known = Object.keys({ ...dependencies, ...peerDependencies });
+    const files = (await filesIn(packageFolder(name))).filter((file) => /\.(?:c?js|d\.c?ts)$/.test(file));
+    const imported = files.flatMap((file) => {
+      const text = readFileSync(join(packageFolder(name), file), 'utf8');
+      const found = text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\(\s*)["']([^"'\s]+)["']/g);
+      return [...found].map(([, specifier = '']) => specifier);
+    });
+    const unknown = imported.filter(
+      (specifier) =>
+        !/^(?:\.|#)/.test(specifier) &&
+        !isBuiltin(specifier) &&
+        !known.some((dependency) => specifier === dependency || specifier.startsWith(`${dependency}/`)),
+    );
+    expect([...new Set(unknown)]).toEqual([]);
+  });
+
+  it('has a README whose links work outside the repository', async () => {
+    const text = readFileSync(join(packageFolder(name), 'README.md'), 'utf8').replace(/^```[\s\S]*?^```/gm, '');
+    const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link);
+    expect(links).not.toEqual([]);
+    const own = `${repository}/blob/main/`;
+    const broken = links.filter((link) =>
+      link.startsWith(own)
+        ? !existsSync(join(root, link.slice(own.length).replace(/#.*/, '')))
+        : !/^(?:https?:\/\/|#)/.test(link),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it('is clean for publint, in strict mode', async () => {
+    const tarball = await readFile(tarballOf(name));
+    const { messages } = await publint({ pack: { tarball: new Uint8Array(tarball).buffer }, strict: true });
+    expect(messages).toEqual([]);
+  });
+
+  it('has the right types for ES modules, CommonJS and bundlers', async () => {
+    const checked = await checkPackage(createPackageFromTarballData(new Uint8Array(await readFile(tarballOf(name)))));
+    expect(checked).toMatchObject({ packageName: name, problems: [] });
+  });
+});
+
+describe('a node from the tarball', () => {
+  const program = (): string => {
+    const manifest = JSON.parse(
+      readFileSync(join(packageFolder('@fanfare/broker'), 'package.json'), 'utf8'),
+    ) as Manifest;
+    return join(packageFolder('@fanfare/broker'), manifest.bin?.['fanfare'] ?? '');
+  };
+
+  /** Receives a message through the client from the tarball, in a process of its own. */
+  async function deliver(node: NodeProcess, file: string, head: string): Promise<string> {
+    const code = `${head}
+      const client = createClient(${JSON.stringify(node.url)});
+      const { ready } = client.subscribe('news', ({ data }) => console.log(data.title));
+      ready.then(() => client.publish('news', { title: 'hello' })).then(() => client.drain());`;
+    await writeFile(join(app, file), code);
+    return (await run(app, [process.execPath, file])).stdout;
+  }
+
+  it('delivers messages to clients that are ES modules or CommonJS', async () => {
+    await using node = await startNode({ program: program() });
+    for (const entry of ['@fanfare/client', '@fanfare/client/json']) {
+      const esModule = await deliver(node, 'app.mjs', `import { createClient } from '${entry}';`);
+      const commonJs = await deliver(node, 'app.cjs', `const { createClient } = require('${entry}');`);
+      expect([esModule, commonJs]).toEqual(['hello\n', 'hello\n']);
+    }
+  });
+
+  it('runs workers and scripts in Redis, and has its console', async () => {
+    await using redis = await startRedis();
+    await using node = await startNode({ program: program(), redisUrl: redis.url, env: { FANFARE_WORKERS: '2' } });
+    expect(await deliver(node, 'app.mjs', `import { createClient } from '@fanfare/client';`)).toBe('hello\n');
+    const page = await (await fetch(node.adminUrl)).text();
+    expect(page).toContain('<script type="module">');
+    const metrics = await (await fetch(`${node.adminUrl}/metrics`)).text();
+    const { version } = await readManifest(packageFolder('@fanfare/broker'));
+    expect(metrics).toContain(`version="${version}"`);
+  });
+
+  it('starts in another program, as an ES module or CommonJS', async () => {
+    const use = `
+      const config = loadConfig({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0' });
+      startBroker(config, createLog(config)).then((broker) => broker.drain({ atOnce: true })).then(() => console.error('drained'));`;
+    await writeFile(
+      join(app, 'own.mjs'),
+      `import { createLog, loadConfig, startBroker } from '@fanfare/broker';${use}`,
+    );
+    await writeFile(
+      join(app, 'own.cjs'),
+      `const { createLog, loadConfig, startBroker } = require('@fanfare/broker');${use}`,
+    );
+    for (const file of ['own.mjs', 'own.cjs'])
+      expect((await run(app, [process.execPath, file])).stderr).toBe('drained\n');
+  });
+
+  it.skipIf(!hasBrowser)('delivers to a page without a bundler', async () => {
+    await using node = await startNode({ program: program() });
+    const lib = join(packageFolder('@fanfare/client'), 'lib');
+    const use = (createClient: string): string => `
+      const client = ${createClient}(${JSON.stringify(node.url)});
+      client.subscribe('news', ({ data }) => { document.title = data; }).ready.then(() => client.publish('news', 'hello'));`;
+    const pages: Readonly<Record<string, string>> = Object.fromEntries(
+      ['fanfare', 'fanfare-json'].flatMap((file) => [
+        [`/${file}`, `<script src="/${file}.min.js"></script><script>${use('Fanfare.createClient')}</script>`],
+        [
+          `/${file}.module`,
+          `<script type="module">import { createClient } from '/${file}.module.min.js';${use('createClient')}</script>`,
+        ],
+      ]),
+    );
+    await using site = await serve(lib, pages);
+    await using browser = await launchBrowser();
+    const page = await browser.newPage();
+    for (const path of Object.keys(pages)) {
+      await page.goto(site.url + path);
+      await expect.poll(() => page.title(), { message: path }).toBe('hello');
+    }
+  });
+
+  it.each(['esm', 'cjs'] as const)('delivers to a program that esbuild made one file of: %s', async (format) => {
+    await using node = await startNode({ program: program() });
+    const file = `bundled.${format === 'esm' ? 'mjs' : 'cjs'}`;
+    const entry = join(app, 'entry.js');
+    await writeFile(entry, `export { createClient } from '@fanfare/client';`);
+    await build({ entryPoints: [entry], bundle: true, platform: 'node', format, outfile: join(app, `client-${file}`) });
+    const from = `./client-${file}`;
+    const head =
+      format === 'esm' ? `import { createClient } from '${from}';` : `const { createClient } = require('${from}');`;
+    expect(await deliver(node, file, head)).toBe('hello\n');
+  });
+
+  it('gives bundlers for pages no code for Node', async () => {
+    const entry = join(app, 'page.js');
+    await writeFile(entry, `export { createClient } from '@fanfare/client';`);
+    const { outputFiles } = await build({ entryPoints: [entry], bundle: true, platform: 'browser', write: false });
+    expect(outputFiles[0]?.text).not.toMatch(/["']node:|\brequire\(|\bnew Function\b|\beval\(/);
+  });
+});
+
+/** A web server with these pages and the files of a folder. */
+async function serve(folder: string, pages: Readonly<Record<string, string>>) {
+  const server = createServer((request, response) => {
+    const path = request.url ?? '';
+    const page = pages[path];
+    response.setHeader('Content-Type', page === undefined ? 'text/javascript' : 'text/html; charset=utf-8');
+    const file = join(folder, path);
+    if (page !== undefined) response.end(`<!doctype html><title>Page</title>${page}`);
+    else if (existsSync(file)) response.end(readFileSync(file));
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+it('the client installs alone, without a registry', async () => {
+  await using project = await temporaryFolder();
+  await writeFile(join(project.path, 'package.json'), '{}');
+  await run(project.path, ['npm', 'install', '--offline', '--no-audit', '--no-fund', tarballOf('@fanfare/client')]);
+  const { stdout } = await run(project.path, [process.execPath, '--print', `typeof require('@fanfare/client')`]);
+  expect(stdout).toBe('object\n');
+});
+
+it('the pages name tarballs that exist', async () => {
+  const pages = ['README.md', 'docs/start.md', 'client/README.md', 'broker/README.md'];
+  const named = pages.flatMap((page) => [...readFileSync(join(root, page), 'utf8').matchAll(/[\w./-]+\.tgz/g)]);
+  const made = await readdir(join(clone, 'packages'));
+  expect(named).not.toEqual([]);
+  expect(named.map(([path]) => path.replace(/^.*\//, '')).filter((file) => !made.includes(file))).toEqual([]);
+});
