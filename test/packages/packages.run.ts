@@ -18,6 +18,7 @@ import {
   tarballsOf,
   temporaryFolder,
 } from './tarballs.js';
+import { typedApp } from './typed-app.js';
 
 const versions = {
   pnpm: '12.4.2',
@@ -239,19 +240,6 @@ it('the steps of docs/start.md lead to a message', async () => {
 });
 
 describe('TypeScript', () => {
-  const using = `
-import { createClient, type Client, type ReplyError } from '@fanfare/client';
-import { createClient as createJsonClient } from '@fanfare/client/json';
-interface Topics { 'chat.lobby': { text: string }; [topic: \`prices.\${string}\`]: { bid: number } }
-const client: Client<Topics> = createClient<Topics>('ws://127.0.0.1:1/ws', { autoConnect: false });
-const json = createJsonClient<Topics>('ws://127.0.0.1:1/ws');
-client.subscribe('prices.BTC', ({ data }) => data.bid.toFixed());
-void json.publish('chat.lobby', { text: 'hello' });
-// @ts-expect-error: no such topic.
-client.subscribe('chat.attic');
-const codeOf = ({ code }: ReplyError): string => code;
-void codeOf;
-`;
   const resolutions = {
     nodenext: { module: 'nodenext', moduleResolution: 'nodenext' },
     node16: { module: 'node16', moduleResolution: 'node16' },
@@ -271,7 +259,7 @@ void codeOf;
     await mkdir(join(project, 'esm'));
     await mkdir(join(project, 'cjs'));
     await writeFile(join(project, 'esm/package.json'), '{"type":"module"}');
-    for (const folder of ['esm', 'cjs']) await writeFile(join(project, folder, 'use.ts'), using);
+    for (const folder of ['esm', 'cjs']) await writeFile(join(project, folder, 'use.ts'), typedApp);
   });
 
   const cases = versions.typescript.flatMap((version) =>
