@@ -91,7 +91,7 @@ async function buildTypes(target: Package, entries: readonly string[]): Promise<
   const chunks = await build(target, inputs(target, entries, 'd.ts'), output, {
     plugins: [dts({ dtsInput: true, tsconfig: false, sourcemap: false })],
   });
-  const references = await referencesOf(join(target.folder, 'dist'));
+  const references = await referencesIn(join(target.folder, 'dist'));
   for (const { fileName } of chunks) {
     const path = join(target.lib, fileName);
     const text = references + (await readFile(path, 'utf8'));
@@ -101,10 +101,10 @@ async function buildTypes(target: Package, entries: readonly string[]): Promise<
   }
 }
 
-/** The lines `/// <reference …` of the declarations. The build leaves them out, and modules that only export. */
-async function referencesOf(dist: string): Promise<string> {
-  const files = (await readdir(dist, { recursive: true })).filter((file) => file.endsWith('.d.ts'));
-  const texts = await Promise.all(files.map((file) => readFile(join(dist, file), 'utf8')));
+/** The lines `/// <reference …` of all declarations in a folder: the build leaves them out. */
+async function referencesIn(folder: string): Promise<string> {
+  const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('.d.ts'));
+  const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')));
   const lines = texts.flatMap((text) => text.match(/^\/\/\/ <reference .*\n/gm) ?? []);
   return [...new Set(lines)].join('');
 }
