@@ -25,9 +25,15 @@ export interface FeedSettings extends DeliverySettings {
 type Subscription = 'asked' | 'subscribed';
 
 export class Feed extends Delivery {
-  isDraining = false;
   /** All readers, also those that still catch up. */
   readonly readers = new Set<Reader>();
+  /** Everything that arrived is delivered: nothing waits for the history or a schema. */
+  readonly settled = new Condition(() => {
+    const all = [this, ...this.#catchUps.values()];
+    const hasHole = this.#subscriptions.size > 0 && all.some(({ cursor }) => cursor.hasHole);
+    return !hasHole && all.every(({ isIdle }) => isIdle);
+  });
+  #isDraining = false;
   readonly #settings: FeedSettings;
   /** Called when a node has answered, with or without an error. */
   readonly #onAnswered: () => void;
@@ -42,12 +48,6 @@ export class Feed extends Delivery {
   #retry: ReturnType<typeof setTimeout> | undefined;
   /** Readers that begin with history, until they have caught up with the others. */
   readonly #catchUps = new Map<Reader, CatchUp>();
-  /** Everything that arrived is delivered: nothing waits for the history or a schema. */
-  readonly settled = new Condition(() => {
-    const all = [this, ...this.#catchUps.values()];
-    const hasHole = this.#subscriptions.size > 0 && all.some(({ cursor }) => cursor.hasHole);
-    return !hasHole && all.every(({ isIdle }) => isIdle);
-  });
 
   constructor(topic: string, check: Check | null, settings: FeedSettings, onAnswered: () => void) {
     super(topic, check, settings, settings.maxBufferedPublications, maxHistoryLimit);
@@ -55,9 +55,14 @@ export class Feed extends Delivery {
     this.#onAnswered = onAnswered;
   }
 
+  /** True after {@link drain}. */
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
   /** The connections that are subscribed or subscribing, and not unsubscribing. */
   get connections(): Connection[] {
-    return this.isDraining ? [] : [...this.#subscriptions.keys()];
+    return this.#isDraining ? [] : [...this.#subscriptions.keys()];
   }
 
   get source(): Connection | null {
@@ -88,7 +93,7 @@ export class Feed extends Delivery {
    */
   subscribe(): void {
     const connection = this.#settings.connection();
-    if (connection === null || this.isDraining || this.#subscriptions.has(connection)) return;
+    if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
     const since = this.cursor.position;
     // Without positions duplicates cannot be detected, so such a topic uses one connection at a time.
     if (since === null && this.#subscriptions.size > 0) return;
@@ -123,7 +128,7 @@ export class Feed extends Delivery {
   /** The client drains. Returns the connections on which to unsubscribe. */
   drain(): Connection[] {
     const { connections } = this;
-    this.isDraining = true;
+    this.#isDraining = true;
     return connections;
   }
 

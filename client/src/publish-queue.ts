@@ -45,6 +45,8 @@ const sendsToAnswer = 8;
 type Failure = (posting: Posting) => FanfareError;
 
 export class PublishQueue {
+  /** Nothing waits any more. */
+  readonly empty = new Condition(() => this.#queues.size === 0);
   readonly #settings: PublishQueueSettings;
   /** The connection for publications. `connected` has arrived on it. */
   #connection: Connection | null = null;
@@ -69,8 +71,6 @@ export class PublishQueue {
   #maxFrameBytes: number | null = null;
   #onQuiet: (() => void) | null = null;
   #quietTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Nothing waits any more. */
-  readonly empty = new Condition(() => this.#queues.size === 0);
 
   constructor(settings: PublishQueueSettings) {
     this.#settings = settings;

@@ -35,12 +35,12 @@ interface PublisherSettings {
 }
 
 export class Publisher {
+  /** All publications are settled. */
+  readonly idle = new Condition(() => this.#unsettled === 0);
   readonly #settings: PublisherSettings;
   readonly #nextMessageId = messageIds();
   /** Publications that are not settled. Counted, not as promises: a handler on one would hide its rejection. */
   #unsettled = 0;
-  /** All publications are settled. */
-  readonly idle = new Condition(() => this.#unsettled === 0);
   /** One entry for each publication that waits for a schema, or behind one that does. */
   readonly #unchecked = new Set<object>();
   /** The last of them, by topic. The next publication to the topic waits for it, which keeps the order. */

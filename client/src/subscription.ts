@@ -126,6 +126,8 @@ function reasonOf({ code, error }: SubscriptionEvents['unsubscribed']): FanfareE
 
 /** Implementation of {@link Subscription}. The feed of the topic calls it. */
 export class Reader implements Subscription, AsyncIterator<Publication, undefined> {
+  /** The subscription has ended, and a loop has read all held publications. */
+  readonly consumed = new Condition(() => this.#state.name === 'unsubscribed' && this.#held.size === 0);
   readonly #settings: ReaderSettings;
   readonly #events: Emitter<SubscriptionEvents>;
   #state: SubscriptionState = { name: 'subscribing', error: null };
@@ -142,8 +144,6 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   #thrown: FanfareError | null = null;
   /** True if there is or was a loop, which throws the error that ends the subscription. */
   #hasLoop = false;
-  /** The subscription has ended, and a loop has read all held publications. */
-  readonly consumed = new Condition(() => this.#state.name === 'unsubscribed' && this.#held.size === 0);
   #onRoom: (() => void) | null = null;
 
   constructor(settings: ReaderSettings) {

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';
 import { bundle } from '../bundle.js';
+import { internalNames } from '../internal-names.js';
 import { startTestNode } from './test-node.js';
 
 const kB = 1_024;
@@ -27,6 +28,11 @@ it('the browser bundle contains no code for Node, and none that a Content-Securi
     expect(inputs.filter((file) => /node_modules|websocket-node/.test(file))).toEqual([]);
     expect(code).not.toMatch(/["']node:|\brequire\(|\bnew Function\b|\beval\(/);
   }
+});
+
+it('the client still has each name that gets a short one in files for pages', async () => {
+  const { code } = await bundle('index', { minify: false });
+  expect(internalNames.filter((name) => !new RegExp(`[.{,]\\s*${name}\\b`).test(code))).toEqual([]);
 });
 
 it('the JSON entry contains no MessagePack code', async () => {

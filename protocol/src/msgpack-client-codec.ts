@@ -108,16 +108,16 @@ export class MsgpackClientCodec implements ClientCodec {
     if (typeof frame === 'string') throw new LayoutError('Received a text frame on a MessagePack connection.');
     const reader = this.#reader;
     reader.begin(new Uint8Array(frame));
-    const type = messageTypes.get(reader.uint('the message type'));
-    return type === undefined ? null : serverMessages[type](reader);
+    const read = messages.get(reader.uint('the message type'));
+    return read === undefined ? null : read(reader);
   }
 }
 
-/** The type of a message by its number. */
-const messageTypes: ReadonlyMap<number, ServerMessage['type']> = /* @__PURE__ */ new Map(
+/** How each message is read, by its number. */
+const messages: ReadonlyMap<number, (fields: Fields) => ServerMessage> = /* @__PURE__ */ new Map(
   /* @__PURE__ */ Object.entries({ ...replyTypes, ...pushTypes }).map(([type, number]) => [
     number,
-    type as ServerMessage['type'],
+    serverMessages[type as ServerMessage['type']],
   ]),
 );
 

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { choices, describeOptions, parseOptions, runCommand, toggle } from '../../tools/kit/dist/options.js';
 
@@ -40,11 +40,14 @@ function install(version) {
 /** Whether all tests pass. */
 function passes(version, areOfBroker) {
   process.stdout.write(`\nNode ${version}\n`);
-  const vitest = [install(version), 'node_modules/vitest/vitest.mjs', 'run'];
+  const program = install(version);
+  const vitest = [program, 'node_modules/vitest/vitest.mjs', 'run'];
   const [command, ...args] = areOfBroker
     ? [join(root, 'test/nodes/with-glibc-of-debian-13.sh'), ...vitest, 'broker/', 'test/deployment/image.test.ts']
     : [...vitest, '--config', 'vitest.nodes.config.ts'];
   const env = { ...process.env, MACHINE_NODE: process.execPath };
+  // The image's build steps call `node` by its name.
+  if (areOfBroker) env.PATH = `${dirname(program)}:${env.PATH}`;
   return spawnSync(command, args, { cwd: root, stdio: 'inherit', env }).status === 0;
 }
 

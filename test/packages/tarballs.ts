@@ -30,7 +30,9 @@ export async function run(cwd: string, command: readonly string[], env: NodeJS.P
 
 /** Without the settings of nodes, and without what `npm test` sets for its own project. */
 export function cleanEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(?:FANFARE_|npm_(?!config_registry))/.test(name));
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(?:FANFARE_|VITEST|NODE_ENV$|npm_(?!config_registry))/.test(name),
+  );
   return Object.fromEntries(kept);
 }
 

@@ -60,11 +60,17 @@ export function sendJson(response: HttpResponse, status: string, body: unknown):
 }
 
 /**
- * Ends the answer to a HEAD request with the length that the body of GET has (RFC 9110 section 9.3.2), and closes.
- * `endWithoutBody` of the library terminates the process, or keeps the socket open forever if there is an abort
- * handler.
+ * The binary of uWebSockets.js for Node 20 is an older version of the library than the binaries for Node 22 and 24. Its
+ * `endWithoutBody` terminates the process, or keeps the socket open forever if there is an abort handler.
  */
+const isOldLibrary = process.versions.node.startsWith('20.');
+
+/** Ends the answer to a HEAD request with the length that the body of GET has (RFC 9110 section 9.3.2), and closes. */
 function endWithoutBody(response: HttpResponse, bodyLength: number): void {
+  if (!isOldLibrary) {
+    response.endWithoutBody(bodyLength, true);
+    return;
+  }
   let isClosed = false;
   response.onAborted(() => {
     isClosed = true;

@@ -1,0 +1,3 @@
+export const internalNames: readonly string[];
+/** Option of esbuild. */
+export const mangleProps: RegExp;
