@@ -55,6 +55,8 @@ await runCommand(async (args) => {
   const { only, broker } = parseOptions(args, options, () => help).values;
   const failed = versions
     .filter((version) => only.includes(majorOf(version)))
+    // uWebSockets.js has no binary for newer ones.
+    .filter((version) => !broker || Number(majorOf(version)) <= 24)
     .filter((version) => !passes(version, broker));
   if (failed.length > 0) throw new Error(`Tests failed with Node ${failed.join(', ')}.`);
 });

@@ -26,6 +26,7 @@ import {
   temporaryFolder,
   unpackInto,
 } from './tarballs.js';
+import { typedApp } from './typed-app.js';
 
 const folders = await publishedFolders();
 const names = await Promise.all(folders.map(async (folder) => (await readManifest(join(root, folder))).name));
@@ -173,6 +174,15 @@ describe.each(names.map((name, index) => [name, folders[index] as string] as con
     expect(messages).toEqual([]);
   });
 
+  it('has declarations that say which library of TypeScript they need', async () => {
+    const declarations = (await filesIn(packageFolder(name))).filter((file) => /\.d\.c?ts$/.test(file));
+    for (const file of declarations) {
+      const text = await readFile(join(packageFolder(name), file), 'utf8');
+      const needs = /[aA]syncDispos/.test(text);
+      expect([file, needs && !text.startsWith('/// <reference lib="esnext.disposable"')]).toEqual([file, false]);
+    }
+  });
+
   it('has the right types for ES modules, CommonJS and bundlers', async () => {
     const checked = await checkPackage(createPackageFromTarballData(new Uint8Array(await readFile(tarballOf(name)))));
     expect(checked).toMatchObject({ packageName: name, problems: [] });
@@ -297,6 +307,19 @@ async function serve(folder: string, pages: Readonly<Record<string, string>>) {
     },
   };
 }
+
+it.each([
+  ['5.4', '@tsd/typescript/typescript/lib/tsc.js'],
+  ['present', 'typescript/bin/tsc'],
+])('the types of the client compile with TypeScript %s, as ES module and CommonJS', async (_version, compiler) => {
+  const compilerOptions = {
+    ...{ strict: true, noEmit: true, skipDefaultLibCheck: true, types: [], target: 'es2022', lib: ['es2022', 'dom'] },
+    module: 'nodenext',
+  };
+  await writeFile(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.mts', 'use.cts'] }));
+  for (const file of ['use.mts', 'use.cts']) await writeFile(join(app, file), typedApp);
+  await run(app, [process.execPath, join(root, 'node_modules', compiler), '-p', '.']);
+});
 
 it('the client installs alone, without a registry', async () => {
   await using project = await temporaryFolder();

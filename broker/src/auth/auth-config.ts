@@ -195,7 +195,7 @@ export const authFields = {
       matching(/^[0-9a-f]{64}$/),
       '64 hexadecimal digits',
       'required',
-      'SHA-256 of the whole key. `npm start -- api-key <id>` creates both.',
+      'SHA-256 of the whole key. `fanfare api-key <id>` creates both.',
     ),
     permissions: field(any, 'an object', '`{}`', 'Permissions, in the same form as the claim `fanfare` of a JWT.'),
     admin: field(isBoolean, 'true or false', 'false', 'Whether the key may revoke.'),

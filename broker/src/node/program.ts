@@ -51,7 +51,7 @@ async function apiKeyText(names: readonly string[]): Promise<string> {
   const [id = '', ...others] = names;
   if (!isApiKeyId(id) || others.length > 0) {
     throw new Error(
-      'api-key requires one name, of 1 to 64 characters of A-Z a-z 0-9 and -. Example: npm start -- api-key orders',
+      'api-key requires one name, of 1 to 64 characters of A-Z a-z 0-9 and -. Example: fanfare api-key orders',
     );
   }
   const { key, entry } = createApiKey(id);

@@ -91,18 +91,20 @@ async function buildTypes(target: Package, entries: readonly string[]): Promise<
   const chunks = await build(target, inputs(target, entries, 'd.ts'), output, {
     plugins: [dts({ dtsInput: true, tsconfig: false, sourcemap: false })],
   });
-  for (const { fileName, moduleIds } of chunks) {
+  const references = await referencesIn(join(target.folder, 'dist'));
+  for (const { fileName } of chunks) {
     const path = join(target.lib, fileName);
-    const text = (await referencesOf(moduleIds)) + (await readFile(path, 'utf8'));
+    const text = references + (await readFile(path, 'utf8'));
     await writeFile(path, text);
     const forCommonJs = text.replace(/(["'])(\.\/[^"']+)\.js\1/g, '$1$2.cjs$1');
     await writeFile(join(target.lib, fileName.replace(/\.d\.ts$/, '.d.cts')), forCommonJs);
   }
 }
 
-/** The lines `/// <reference …` of these declarations, which the build leaves out. */
-async function referencesOf(files: readonly string[]): Promise<string> {
-  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+/** The lines `/// <reference …` of all declarations in a folder: the build leaves them out. */
+async function referencesIn(folder: string): Promise<string> {
+  const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('.d.ts'));
+  const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')));
   const lines = texts.flatMap((text) => text.match(/^\/\/\/ <reference .*\n/gm) ?? []);
   return [...new Set(lines)].join('');
 }
