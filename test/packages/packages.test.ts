@@ -174,6 +174,15 @@ describe.each(names.map((name, index) => [name, folders[index] as string] as con
     expect(messages).toEqual([]);
   });
 
+  it('has declarations that say which library of TypeScript they need', async () => {
+    const declarations = (await filesIn(packageFolder(name))).filter((file) => /\.d\.c?ts$/.test(file));
+    for (const file of declarations) {
+      const text = await readFile(join(packageFolder(name), file), 'utf8');
+      const needs = /[aA]syncDispos/.test(text);
+      expect([file, needs && !text.startsWith('/// <reference lib="esnext.disposable"')]).toEqual([file, false]);
+    }
+  });
+
   it('has the right types for ES modules, CommonJS and bundlers', async () => {
     const checked = await checkPackage(createPackageFromTarballData(new Uint8Array(await readFile(tarballOf(name)))));
     expect(checked).toMatchObject({ packageName: name, problems: [] });
