@@ -4,7 +4,7 @@ import { createHooks } from '@fanfare/react';
 import type { Browser } from 'playwright-core';
 import { createElement, type ReactNode, StrictMode } from 'react';
 import { renderToString } from 'react-dom/server';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { startNode } from '../../broker/test/harness.js';
 import { hasBrowser, launchBrowser } from '../../test/chromium.js';
 import { compile, open } from './site.js';
@@ -37,9 +37,12 @@ function html(url: string): string {
 it('a server renders without a connection, also if the URL is a path', async () => {
   await using node = await startNode({});
   const expected = '<p>subscribing  undefined</p><p>disconnected</p>';
+  const random = vi.spyOn(crypto, 'getRandomValues');
   expect(html(node.url)).toBe(expected);
   expect(html('/ws')).toBe(expected);
   expect(await node.metric('fanfare_connections_opened_total')).toBe(0);
+  // Next refuses to prerender a component that reads random values.
+  expect(random).not.toHaveBeenCalled();
 });
 
 it.skipIf(!hasBrowser)('the browser continues from the HTML without a mismatch', async () => {

@@ -94,8 +94,8 @@ describe.each([
 
   it('builds and renders on the server without a connection, and continues in the browser', async () => {
     const before = await opened();
-    await project.run(['npx', 'next', 'build']);
-    await using server = await project.serve(['npx', 'next', 'start', '--hostname', '127.0.0.1', '--port', '0']);
+    await project.run('next', 'build');
+    await using server = await project.serve('next', 'start', '--hostname', '127.0.0.1', '--port', '0');
     const html = await (await fetch(server.url)).text();
     expect(html.replaceAll('<!-- -->', '')).toContain('<p>home disconnected subscribing  </p>');
     expect(await opened()).toBe(before);
@@ -109,7 +109,7 @@ describe.each([
   });
 
   it('keeps its connection and data through hot reloads of next dev', async () => {
-    await using server = await project.serve(['npx', 'next', 'dev', '--hostname', '127.0.0.1', '--port', '0']);
+    await using server = await project.serve('next', 'dev', '--hostname', '127.0.0.1', '--port', '0');
     const before = await opened();
     await fetch(server.url);
     expect(await opened()).toBe(before);

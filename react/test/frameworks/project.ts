@@ -10,16 +10,16 @@ import { Child } from '@fanfare/local-cluster';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Without what `npm run` and vitest set for this repository. */
-function environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(npm_(?!config_registry)|NODE_ENV$|VITEST|FANFARE_)/.test(name),
+    ([name]) => !/^(npm_(?!config_registry)|NODE_ENV$|FORCE_COLOR$|VITEST|FANFARE_)/.test(name),
   );
-  return { ...Object.fromEntries(kept), NEXT_TELEMETRY_DISABLED: '1', ...more };
+  return { ...Object.fromEntries(kept), NO_COLOR: '1', NEXT_TELEMETRY_DISABLED: '1' };
 }
 
-async function run(cwd: string, command: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+async function run(cwd: string, command: readonly string[]): Promise<string> {
   const [file = '', ...args] = command;
-  const options = { cwd, env: environment(env), maxBuffer: 100_000_000 };
+  const options = { cwd, env: environment(), maxBuffer: 100_000_000 };
   try {
     return (await promisify(execFile)(file, args, options)).stdout;
   } catch (error) {
@@ -69,24 +69,30 @@ export class Project implements AsyncDisposable {
     await this.write(path, before.replace(text, replacement));
   }
 
-  run(command: readonly string[], env?: NodeJS.ProcessEnv): Promise<string> {
-    return run(this.folder, command, env);
+  /** Runs a command of an installed package. */
+  run(command: string, ...args: readonly string[]): Promise<string> {
+    return run(this.folder, this.#program(command, args));
   }
 
   /** Starts a server, and waits until it prints its URL. */
-  async serve(command: readonly [string, ...string[]], env: NodeJS.ProcessEnv = {}): Promise<Server> {
-    const child = new Child({ command: [...command], cwd: this.folder, env: environment(env) });
+  async serve(command: string, ...args: readonly string[]): Promise<Server> {
+    const child = new Child({ command: this.#program(command, args), cwd: this.folder, env: environment() });
     const url = await child.find(
       (line) => /https?:\/\/(?:localhost|127\.0\.0\.1):\d+/.exec(line)?.[0] ?? null,
       AbortSignal.timeout(120_000),
     );
-    if (url === null) throw new Error(child.explain(`${command.join(' ')} printed no URL.`));
+    if (url === null) throw new Error(child.explain(`${command} printed no URL.`));
     return {
       url,
       async [Symbol.asyncDispose]() {
         await child.stop();
       },
     };
+  }
+
+  /** Without npx: it would be one more process, which does not pass signals on. */
+  #program(command: string, args: readonly string[]): [string, ...string[]] {
+    return [process.execPath, join(this.folder, 'node_modules/.bin', command), ...args];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

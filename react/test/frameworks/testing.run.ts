@@ -1,4 +1,4 @@
-/** Tests of an app with Vitest, jsdom and Testing Library. */
+/** Tests of an app with Vitest, Happy DOM and Testing Library. */
 import { expect, it } from 'vitest';
 import { startNode } from '../../../broker/test/harness.js';
 import { Project } from './project.js';
@@ -14,7 +14,6 @@ const packages = {
 };
 
 const test = (url: string): string => `
-  // @vitest-environment happy-dom
   import { createClient } from '@fanfare/client';
   import { FanfareProvider, useTopic } from '@fanfare/react';
   import { flush } from '@fanfare/react/testing';
@@ -53,8 +52,8 @@ const test = (url: string): string => `
 it('React warns about nothing, with findBy… and with flush()', async () => {
   await using node = await startNode({});
   await using project = await Project.create(packages, {
-    'vite.config.js': `export default { oxc: { jsx: { runtime: 'automatic' } }, test: { globals: true } };`,
+    'vite.config.js': `export default { oxc: { jsx: { runtime: 'automatic' } }, test: { environment: 'happy-dom', globals: true } };`,
     'list.test.jsx': test(node.url).trimStart(),
   });
-  expect(await project.run(['npx', 'vitest', 'run', '--no-color'])).toMatch(/Tests {2}2 passed/);
+  expect(await project.run('vitest', 'run', '--no-color')).toMatch(/Tests {2}2 passed/);
 });

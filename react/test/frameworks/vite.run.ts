@@ -99,7 +99,7 @@ describe('an app with Vite', () => {
     expect.poll(async () => (await page.locator('body').innerText()).replace(/\s+/g, ' ').trim()).toBe(text);
 
   it('keeps its connection, subscription and data through hot reloads', async () => {
-    await using server = await project.serve(['npx', 'vite', '--host', '127.0.0.1', '--port', '0']);
+    await using server = await project.serve('vite', '--host', '127.0.0.1', '--port', '0');
     await using publisher = createClient(node.url);
     await using tab = await visit(server.url);
     await shows(tab.page, 'first one subscribed total 0');
@@ -128,7 +128,7 @@ describe('an app with Vite', () => {
   });
 
   it('keeps a client of a module through hot reloads', async () => {
-    await using server = await project.serve(['npx', 'vite', '--host', '127.0.0.1', '--port', '0']);
+    await using server = await project.serve('vite', '--host', '127.0.0.1', '--port', '0');
     await using publisher = createClient(node.url);
     await using tab = await visit(`${server.url}/#other`);
     await shows(tab.page, 'other client subscribed');
@@ -150,8 +150,8 @@ describe('an app with Vite', () => {
   });
 
   it('works as a production build', async () => {
-    await project.run(['npx', 'vite', 'build']);
-    await using server = await project.serve(['npx', 'vite', 'preview', '--host', '127.0.0.1', '--port', '0']);
+    await project.run('vite', 'build');
+    await using server = await project.serve('vite', 'preview', '--host', '127.0.0.1', '--port', '0');
     await using publisher = createClient(node.url);
     await using tab = await visit(server.url);
     await expect.poll(() => tab.page.locator('p').innerText()).toContain('subscribed');
@@ -178,7 +178,7 @@ it('works with React 18', async () => {
       `,
     },
   );
-  await using server = await project.serve(['npx', 'vite', '--host', '127.0.0.1', '--port', '0']);
+  await using server = await project.serve('vite', '--host', '127.0.0.1', '--port', '0');
   await using publisher = createClient(node.url);
   await using browser = await launchBrowser();
   const page = await browser.newPage();
