@@ -10,6 +10,7 @@ const conditions = ['source'];
  * test/docs.test.ts checks the names.
  */
 const slow = [
+  'test/packages/packages.test.ts',
   'broker/test/recovery.test.ts',
   'broker/test/lost-state.test.ts',
   'broker/test/workers.test.ts',

@@ -122,7 +122,7 @@ local function addEntries(answer, command, stream, from, to, start, publications
   end
 end
 
--- Changes if the server has been a replica in the meantime.
+-- Changes if the server has been a replica in the meantime, and also when a master gets its first replica.
 local function idOfData()
   return ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 end

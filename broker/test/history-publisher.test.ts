@@ -2,15 +2,16 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
-import type { Position, ReplyError } from '@fanfare/protocol';
+import { type Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { CommandStream } from '../src/redis/command-stream.js';
 import { PublisherLink, type Wait } from '../src/redis/redis.js';
+import { ReplyReader } from '../src/redis/reply-reader.js';
 import { FlushWindow } from '../src/relay/flush-window.js';
-import { parseGeneration } from '../src/relay/generation.js';
+import { type Generation, type GenerationSource, parseGeneration } from '../src/relay/generation.js';
 import { HistoryPublisher, type PublishingLink } from '../src/relay/history-publisher.js';
 import { Keys } from '../src/relay/keys.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
@@ -61,7 +62,7 @@ function newPublisher(
   through: PublishingLink,
   script: PublishScript,
   wait: Wait | null = null,
-  generations = { generation, onStale: () => undefined },
+  generations: GenerationSource = { generation, onStale: () => undefined },
 ): HistoryPublisher {
   const settings = { idempotencyWindowSeconds: 60 };
   const publishLog = new PublishLog(memoryTimes);
@@ -98,10 +99,15 @@ async function newWire() {
 }
 
 /** Resolves with the outcome. The publication is sent before this returns. */
-function publish(publisher: HistoryPublisher, name: string, value: unknown): Promise<Position | null | ReplyError> {
+function publish(
+  publisher: HistoryPublisher,
+  name: string,
+  value: unknown,
+  messageId: string | null = null,
+): Promise<Position | null | ReplyError> {
   const batcher = new PublishBatcher(new FlushWindow(0), (batches) => publisher.publish(batches));
   return new Promise((resolve) => {
-    batcher.add(topic(name), defaultPolicy, json(value), null, { accepted: resolve, failed: resolve });
+    batcher.add(topic(name), defaultPolicy, json(value), messageId, { accepted: resolve, failed: resolve });
     batcher.flush();
   });
 }
@@ -158,6 +164,9 @@ describe('an answer that is not one of the script', () => {
     ['lists something else than positions', '*1\r\n:5\r\n'],
     ['lists text that is not a position', '*1\r\n$2\r\nno\r\n'],
     ['lists too little', '*0\r\n'],
+    ['lists an empty list', '*1\r\n*0\r\n'],
+    ['lists a list without a position', '*1\r\n*1\r\n$0\r\n\r\n'],
+    ['lists a list of numbers', '*1\r\n*1\r\n:5\r\n'],
   ])('leaves a publication unconfirmed if it %s, and the next one is published', async (_, answer) => {
     await using wire = await newWire();
     const publisher = newPublisher(wire.link, new PublishScript(link, keys));
@@ -182,6 +191,90 @@ describe('a copy of the script that another node has announced but not loaded ye
     expect(await admin.script('EXISTS', publishScript('theirs').sha, script.current.sha)).toEqual([0, 1]);
     // Nodes that start later use this copy.
     expect(publishScript((await admin.get(keys.copy)) ?? '').sha).toBe(script.current.sha);
+  });
+});
+
+describe('what a call does besides publishing', () => {
+  const ttlOfIds = () => admin.pttl(`${keys.topic(topic('t'))}:ids`);
+
+  it.each([
+    ['loses its scripts', () => admin.script('FLUSH'), () => undefined],
+    [
+      'is out of memory for a moment',
+      () => admin.config('SET', 'maxmemory', '1'),
+      () => admin.config('SET', 'maxmemory', '0'),
+    ],
+  ])('is done by the next call if Redis %s: messageIds expire', async (_, before, after) => {
+    const script = new PublishScript(link, keys);
+    const publisher = newPublisher(link, script);
+    expect(await publish(publisher, 't', 1)).toMatchObject({ offset: 1 });
+    await before();
+    const outcome = await publish(publisher, 't', 2, 'id');
+    await after();
+    if (outcome instanceof ReplyError) expect(await publish(publisher, 't', 2, 'id')).toMatchObject({ offset: 2 });
+    expect(await ttlOfIds()).toBeGreaterThan(0);
+  });
+});
+
+describe('a publisher that stops', () => {
+  it('waits for what is on its way, even if it has refused later publications', async () => {
+    await using wire = await newWire();
+    const generations: { generation: Generation | null; onStale(): void } = { generation, onStale: () => undefined };
+    const publisher = newPublisher(wire.link, new PublishScript(link, keys), null, generations);
+    const first = publish(publisher, 't', 1);
+    generations.generation = null;
+    expect(await publish(publisher, 't', 2)).toMatchObject({ code: 'unavailable' });
+    let isSettled = false;
+    const settled = publisher.settled().then(() => {
+      isSettled = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isSettled).toBe(false);
+    wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n');
+    expect(await first).toMatchObject({ offset: 1 });
+    await settled;
+  });
+});
+
+describe('durable publications', () => {
+  it('that follow each other all reach Redis, although it confirms none of them in time', async () => {
+    const settings = { redisUrl: server.url, redisTimeoutMs: 1_000, nodeName: 'test' };
+    const own = new PublisherLink(settings, pino({ level: 'silent' }), counters, {});
+    await until('Redis is connected', () => own.isReady);
+    const publisher = newPublisher(own, new PublishScript(own, keys), { replicas: 1, timeoutMs: 100 });
+    const outcomes: Promise<unknown>[] = [];
+    // One after the other, they would wait for four seconds in the connection.
+    for (let value = 0; value < 40; value++) {
+      outcomes.push(publish(publisher, 't', value));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const outcome of await Promise.all(outcomes)) {
+      expect(outcome).toMatchObject({
+        code: 'unconfirmed',
+        message: expect.stringContaining('too few Redis replicas'),
+      });
+    }
+    expect(await admin.call('XINFO', 'STREAM', keys.topic(topic('t')))).toEqual(
+      expect.arrayContaining([expect.stringMatching(/-40$/)]),
+    );
+    await own.close();
+  });
+
+  it('wait while an earlier call is unanswered, and are then sent in one call', async () => {
+    await using wire = await newWire();
+    const publisher = newPublisher(wire.link, new PublishScript(link, keys), { replicas: 1, timeoutMs: 100 });
+    const commands: string[] = [];
+    const reader = new ReplyReader({ onReply: (command) => commands.push(String((command as Buffer[])[0])) });
+    wire.far.on('data', (bytes: Buffer) => reader.read(bytes));
+    const first = publish(publisher, 't', 1);
+    const later = [publish(publisher, 't', 2), publish(publisher, 'u', 3)];
+    await until('the first call has arrived', () => commands.length === 2);
+    wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n:1\r\n');
+    expect(await first).toMatchObject({ offset: 1 });
+    await until('the second call has arrived', () => commands.length === 4);
+    wire.far.write('*2\r\n$18\r\n1700000000000000-2\r\n$18\r\n1700000000000001-1\r\n:1\r\n');
+    expect(await Promise.all(later)).toMatchObject([{ offset: 2 }, { offset: 1 }]);
+    expect(commands).toEqual(['EVALSHA', 'WAIT', 'EVALSHA', 'WAIT']);
   });
 });
 

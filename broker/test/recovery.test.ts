@@ -721,7 +721,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
       const reader = await TestConnection.open(one.url);
       const reply = await reader.subscribe('t');
       const since = reply.type === 'subscribed' ? reply.position : null;
-      await reader.publish('t', 1);
+      await new Publisher(reader, 't').publish(1);
       await reader.close();
       await one.broker.drain({ atOnce: true });
       await redis.restart();

@@ -392,6 +392,11 @@ describe('a RedisRelay', () => {
     const link = clients.find((line) => line.includes(`name=fanfare:publisher-${prefixes}:publisher`)) ?? '';
     await admin.client('KILL', 'ID', /id=(\d+)/.exec(link)?.[1] ?? '');
     await until('the link is lost', () => node.relay.state === 'connecting');
+    // More topics than one call announces, and `t` is the last.
+    for (let index = 0; index < 1_200; index++) {
+      node.relay.publish(topic(`more.${index}`), json(index), null, null);
+      if (index % 100 === 0) await node.relay.flush();
+    }
     node.relay.publish(topic('t'), json('only here'), null, null);
     await node.relay.flush();
     expect(node.delivery.of('t')).toEqual(['"only here"']);

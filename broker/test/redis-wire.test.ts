@@ -6,7 +6,7 @@ import { connect as connectTls, createServer as createTlsServer, type TLSSocket 
 import { startRedis } from '@fanfare/local-cluster';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { CollectedCall, CommandStream, type StreamEvents } from '../src/redis/command-stream.js';
+import { CollectedCall, CommandStream, PendingCall, type StreamEvents } from '../src/redis/command-stream.js';
 import type { Argument } from '../src/redis/command-writer.js';
 import { RedisError, RedisProtocolError, type Reply, ReplyReader } from '../src/redis/reply-reader.js';
 import { CertificateFolder } from './certificates.js';
@@ -276,6 +276,30 @@ describe('a connection', () => {
       await new Promise<void>((resolve) => process.nextTick(resolve));
     }
     expect((await Promise.all(calls)).flat().map(String)).toEqual(calls.map((_, index) => String(100 + index)));
+  });
+
+  it('gives a call one outcome if a reply closes the connection', async () => {
+    const { stream, far } = await newPair();
+    const outcomes: string[] = [];
+    class ClosingCall extends PendingCall {
+      override onReply(): boolean {
+        stream.close();
+        return true;
+      }
+      override onComplete(): void {
+        outcomes.push('complete');
+      }
+      override onLost(): void {
+        outcomes.push('lost');
+      }
+    }
+    stream.writer.command(1);
+    stream.writer.asciiPart('PING');
+    stream.expect(new ClosingCall());
+    const later = send(stream, ['PING']);
+    far.write('+PONG\r\n+PONG\r\n');
+    await expect(later).rejects.toThrow('lost');
+    expect(outcomes).toEqual(['lost']);
   });
 
   it('keeps the order of many calls', async () => {

@@ -25,6 +25,21 @@ function entryAt(offset: number, length: number): StreamEntry {
 }
 
 describe('the budget of recent publications', () => {
+  it('counts the last answer to returning subscribers, and frees it with the next publication', () => {
+    const budget = new CacheBudget(Number.POSITIVE_INFINITY);
+    const cache = new TopicCache(budget, 10_000);
+    for (let offset = 1; offset <= 20; offset++) cache.append(entryAt(offset, 100));
+    const before = cache.bytes;
+    const answer = cache.between(2, 20);
+    expect(cache.bytes - before).toBe(answer?.bytes.length);
+    expect(budget.bytes).toBe(cache.bytes);
+    expect(cache.between(2, 20)).toBe(answer);
+    cache.append(entryAt(21, 100));
+    expect(cache.bytes - before).toBeLessThan(1_000);
+    cache.clear();
+    expect(budget.bytes).toBe(0);
+  });
+
   it.each([
     ['one short publication in each of many topics', 10_000, 1, 20],
     ['one long publication in each of many topics', 10_000, 1, 1_000],

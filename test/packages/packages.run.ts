@@ -313,7 +313,9 @@ it('Jest with its default settings requires the client, in Node and in jsdom', a
   await writeFile(join(project, 'json.test.js'), test('@fanfare/client/json'));
   const inNode = await run(project, ['npx', 'jest']);
   expect(inNode.stderr).toContain('2 passed, 2 total');
-  const inJsdom = await run(project, ['npx', 'jest', '--env', 'jsdom']);
+  const readme = await readFile(join(root, 'client/README.md'), 'utf8');
+  await writeFile(join(project, 'setup.js'), /^```js\n(const \{ TextDecoder[\s\S]*?)^```/m.exec(readme)?.[1] ?? '');
+  const inJsdom = await run(project, ['npx', 'jest', '--env', 'jsdom', '--setupFiles', './setup.js']);
   expect(inJsdom.stderr).toContain('2 passed, 2 total');
 });
 

@@ -18,7 +18,10 @@ export abstract class PendingCall {
   /** The next reply, or the error that Redis returned instead. Returns whether it was the last one of this call. */
   abstract onReply(reply: Reply): boolean;
 
-  /** The connection was lost. Commands without a reply may have been executed or not. */
+  /** All replies have arrived. */
+  abstract onComplete(): void;
+
+  /** Called instead of {@link onComplete}: the connection was lost. Commands without a reply may have been executed or not. */
   abstract onLost(): void;
 }
 
@@ -37,7 +40,7 @@ export interface StreamEvents {
 const maxKeptBytes = 1_048_576;
 
 /**
- * What waits for this runs at the end of the turn. `process.nextTick` would do the same, but Node.js then allocates
+ * What waits for this runs after the current callback. `process.nextTick` would do the same, but Node.js then allocates
  * several times as much (findings/node-nexttick-allocations.sh).
  */
 const turnEnd = Promise.resolve();
@@ -134,10 +137,13 @@ export class CommandStream {
   #onReply(reply: Reply): void {
     const call = this.#oldest;
     if (call === null) throw new RedisProtocolError('Protocol error: Redis sent a reply that no call waits for.');
-    // The reply may close the connection.
+    // The reply may close the connection: then the call has its outcome.
     if (!call.onReply(reply) || this.#oldest !== call) return;
     this.#oldest = call.later;
     if (call.later === null) this.#newest = null;
+    // Otherwise an old call that was not collected yet would keep all later ones in memory.
+    call.later = null;
+    call.onComplete();
   }
 }
 
@@ -162,9 +168,11 @@ export class CollectedCall extends PendingCall {
 
   override onReply(reply: Reply): boolean {
     this.#replies.push(reply);
-    if (this.#replies.length < this.count) return false;
+    return this.#replies.length === this.count;
+  }
+
+  override onComplete(): void {
     this.resolve(this.#replies);
-    return true;
   }
 
   override onLost(): void {
@@ -172,6 +180,13 @@ export class CollectedCall extends PendingCall {
   }
 }
 
+const lostMessage = 'The connection to Redis was lost.';
+
 export function lostError(): RedisError {
-  return new RedisError('The connection to Redis was lost.');
+  return new RedisError(lostMessage);
+}
+
+/** Whether there is no reply because the connection was lost. */
+export function isLost({ message }: Error): boolean {
+  return message === lostMessage;
 }

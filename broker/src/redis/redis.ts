@@ -3,7 +3,7 @@
  * changed passwords. Their common part is in redis-link.ts. Only the files of this folder know ioredis.
  */
 export { CheckLink } from './check-link.js';
-export { type CommandStream, lostError, PendingCall } from './command-stream.js';
+export { type CommandStream, isLost, lostError, PendingCall } from './command-stream.js';
 export type { CommandWriter } from './command-writer.js';
 export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js';
 export { isOfAnotherLayout, isOutOfMemory } from './redis-fault.js';

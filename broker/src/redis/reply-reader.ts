@@ -60,8 +60,10 @@ const [plus, minus, colon, dollar, star] = [0x2b, 0x2d, 0x3a, 0x24, 0x2a];
 const carriageReturn = 0x0d;
 const zero = 0x30;
 
+const nothing = Buffer.alloc(0);
+
 export class ReplyReader {
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes: Buffer = nothing;
   #length = 0;
   #at = 0;
   /** The beginning of an incomplete part, while the rest is on its way. */
@@ -101,8 +103,13 @@ export class ReplyReader {
     }
     this.#at = 0;
     while (!this.#isEnded && this.#at < this.#length) {
-      if (!this.#readPart()) return this.#keep(this.#at);
+      if (this.#readPart()) continue;
+      this.#keep(this.#at);
+      break;
     }
+    // A large reply must not stay in memory.
+    this.#bytes = nothing;
+    this.#message.bytes = nothing;
   }
 
   #keep(from: number): void {

@@ -78,6 +78,8 @@ export class SubscriberLink extends Link {
 
 /** Redis confirms each channel with a reply of its own, but refuses a command with one error. */
 class ChannelCall extends PendingCall {
+  #error: Error | null = null;
+
   constructor(
     private left: number,
     private readonly resolve: () => void,
@@ -87,13 +89,14 @@ class ChannelCall extends PendingCall {
   }
 
   override onReply(reply: Reply): boolean {
-    if (reply instanceof Error) {
-      this.reject(reply);
-      return true;
-    }
+    if (reply instanceof Error) this.#error = reply;
     this.left--;
-    if (this.left === 0) this.resolve();
-    return this.left === 0;
+    return this.left === 0 || this.#error !== null;
+  }
+
+  override onComplete(): void {
+    if (this.#error === null) this.resolve();
+    else this.reject(this.#error);
   }
 
   override onLost(): void {

@@ -38,6 +38,9 @@ interface Owner {
   ended(call: FastCall): void;
 }
 
+/** Maximum number of gaps in one call: an outage may leave many, and publications must not wait for all of them. */
+const maxGapsPerCall = 500;
+
 /** The messages of one turn. */
 class FastCall extends PendingCall {
   readonly topics: Topic[] = [];
@@ -47,7 +50,11 @@ class FastCall extends PendingCall {
   error: RedisError | null = null;
   #answered = 0;
 
-  constructor(private readonly owner: Owner) {
+  /** `isOfGaps`: it announces gaps, not publications. */
+  constructor(
+    private readonly owner: Owner,
+    readonly isOfGaps: boolean,
+  ) {
     super();
   }
 
@@ -56,22 +63,21 @@ class FastCall extends PendingCall {
       this.error ??= reply;
       this.#fail(reply);
     } else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null);
-    return this.#endIfComplete();
+    return this.#answered === this.topics.length;
+  }
+
+  override onComplete(): void {
+    this.owner.ended(this);
   }
 
   override onLost(): void {
-    while (!this.#endIfComplete()) this.#fail(null);
+    while (this.#answered < this.topics.length) this.#fail(null);
+    this.owner.ended(this);
   }
 
   #fail(error: RedisError | null): void {
     const index = this.#answered++;
     this.owner.failed(this.topics[index] as Topic, this.receipts[index] ?? [], error);
-  }
-
-  #endIfComplete(): boolean {
-    if (this.#answered < this.topics.length) return false;
-    this.owner.ended(this);
-    return true;
   }
 }
 
@@ -84,6 +90,7 @@ export class FastPublisher {
     ended: (call) => this.#onEnded(call),
   };
   #bytes = 0;
+  #isAnnouncing = false;
 
   constructor(
     private readonly nodeId: Buffer,
@@ -101,7 +108,7 @@ export class FastPublisher {
   /** Sends the runs of a turn, and delivers them here. */
   publish(batches: readonly Batch[]): void {
     const { commands } = this.link;
-    if (commands !== null) this.#send(commands, batches);
+    if (commands !== null) this.#send(commands, batches, false);
     for (const { topic, run, receipts } of batches) {
       if (commands === null) {
         this.counters.publicationsUnrelayed += run.count;
@@ -119,15 +126,24 @@ export class FastPublisher {
   /** The other nodes can be reached again. An empty run makes them notify their subscribers of a gap. */
   announceGaps(): void {
     const { commands } = this.link;
-    if (commands === null || this.#unrelayedTopics.size === 0) return;
-    const gaps = [...this.#unrelayedTopics].map((topic) => ({ topic, run: emptyRun, receipts: [] }));
-    this.#unrelayedTopics.clear();
-    this.#send(commands, gaps);
+    if (commands === null || this.#unrelayedTopics.size === 0 || this.#isAnnouncing) return;
+    this.#isAnnouncing = true;
+    const gaps: Pick<Batch, 'topic' | 'run' | 'receipts'>[] = [];
+    for (const topic of this.#unrelayedTopics) {
+      if (gaps.length === maxGapsPerCall) break;
+      gaps.push({ topic, run: emptyRun, receipts: [] });
+      this.#unrelayedTopics.delete(topic);
+    }
+    this.#send(commands, gaps, true);
   }
 
-  #send(commands: CommandStream, messages: readonly Pick<Batch, 'topic' | 'run' | 'receipts'>[]): void {
+  #send(
+    commands: CommandStream,
+    messages: readonly Pick<Batch, 'topic' | 'run' | 'receipts'>[],
+    isOfGaps: boolean,
+  ): void {
     const { writer } = commands;
-    const call = new FastCall(this.#owner);
+    const call = new FastCall(this.#owner, isOfGaps);
     for (const { topic, run, receipts } of messages) {
       writer.command(3);
       writer.asciiPart('PUBLISH');
@@ -135,7 +151,7 @@ export class FastPublisher {
       writeRedisMessage(writer, this.nodeId, run);
       call.topics.push(topic);
       call.receipts.push(receipts);
-      call.bytes += run.bytes.length + runOverheadBytes;
+      if (!isOfGaps) call.bytes += run.bytes.length + runOverheadBytes;
       this.counters.redisPublishCommands++;
     }
     this.#bytes += call.bytes;
@@ -143,11 +159,15 @@ export class FastPublisher {
     commands.expect(call);
   }
 
-  #onEnded({ sentAt, bytes, error }: FastCall): void {
+  #onEnded({ sentAt, bytes, error, isOfGaps }: FastCall): void {
     this.counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
     this.#bytes -= bytes;
     this.link.reportReply(error);
     this.#outcomes.onKnown();
+    if (!isOfGaps) return;
+    this.#isAnnouncing = false;
+    // If Redis refuses them, the next probe that returns tries again.
+    if (error === null) this.announceGaps();
   }
 
   #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {

@@ -24,7 +24,7 @@ export class FlushWindow {
   #last: EventLoopUtilization = performance.eventLoopUtilization();
   #ms = 0;
   #patience = minPatience;
-  /** Measurements since the width changed in which the node was not busy. */
+  /** Measurements without a busy node since the width last changed. */
   #calm = 0;
   /** Whether the last change was a trial with a narrower window. */
   #isTrial = false;

@@ -7,6 +7,7 @@ import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protoc
 import {
   type CommandStream,
   type CommandWriter,
+  isLost,
   isOutOfMemory,
   lostError,
   PendingCall,
@@ -104,15 +105,17 @@ class PublishCall extends PendingCall {
 
   override onReply(reply: Reply): boolean {
     this.replies[this.#received++] = reply;
-    if (this.#received < this.replies.length) return false;
+    return this.#received === this.replies.length;
+  }
+
+  override onComplete(): void {
     this.onAnswered(this);
-    return true;
   }
 
   override onLost(): void {
-    while (!this.onReply(lostError())) {
-      // Each piece without a reply fails.
-    }
+    // Each piece without a reply fails.
+    this.replies.fill(lostError(), this.#received);
+    this.onAnswered(this);
   }
 }
 
@@ -131,8 +134,10 @@ export class HistoryPublisher {
   #unanswered = 0;
   /** The copy that all calls on the way use. */
   #script: Script;
-  /** Runs that Redis refused because it has lost the copy, and runs added since then; null while Redis has the copy. */
-  #withoutScript: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
+  /** Runs that Redis refused because it has lost the copy; null while Redis has the copy. */
+  #refused: Sent[] | null = null;
+  /** Runs that wait until all calls on the way are answered. */
+  #queued: Sent[] = [];
   #bytes = 0;
 
   /** `wait`: what an acknowledgement waits for, in addition to Redis itself. */
@@ -172,8 +177,14 @@ export class HistoryPublisher {
   /** Sends the runs of a turn; those of one topic in order. */
   publish(batches: readonly Batch[]): void {
     if (batches.length === 0) return;
+    const mustWait = this.#mustWait;
+    const refusal = mustWait ? null : this.#refusal();
+    if (refusal !== null) {
+      for (const { receipts } of batches) for (const receipt of receipts) receipt.failed(refusal);
+      return;
+    }
     const runs = batches.map(this.#runOf);
-    if (this.#withoutScript !== null) this.#withoutScript.later.push(...runs);
+    if (mustWait) this.#queued.push(...runs);
     else this.#send(runs);
   }
 
@@ -182,11 +193,23 @@ export class HistoryPublisher {
     return this.#outcomes.settled();
   }
 
+  /**
+   * Redis executes no call while an earlier one waits for replicas. Further calls would fill the connection until it
+   * looks dead. So what arrives meanwhile is sent together.
+   */
+  get #mustWait(): boolean {
+    return this.#refused !== null || (this.wait !== null && this.#unanswered > 0);
+  }
+
+  /** Why nothing can be sent now; null if it can. */
+  #refusal(): ReplyError | null {
+    return this.generations.generation === null || this.link.commands === null ? unavailable() : null;
+  }
+
   #send(runs: readonly Sent[]): void {
     const { generation } = this.generations;
-    if (generation === null) return this.#fail(runs, unavailable());
     const { commands } = this.link;
-    if (commands === null) return this.#fail(runs, unconfirmed());
+    if (generation === null || commands === null) return this.#fail(runs, unavailable());
     if (generation !== this.#rememberedIn) {
       this.#rememberedIn = generation;
       this.#remembered.clear();
@@ -223,16 +246,26 @@ export class HistoryPublisher {
       if (Array.isArray(answer)) this.#onAnswer(piece, answer, isSafe, { sentAt, answeredAt });
       else if (!(answer instanceof Error)) this.#fail(piece, unreadable());
       else if (isUnknownScript(answer)) {
-        this.#withoutScript ??= { refused: [], later: [] };
-        this.#withoutScript.refused.push(...piece);
+        this.#refused ??= [];
+        this.#refused.push(...piece);
+        for (const { topic } of piece) this.#redoUpkeep(topic);
       } else {
         this.link.reportReply(answer);
         if (isOfAnotherState(answer)) this.generations.onStale();
-        this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed());
+        this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed(answer));
       }
     }
-    // Later calls were refused too. Their order for sending them again is known only when all are answered.
-    if (this.#withoutScript !== null && this.#unanswered === 0) void this.#sendAgain();
+    // If the copy is missing, later calls were refused too. Their order for sending them again is known only when all
+    // are answered.
+    if (this.#unanswered > 0) return;
+    if (this.#refused !== null) void this.#sendAgain();
+    else this.#sendQueued([]);
+  }
+
+  #sendQueued(before: readonly Sent[]): void {
+    const runs = [...before, ...this.#queued];
+    this.#queued = [];
+    if (runs.length > 0) this.#send(runs);
   }
 
   async #sendAgain(): Promise<void> {
@@ -240,11 +273,12 @@ export class HistoryPublisher {
       () => true,
       () => false,
     );
-    const { refused, later } = this.#withoutScript ?? { refused: [], later: [] };
-    this.#withoutScript = null;
-    const runs = [...refused, ...later];
-    if (isReplaced) this.#send(runs);
-    else this.#fail(runs, unavailable());
+    const refused = this.#refused ?? [];
+    this.#refused = null;
+    if (isReplaced) return this.#sendQueued(refused);
+    const runs = [...refused, ...this.#queued];
+    this.#queued = [];
+    this.#fail(runs, unavailable());
   }
 
   #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation): void {
@@ -318,13 +352,14 @@ export class HistoryPublisher {
         this.link.report(answer);
         if (isOfAnotherState(answer)) this.generations.onStale();
         this.#fail([run], unavailable(answer));
-      } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
-      else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[], redis);
-      else {
-        const first = Buffer.isBuffer(answer) ? this.#positionIn(run, answer) : null;
-        if (first === null) this.#fail([run], unreadable());
-        else this.#accept(run, first, redis);
+        continue;
       }
+      const first = Buffer.isBuffer(answer) ? this.#positionIn(run, answer) : null;
+      if (first?.offset === 1) run.payer?.onTopicBegun();
+      if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
+      else if (Array.isArray(answer)) this.#acceptSome(run, answer, redis);
+      else if (first === null) this.#fail([run], unreadable());
+      else this.#accept(run, first, redis);
     }
   }
 
@@ -337,7 +372,6 @@ export class HistoryPublisher {
     const { epoch, offset } = first;
     const last = offset + run.count - 1;
     this.#remember(run, epoch, last);
-    if (offset === 1) run.payer?.onTopicBegun();
     this.publishLog.add(run.topic, { epoch, first: offset, last, bytes: run.entry });
     for (let index = 0; index < run.receipts.length; index++) {
       (run.receipts[index] as Receipt).accepted({ epoch, offset: offset + (run.places[index] as number) });
@@ -346,7 +380,7 @@ export class HistoryPublisher {
   }
 
   /** Some of the run's messageIds were known: those publications have the positions of their first publish. */
-  #acceptSome(run: Sent, [first, ...known]: readonly Buffer[], redis: RoundTrip): void {
+  #acceptSome(run: Sent, [first, ...known]: readonly Reply[], redis: RoundTrip): void {
     this.#onOutcome(run);
     // If nothing new was left, Redis has not checked what can be forgotten.
     const remembered = this.#remembered.get(run.topic);
@@ -368,7 +402,8 @@ export class HistoryPublisher {
     if (start?.offset === 1) run.payer?.onTopicBegun();
     for (const [index, receipt] of run.receipts.entries()) {
       const position = positions[run.places[index] as number] ?? null;
-      if (position !== null) receipt.accepted(position);
+      if (position === null) receipt.failed(unreadable());
+      else receipt.accepted(position);
     }
     if (start !== null) this.#trace(run, start, run.count - before.size, redis);
   }
@@ -416,13 +451,23 @@ export class HistoryPublisher {
       return;
     }
     if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
-    // The call has just extended the expiry of a topic that was not remembered.
-    const extendAt = performance.now() + lifeMs(policy) / 2;
+    // The call has just extended the expiry of a topic that was not remembered, but not that of a new history.
+    const extendAt = remembered === undefined ? performance.now() + lifeMs(policy) / 2 : 0;
     this.#remembered.set(topic, { epoch, head, trimAt: head, extendAt, rotateIdsAt: 0 });
+  }
+
+  /** Redis may not have done what the last call of the topic asked for in addition: the next call asks again. */
+  #redoUpkeep(topic: Topic): void {
+    const remembered = this.#remembered.get(topic);
+    if (remembered === undefined) return;
+    remembered.extendAt = 0;
+    remembered.trimAt = remembered.head;
+    remembered.rotateIdsAt = 0;
   }
 
   #fail(runs: readonly Sent[], error: ReplyError): void {
     for (const run of runs) {
+      this.#redoUpkeep(run.topic);
       this.#onOutcome(run);
       for (const receipt of run.receipts) receipt.failed(error);
     }
@@ -442,19 +487,16 @@ function unavailable(error: Error | null = null): ReplyError {
   return new ReplyError('unavailable', `Redis cannot accept the publication now${why}. Nothing was delivered. Retry.`);
 }
 
-function unconfirmed(): ReplyError {
-  return new ReplyError(
-    'unconfirmed',
-    'The connection to Redis failed during the publish. The publication may or may not have been delivered. With a messageId it is safe to retry.',
-  );
+function unconfirmed(error: Error): ReplyError {
+  const what = isLost(error) ? 'The connection to Redis failed' : 'Redis returned an error';
+  return new ReplyError('unconfirmed', `${what} during the publish. ${unknownOutcome}`);
 }
+
+const unknownOutcome = 'The publication may or may not have been delivered. With a messageId it is safe to retry.';
 
 /** The server, or something between it and the node, is not the Redis that the node expects. */
 function unreadable(): ReplyError {
-  return new ReplyError(
-    'unconfirmed',
-    'Redis gave an answer that is not one of the publish script. The publication may or may not have been delivered. With a messageId it is safe to retry.',
-  );
+  return new ReplyError('unconfirmed', `Redis gave an answer that is not one of the publish script. ${unknownOutcome}`);
 }
 
 /** Whether Redis lacks data that the nodes stored, or is a replica that may become a master without that data. */

@@ -63,7 +63,8 @@ export class PublishLog {
   #periods: Set<Head>[] = [new Set()];
   /** The first period since which no topic is missing. */
   #completeSince = 0;
-  #entries: Logged[] = [];
+  /** Null: forgotten. */
+  #entries: (Logged | null)[] = [];
   /** How many of the oldest entries are forgotten already. */
   #gone = 0;
   #bytes = 0;
@@ -93,7 +94,8 @@ export class PublishLog {
     this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), period: this.#period, at });
     this.#bytes += bytes.length + entryOverheadBytes;
     while (this.#bytes > maxBytes) {
-      const oldest = this.#entries[this.#gone] as Logged;
+      const oldest = this.#entries[this.#gone];
+      if (!oldest) break;
       oldest.head.thinnedPeriod = oldest.period;
       this.#forgetOldest(oldest);
     }
@@ -115,7 +117,7 @@ export class PublishLog {
     }
     for (;;) {
       const oldest = this.#entries[this.#gone];
-      if (oldest === undefined || oldest.period >= this.#oldestPeriod) return idle;
+      if (!oldest || oldest.period >= this.#oldestPeriod) return idle;
       this.#forgetOldest(oldest);
     }
   }
@@ -124,7 +126,9 @@ export class PublishLog {
   *topics(maxAgeMs = Number.POSITIVE_INFINITY): Iterable<LoggedTopic> {
     const entriesOf = new Map<Head, LoggedEntry[]>();
     const oldestAt = performance.now() - maxAgeMs;
-    for (const { epoch, first, last, bytes, head, at } of this.#entries.slice(this.#gone)) {
+    for (const logged of this.#entries.slice(this.#gone)) {
+      if (logged === null) continue;
+      const { epoch, first, last, bytes, head, at } = logged;
       // Only the newest epoch of a topic has not ended.
       if (at < oldestAt || epoch !== head.epoch) continue;
       const entry = { epoch, first, last, bytes };
@@ -176,7 +180,7 @@ export class PublishLog {
 
   #forgetOldest({ bytes }: Logged): void {
     this.#bytes -= bytes.length + entryOverheadBytes;
-    this.#gone++;
+    this.#entries[this.#gone++] = null;
     if (this.#gone * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#gone);
       this.#gone = 0;

@@ -75,7 +75,7 @@ export class Receiver {
     try {
       checkRun(run);
     } catch (error) {
-      // An error thrown into ioredis would end the process.
+      // An error thrown here would end the process.
       if (!(error instanceof LayoutError)) throw error;
       return this.#warnOfUnreadable();
     }

@@ -11,13 +11,19 @@ export const maxAnswerBytes = maxReplyBytes;
 const minBlockBytes = 256;
 const maxBlockBytes = 65_536;
 
+interface Answer {
+  readonly from: number;
+  readonly to: number;
+  readonly run: Run;
+}
+
 /** The newest publications of one topic, without holes. */
 export class TopicCache {
   /** Oldest first. */
   #blocks: EntryBlock[] = [];
   #bytes = 0;
   /** The last answer: after an outage thousands of subscribers ask from the same position. */
-  #answer: { readonly from: number; readonly to: number; readonly run: Run } | null = null;
+  #answer: Answer | null = null;
 
   constructor(
     private readonly budget: CacheBudget,
@@ -60,6 +66,8 @@ export class TopicCache {
     // publication.
     const capacity = this.#blocks.length === 0 ? 0 : Math.min(Math.max(minBlockBytes, this.#bytes / 4), maxBlockBytes);
     if (this.#add(entry, this.#blocks, capacity)) this.#forgetOld(entry.last);
+    // Nobody asks for it again: answers end with the newest publication.
+    this.#keepAnswer(null);
     this.budget.touch(this);
   }
 
@@ -79,6 +87,11 @@ export class TopicCache {
     this.#answer = null;
   }
 
+  #keepAnswer(answer: Answer | null): void {
+    this.#count((answer?.run.bytes.length ?? 0) - (this.#answer?.run.bytes.length ?? 0));
+    this.#answer = answer;
+  }
+
   /**
    * The publications with offsets `from` to `to`. Null if some are not in the cache, or if they are too many for one
    * answer.
@@ -90,7 +103,7 @@ export class TopicCache {
     const entries = this.#entriesFrom(from);
     if (endOfAnswer(entries, from, maxAnswerPublications) < to) return null;
     const run = runOf(entries, from, to);
-    this.#answer = { from, to, run };
+    this.#keepAnswer({ from, to, run });
     return run;
   }
 
