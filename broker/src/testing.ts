@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A node for the tests of your own app. */
+import { findPort } from './connection/listeners.js';
 import { startBroker } from './node/broker.js';
 import { createLog } from './observe/log.js';
 import { loadConfig } from './settings/config.js';
@@ -14,13 +15,16 @@ export interface TestNode extends AsyncDisposable {
 
 /**
  * Starts a node in this process: on a free port of this machine, without Redis, and with an empty memory. It logs only
- * errors. `settings`: settings of the node by the names of their environment variables, such as
+ * errors. To test a lost connection or a reset, stop the node and start another one with `FANFARE_PORT` of the first.
+ * `settings`: settings of the node by the names of their environment variables, such as
  * `{ FANFARE_TOPICS: '{">":{"level":"fast"}}' }`. The environment variables of the process do not count. Throws a
  * `ConfigError` if a setting is invalid.
  */
 export async function startTestNode(settings: Readonly<Record<string, string>> = {}): Promise<TestNode> {
   const config = loadConfig({
-    FANFARE_PORT: '0',
+    // uWebSockets.js does not free a port for a minute if it has chosen it itself
+    // (findings/uwebsockets-port-zero-restart.sh).
+    FANFARE_PORT: String(settings['FANFARE_PORT'] ?? (await findPort({ host: '127.0.0.1', port: 0 }))),
     FANFARE_ADMIN_PORT: '0',
     FANFARE_LOG_LEVEL: 'error',
     // Clients that are still connected have no other node to move to.

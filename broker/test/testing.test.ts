@@ -18,6 +18,17 @@ it('a test node starts empty on a free port, next to others, and stops', async (
   await expect(fetch(first.url.replace('ws:', 'http:'))).rejects.toThrow();
 });
 
+it('another test node can have the port of one that was stopped, although clients were connected', async () => {
+  const first = await startTestNode();
+  await using client = createClient(first.url);
+  await client.publish('news', 'before');
+  await first.stop();
+  await using second = await startTestNode({ FANFARE_PORT: new URL(first.url).port });
+  expect(second.url).toBe(first.url);
+  expect(await client.publish('news', 'after')).toMatchObject({ position: { offset: 1 } });
+  await client.close();
+});
+
 it('a test node names an invalid setting', async () => {
   await expect(startTestNode({ FANFARE_PORT: 'x' })).rejects.toThrow('FANFARE_PORT');
 });
