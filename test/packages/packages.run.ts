@@ -21,11 +21,11 @@ import {
 import { typedApp } from './typed-app.js';
 
 const versions = {
-  pnpm: '12.4.2',
+  pnpm: '12.21.0',
   yarn: '4.18.1',
   jest: '30.5.2',
   jsdom: '30.5.2',
-  vite: '8.3.8',
+  vite: '8.4.0',
   typescript: ['5.2.2', '5.9.3', '6.0.3', '7.0.2'],
 } as const;
 

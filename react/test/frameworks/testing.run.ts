@@ -6,7 +6,7 @@ import { Project } from './project.js';
 const packages = {
   react: '19.3.1',
   'react-dom': '19.3.1',
-  vite: '8.3.8',
+  vite: '8.4.0',
   vitest: '4.1.12',
   'happy-dom': '21.0.4',
   '@testing-library/dom': '10.4.2',

@@ -10,7 +10,7 @@ import { Project } from './project.js';
 const packages = {
   react: '19.3.1',
   'react-dom': '19.3.1',
-  vite: '8.3.8',
+  vite: '8.4.0',
   '@vitejs/plugin-react': '6.3.0',
 };
 
