@@ -25,6 +25,7 @@ const versions = {
   yarn: '4.18.1',
   jest: '30.5.2',
   jsdom: '30.5.2',
+  react: '19.3.1',
   vite: '8.4.0',
   typescript: ['5.2.2', '5.9.3', '6.0.3', '7.0.2'],
 } as const;
@@ -104,16 +105,36 @@ const managers: Readonly<Record<string, PackageManager>> = {
   },
 };
 
-/** A project with this package alone. */
-async function install(manager: PackageManager, name: string, env: NodeJS.ProcessEnv): Promise<string> {
+/** A project with these packages of ours, and these of the registry. */
+async function install(
+  manager: PackageManager,
+  ours: readonly string[],
+  env: NodeJS.ProcessEnv,
+  others: readonly string[] = [],
+): Promise<string> {
   const project = await newFolder();
   for (const [file, text] of Object.entries({ 'package.json': '{"name":"app","version":"0.0.0"}', ...manager.files }))
     await writeFile(join(project, file), text);
   const [command = '', ...args] = manager.add;
   // Yarn wants a name: a tarball alone would be ambiguous.
-  const specifier = command === 'yarn' ? `${name}@${tarballOf(name)}` : tarballOf(name);
-  await run(project, [command, ...args, specifier], env);
+  const specifiers = ours.map((name) => (command === 'yarn' ? `${name}@${tarballOf(name)}` : tarballOf(name)));
+  await run(project, [command, ...args, ...specifiers, ...others], env);
   return project;
+}
+
+/** Expects that a package of a project has the same exports as an ES module and as CommonJS, and at least one. */
+async function expectExports(
+  manager: PackageManager,
+  project: string,
+  name: string,
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
+  await writeFile(join(project, 'use.mjs'), `import * as all from '${name}'; console.log(Object.keys(all).length);`);
+  await writeFile(join(project, 'use.cjs'), `console.log(Object.keys(require('${name}')).length);`);
+  const outputs: string[] = [];
+  for (const file of ['use.mjs', 'use.cjs']) outputs.push((await run(project, [...manager.node, file], env)).stdout);
+  expect(Number(outputs[0])).toBeGreaterThan(0);
+  expect(outputs[1]).toBe(outputs[0]);
 }
 
 interface Started extends AsyncDisposable {
@@ -170,29 +191,26 @@ describe.each(Object.entries(managers))('%s', (name, manager) => {
   });
 
   it.each(names)('installs %s alone', async (packageName) => {
-    const project = await install(manager, packageName, env);
+    const project = await install(manager, [packageName], env);
     // The command of a package that has one; else an import.
     if (packageName === '@fanfare/broker') {
       const { stdout } = await run(project, [...manager.fanfare, '--help'], env);
       expect(stdout).toContain('FANFARE_REDIS_URL');
       return;
     }
-    // It needs the client and React, which the app chooses.
-    if (packageName === '@fanfare/react') return;
-    await writeFile(
-      join(project, 'use.mjs'),
-      `import * as all from '${packageName}'; console.log(Object.keys(all).length);`,
-    );
-    await writeFile(join(project, 'use.cjs'), `console.log(Object.keys(require('${packageName}')).length);`);
-    const outputs: string[] = [];
-    for (const file of ['use.mjs', 'use.cjs']) outputs.push((await run(project, [...manager.node, file], env)).stdout);
-    expect(Number(outputs[0])).toBeGreaterThan(0);
-    expect(outputs[1]).toBe(outputs[0]);
+    // The app chooses its React, so nothing can import the hooks here.
+    if (packageName !== '@fanfare/react') await expectExports(manager, project, packageName, env);
+  });
+
+  it('installs @fanfare/react next to the client and React', async () => {
+    const ours = ['@fanfare/client', '@fanfare/react'];
+    const project = await install(manager, ours, env, [`react@${versions.react}`]);
+    for (const packageName of ours) await expectExports(manager, project, packageName, env);
   });
 
   it('starts a node that delivers a message', async () => {
-    const nodeProject = await install(manager, '@fanfare/broker', env);
-    const project = await install(manager, '@fanfare/client', env);
+    const nodeProject = await install(manager, ['@fanfare/broker'], env);
+    const project = await install(manager, ['@fanfare/client'], env);
     await writePrograms(project);
     await using node = await startWith(manager.fanfare, nodeProject, env);
     for (const file of ['app.mjs', 'app.cjs']) {
