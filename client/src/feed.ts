@@ -93,7 +93,9 @@ export class Feed extends Delivery {
    */
   subscribe(): void {
     const connection = this.#settings.connection();
-    if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
+    // A listener may end the last reader while a reply is handled.
+    const isOver = this.readers.size === 0 || this.#isDraining;
+    if (connection === null || isOver || this.#subscriptions.has(connection)) return;
     const since = this.cursor.position;
     // Without positions duplicates cannot be detected, so such a topic uses one connection at a time.
     if (since === null && this.#subscriptions.size > 0) return;
