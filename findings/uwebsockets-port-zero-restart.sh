@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # uwebsockets 3.0.6: a port that the server chose itself (port 0) cannot be used again for a minute
 #
-# Guess: it makes no difference whether a server is told its port or asks for a free one with port 0. After it has stopped,
+# Guess: it makes no difference whether a server gets a port or asks for a free one with port 0. After it has stopped,
 # the next server can listen on the same port at once, although connections are still in the state TIME-WAIT.
 #
 # What happens: with port 0, uWebSockets does not set SO_REUSEADDR. If the server closed a connection, the next `listen` on

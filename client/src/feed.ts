@@ -209,13 +209,16 @@ export class Feed extends Delivery {
 
   #onRefused(error: ReplyError, connection: Connection): void {
     this.#subscriptions.delete(connection);
-    // The node refused an earlier unsubscribe (`rateLimited`), and this error has no position: end that subscription
-    // first.
+    // An earlier unsubscribe had no effect, and this error has no position: end that subscription first.
     const isLeftOver = error.code === 'alreadySubscribed';
     if (!error.retryable && !isLeftOver) return this.end(error);
     this.#retry = setTimeout(
       () => {
-        if (isLeftOver && connection.isOpen) this.#settings.requests.leave(connection, this.topic, () => {});
+        if (isLeftOver && connection.isOpen) {
+          // From now on, publications of the left-over subscription are not used.
+          this.#hasGap ||= this.#isHeard;
+          this.#settings.requests.leave(connection, this.topic, () => {});
+        }
         this.subscribe();
       },
       reconnectDelayMs(this.#failures++, this.#settings),

@@ -4,7 +4,7 @@
  */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { isBuiltin } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -279,6 +279,45 @@ describe('a node from the tarball', () => {
     expect(await deliver(node, file, head)).toBe('hello\n');
   });
 
+  it('delivers to a React page that Vite built, with one copy of the client', async () => {
+    await using node = await startNode({ program: program() });
+    const site = join(app, 'site');
+    await mkdir(site);
+    for (const name of ['react', 'react-dom']) {
+      await symlink(join(root, 'node_modules', name), join(app, 'node_modules', name));
+    }
+    await writeFile(join(site, 'index.html'), '<main></main><script type="module" src="/page.jsx"></script>');
+    await writeFile(
+      join(site, 'page.jsx'),
+      `import { createClient } from '@fanfare/client';
+      import { createHooks } from '@fanfare/react';
+      import { useEffect } from 'react';
+      import { createRoot } from 'react-dom/client';
+      const { FanfareProvider, useTopic } = createHooks();
+      const client = createClient(${JSON.stringify(node.url)});
+      function News() {
+        const { data, status } = useTopic('news');
+        useEffect(() => { if (status === 'subscribed') client.publish('news', 'hello'); }, [status]);
+        return <p>{data}</p>;
+      }
+      createRoot(document.querySelector('main')).render(<FanfareProvider client={client}><News /></FanfareProvider>);`,
+    );
+    // The Vite that Vitest brings. `npm run test:frameworks` installs the current one, and Next.
+    await run(site, [process.execPath, join(root, 'node_modules/vite/bin/vite.js'), 'build']);
+    const assets = join(site, 'dist/assets');
+    const built = await Promise.all((await readdir(assets)).map((file) => readFile(join(assets, file), 'utf8')));
+    // The client reads it in one place.
+    expect(built.join('').match(/\bglobalThis\.WebSocket\b/g)).toHaveLength(1);
+    if (!hasBrowser) return;
+    await using server = await serve(join(site, 'dist'), {
+      '/': await readFile(join(site, 'dist/index.html'), 'utf8'),
+    });
+    await using browser = await launchBrowser();
+    const page = await browser.newPage();
+    await page.goto(server.url);
+    await expect.poll(() => page.locator('p').innerText()).toBe('hello');
+  });
+
   it('gives bundlers for pages no code for Node', async () => {
     const entry = join(app, 'page.js');
     await writeFile(entry, `export { createClient } from '@fanfare/client';`);
@@ -330,7 +369,11 @@ it('the client installs alone, without a registry', async () => {
 });
 
 it('the pages name tarballs that exist', async () => {
-  const pages = ['README.md', 'docs/start.md', 'client/README.md', 'broker/README.md'];
+  const { stdout } = await run(root, ['git', 'ls-files', '*.md']);
+  const pages = stdout
+    .trim()
+    .split('\n')
+    .filter((page) => existsSync(join(root, page)));
   const named = pages.flatMap((page) => [...readFileSync(join(root, page), 'utf8').matchAll(/[\w./-]+\.tgz/g)]);
   const made = await readdir(join(clone, 'packages'));
   expect(named).not.toEqual([]);

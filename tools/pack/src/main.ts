@@ -2,7 +2,8 @@
  * `npm pack` runs this in the folder of a package: `prepack` before it reads the files, `postpack` after it.
  *
  * `--process <module>`: a module that the package starts as a process, as a path in `dist` without extension.
- * `--page <entry>`: an entry that pages load without a bundler, as a module in `dist`.
+ * `--page <entry>`: an entry that pages load without a bundler, as a module in `dist`. The package needs a file
+ * `internal-names.js` that exports `mangleProps`: which members get short names.
  * `--include <name>`: a dependency to include in the package, because a tool that loads CommonJS cannot load it.
  */
 import { readFile } from 'node:fs/promises';

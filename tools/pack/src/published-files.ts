@@ -16,7 +16,12 @@ const own = ['package.json', 'README.md'] as const;
 
 export async function putPublishedFiles(folder: string, files: PublishedFiles): Promise<void> {
   await mkdir(join(folder, '.pack'));
-  for (const name of own) await copyFile(join(folder, name), join(folder, '.pack', name));
+  for (const name of own) {
+    const copy = join(folder, '.pack', name);
+    // An interruption must leave no half of a file under the name that restoreFiles() looks for.
+    await copyFile(join(folder, name), `${copy}.partial`);
+    await rename(`${copy}.partial`, copy);
+  }
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
 }
 
