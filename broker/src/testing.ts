@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A node for the tests of your own app. */
-import { findPort } from './connection/listeners.js';
+import { findPort, ServerError } from './connection/listeners.js';
 import { startBroker } from './node/broker.js';
 import { createLog } from './observe/log.js';
 import { loadConfig } from './settings/config.js';
@@ -21,10 +21,24 @@ export interface TestNode extends AsyncDisposable {
  * `ConfigError` if a setting is invalid.
  */
 export async function startTestNode(settings: Readonly<Record<string, string>> = {}): Promise<TestNode> {
-  const config = loadConfig({
+  if (settings['FANFARE_PORT'] !== undefined) return start(settings);
+  for (let attempt = 1; ; attempt++) {
     // uWebSockets.js does not free a port for a minute if it has chosen it itself
     // (findings/uwebsockets-port-zero-restart.sh).
-    FANFARE_PORT: String(settings['FANFARE_PORT'] ?? (await findPort({ host: '127.0.0.1', port: 0 }))),
+    const port = await findPort({ host: '127.0.0.1', port: 0 });
+    try {
+      return await start({ ...settings, FANFARE_PORT: String(port) });
+    } catch (error) {
+      // Another process may have taken the port meanwhile.
+      if (!(error instanceof ServerError) || attempt === maxAttempts) throw error;
+    }
+  }
+}
+
+const maxAttempts = 10;
+
+async function start(settings: Readonly<Record<string, string>>): Promise<TestNode> {
+  const config = loadConfig({
     FANFARE_ADMIN_PORT: '0',
     FANFARE_LOG_LEVEL: 'error',
     // Clients that are still connected have no other node to move to.

@@ -93,7 +93,9 @@ export class Feed extends Delivery {
    */
   subscribe(): void {
     const connection = this.#settings.connection();
-    if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
+    // A listener may end the last reader while a reply is handled.
+    const isOver = this.readers.size === 0 || this.#isDraining;
+    if (connection === null || isOver || this.#subscriptions.has(connection)) return;
     const since = this.cursor.position;
     // Without positions duplicates cannot be detected, so such a topic uses one connection at a time.
     if (since === null && this.#subscriptions.size > 0) return;
@@ -209,13 +211,16 @@ export class Feed extends Delivery {
 
   #onRefused(error: ReplyError, connection: Connection): void {
     this.#subscriptions.delete(connection);
-    // The node refused an earlier unsubscribe (`rateLimited`), and this error has no position: end that subscription
-    // first.
+    // An earlier unsubscribe had no effect, and this error has no position: end that subscription first.
     const isLeftOver = error.code === 'alreadySubscribed';
     if (!error.retryable && !isLeftOver) return this.end(error);
     this.#retry = setTimeout(
       () => {
-        if (isLeftOver && connection.isOpen) this.#settings.requests.leave(connection, this.topic, () => {});
+        if (isLeftOver && connection.isOpen) {
+          // From now on, publications of the left-over subscription are not used.
+          this.#hasGap ||= this.#isHeard;
+          this.#settings.requests.leave(connection, this.topic, () => {});
+        }
         this.subscribe();
       },
       reconnectDelayMs(this.#failures++, this.#settings),

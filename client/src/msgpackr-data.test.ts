@@ -1,4 +1,5 @@
 /** Data as msgpackr writes it: which values it carries, which it refuses, and that bad input only causes an error. */
+import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createMsgpackData } from './msgpack-data.js';
@@ -83,6 +84,21 @@ describe('the codec with msgpackr', () => {
     for (const nested of [value, [value], { value }, new Map([['value', value]])])
       expect(() => data.encode(nested)).toThrow(`msgpackr cannot carry ${kind}. Convert it first.`);
     expect(through(new Map([[1, 2]]))).toEqual(new Map([[1, 2]]));
+  });
+
+  it.each(['new Map()', 'new Set()', 'new Date(0)', '/a/', 'new Error()', 'new Uint8Array(2)', 'new Uint16Array(2)'])(
+    'refuses %s of another realm, which msgpackr would change',
+    (source) => {
+      const value: unknown = runInNewContext(source);
+      expect(() => data.encode([value])).toThrow('of a subclass or of another realm');
+    },
+  );
+
+  it('refuses a subclass of a typed array, but takes a Buffer and subclasses of the other classes', () => {
+    class Samples extends Uint16Array {}
+    class Tags extends Set<string> {}
+    expect(() => data.encode(new Samples(2))).toThrow('of a subclass or of another realm');
+    expect(through([Buffer.of(1, 2), new Tags(['a'])])).toEqual([Uint8Array.of(1, 2), new Set(['a'])]);
   });
 
   it('refuses data that contains itself, and still works afterwards', () => {

@@ -8,18 +8,39 @@ import msgpackr from 'msgpackr/index-no-eval';
 const { Packr, Unpackr, RESET_BUFFER_MODE, addExtension } = msgpackr;
 type Packr = InstanceType<typeof Packr>;
 
-/** Kinds of objects that msgpackr can write although `Object.keys` finds nothing in them. */
-const carried = new Set([
-  ...['Object', 'Array', 'Map', 'Set', 'Date', 'RegExp', 'Error', 'ArrayBuffer', 'DataView'],
-  ...['Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array'],
-  ...['Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array'],
-  // It writes undefined.
-  ...['Function', 'AsyncFunction', 'GeneratorFunction', 'AsyncGeneratorFunction'],
+type Kind = abstract new (...args: never) => object;
+
+/** msgpackr recognizes these by their constructor: those of another realm (an iframe, `vm`) are plain objects to it. */
+const classes = new Map<string, Kind>(
+  [Map, Set, Date, RegExp, Error, ArrayBuffer, DataView].map((kind: Kind) => [kind.name, kind]),
+);
+
+/** Of these it does not recognize subclasses either. */
+const arrays = new Map<string, Kind>(
+  [
+    ...[Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array],
+    ...[Float32Array, Float64Array, BigInt64Array, BigUint64Array],
+  ].map((kind: Kind) => [kind.name, kind]),
+);
+
+/** Kinds that it can write although `Object.keys` may find nothing in them. It writes functions as undefined. */
+const others = new Set([
+  ...['Object', 'Array', 'Function', 'AsyncFunction', 'GeneratorFunction', 'AsyncGeneratorFunction'],
 ]);
 
 function isCarried(value: object): boolean {
-  if (carried.has(kindOf(value)) || typeof (value as { toJSON?: unknown }).toJSON === 'function') return true;
+  const kind = kindOf(value);
+  const known = classes.get(kind);
+  if (known !== undefined) return value instanceof known;
+  const array = arrays.get(kind);
+  if (array !== undefined) return value.constructor === array || isBuffer(value);
+  if (others.has(kind) || typeof (value as { toJSON?: unknown }).toJSON === 'function') return true;
   return !ArrayBuffer.isView(value) && Object.keys(value).length > 0;
+}
+
+function isBuffer(value: object): boolean {
+  const { Buffer: Known } = globalThis as { readonly Buffer?: Kind };
+  return Known !== undefined && value instanceof Known;
 }
 
 // msgpackr asks these about each object that is not plain, an array or a map. A later one is asked first.
@@ -28,7 +49,11 @@ addExtension({
   // A promise would become {}. The newest typed arrays could not be read.
   Class: { [Symbol.hasInstance]: (value: object) => !isCarried(value) },
   write(value) {
-    throw new TypeError(`msgpackr cannot carry ${kindOf(value)}. Convert it first.`);
+    const kind = kindOf(value);
+    const isKnown = classes.has(kind) || arrays.has(kind);
+    throw new TypeError(
+      `msgpackr cannot carry ${isKnown ? `a ${kind} of a subclass or of another realm, such as an iframe` : kind}. Convert it first.`,
+    );
   },
 });
 

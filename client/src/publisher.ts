@@ -46,7 +46,7 @@ export class Publisher {
   /** The last of them, by topic. The next publication to the topic waits for it, which keeps the order. */
   readonly #last = new Map<string, Promise<void>>();
   /** The publishes of each signal. */
-  readonly #aborts = new WeakMap<AbortSignal, Set<() => void>>();
+  readonly #aborts = new WeakMap<AbortSignal, { readonly all: Set<() => void>; listener(): void }>();
 
   constructor(settings: PublisherSettings) {
     this.#settings = settings;
@@ -60,11 +60,10 @@ export class Publisher {
       refuseUnknown('publish()', options, ['timeoutMs', 'signal']);
       assertLimit('timeoutMs', timeoutMs);
       if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
-      const aborts = signal && this.#abortsOf(signal);
       this.#unsettled++;
       const posting = queue.open(topic, timeoutMs, (answer) => {
         this.#settled();
-        aborts?.delete(abort);
+        if (signal) this.#ignoreAbort(signal, abort);
         if (answer instanceof FanfareError) reject(answer);
         else resolve({ position: 'position' in answer ? answer.position : null });
       });
@@ -74,7 +73,7 @@ export class Publisher {
           posting,
           ({ maybeDelivered }) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }),
         );
-      aborts?.add(abort);
+      if (signal) this.#onAbort(signal, abort);
       try {
         const post = (): void => queue.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
         this.#inTurn(topic, data, post)?.catch(fail);
@@ -134,17 +133,27 @@ export class Publisher {
   }
 
   /** One listener per signal, because Node warns of a leak if there are more than ten. */
-  #abortsOf(signal: AbortSignal): Set<() => void> {
-    let aborts = this.#aborts.get(signal);
-    if (aborts === undefined) {
-      const all = new Set<() => void>();
-      aborts = all;
-      this.#aborts.set(signal, all);
-      signal.addEventListener('abort', () => {
-        for (const abort of all) abort();
-      });
+  #onAbort(signal: AbortSignal, abort: () => void): void {
+    const known = this.#aborts.get(signal);
+    if (known) {
+      known.all.add(abort);
+      return;
     }
-    return aborts;
+    const all = new Set([abort]);
+    const listener = (): void => {
+      for (const each of all) each();
+    };
+    this.#aborts.set(signal, { all, listener });
+    signal.addEventListener('abort', listener);
+  }
+
+  /** A signal may outlive the client, and keeps in memory what listens to it. */
+  #ignoreAbort(signal: AbortSignal, abort: () => void): void {
+    const known = this.#aborts.get(signal);
+    known?.all.delete(abort);
+    if (known?.all.size !== 0) return;
+    signal.removeEventListener('abort', known.listener);
+    this.#aborts.delete(signal);
   }
 
   #settled(): void {

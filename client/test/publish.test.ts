@@ -1,4 +1,5 @@
 /** Publishing: waiting for a connection, answers, deadlines, limits. */
+import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { connect, failure, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
@@ -151,6 +152,16 @@ it('publish() can be aborted before and after the publication was sent', async (
   sent.abort();
   expect(await unanswered).toMatchObject({ code: 'aborted', maybeDelivered: true });
   expect(await (await node.connection()).received('publish')).toHaveLength(1);
+});
+
+it('publish() listens to a signal only until it has its outcome', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const { signal } = new AbortController();
+  const publishes = [1, 2, 3].map((data) => client.publish('a', data, { signal }));
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  await Promise.all(publishes);
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0);
 });
 
 it('publish() rejects invalid topics, and sends nothing', async () => {

@@ -76,6 +76,30 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 });
 
+it('a reset listener may end the only subscription and subscribe again', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  const { subscription } = follow(client, 'a');
+  await subscription.ready;
+  const data: unknown[] = [];
+  subscription.on('reset', () => {
+    subscription.unsubscribe();
+    client.subscribe('a', { last: 5 }, (publication) => data.push(publication.data));
+  });
+  await away(node, () => {
+    node.log('a').epoch = 'e2';
+    node.publish('a', 1);
+  });
+  await until(() => data.length === 1);
+  await client.publish('a', 2);
+  await until(() => data.length === 2);
+  expect(data).toEqual([1, 2]);
+  // The ended subscription sends nothing more: a node would refuse its command, and a later unsubscribe would end the new one.
+  const connection = await node.connection(1);
+  expect(await connection.received('subscribe')).toHaveLength(2);
+  expect(await connection.received('unsubscribe')).toHaveLength(1);
+});
+
 it('a subscription drops repeated publications, and delivers the new part of a push that overlaps', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);

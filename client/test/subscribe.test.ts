@@ -391,3 +391,27 @@ it('subscribe() rejects arguments that it would ignore', async () => {
     expect(subscribe('a', ...args).topic).toBe('a');
   }
 });
+
+it('a subscription that the node still has from before ends with a gap if publications were received meanwhile', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  let refusals = 0;
+  node.on('subscribe', ({ id, topic }, connection, proceed) => {
+    if (refusals++ > 0) return proceed();
+    connection.error(id, 'alreadySubscribed');
+    connection.push(topic, ['before']);
+  });
+  node.on('unsubscribe', ({ topic }, connection, proceed) => {
+    // The client has already decided to subscribe again, and does not use it.
+    connection.push(topic, ['meanwhile']);
+    proceed();
+  });
+  const seen: unknown[] = [];
+  const subscription = client.subscribe('a', ({ data }) => seen.push(data));
+  const gaps = record(subscription, 'gap');
+  await subscription.ready;
+  node.publish('a', 'after');
+  await until(() => seen.length === 2);
+  expect(seen).toEqual(['before', 'after']);
+  expect(gaps).toMatchObject([{ reason: 'reconnected' }]);
+});

@@ -27,19 +27,33 @@ export function withdraw(batch: Batch): void {
   waiting.delete(batch);
 }
 
-/** Delivers everything that is waiting, at once. */
+/** Delivers everything that is waiting, at once. Throws if React does, for example because renders never end. */
 export function deliverAll(): void {
   clearTimeout(timer);
   timer = undefined;
   deliveredAt = performance.now();
   const batches = [...waiting];
   waiting.clear();
-  for (const batch of batches) batch.deliver();
+  callAll(batches.map((batch) => () => batch.deliver()));
+}
+
+/** Calls all functions, also if some of them throw. Then throws the first error. */
+export function callAll(calls: Iterable<() => void>): void {
+  const errors: unknown[] = [];
+  for (const call of [...calls]) {
+    try {
+      call();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 function onTimer(): void {
   if (!isInTest()) return deliverAll();
   // A test must call flush(), or end React's test environment for a while, as Testing Library does in findBy… queries.
+  // No event says that it has ended, so look again and again. This ends when the components have left.
   timer = waiting.size === 0 ? undefined : setTimeout(onTimer, intervalMs);
 }
 

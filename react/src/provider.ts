@@ -9,10 +9,11 @@ export interface FanfareProviderProps<Given = Client> {
   /**
    * A client, or a function that creates one.
    *
-   * The provider calls the function once. It keeps the client when React renders again, in StrictMode and on hot reload,
-   * and closes it one second after the provider was removed. To replace the client, for example for another user, give
-   * the provider another `key`. On a server the function runs for each page; a client that nobody uses costs little and
-   * opens no connection.
+   * The function must only create the client: no `connect()`, no listeners. It may run more than once, for example in
+   * StrictMode, or if a component suspends in its first render. The provider keeps one of the clients when React renders
+   * again and on hot reload, and closes it one second after the provider was removed or hidden. If it is shown again, it
+   * connects the client. To replace the client, for example for another user, give the provider another `key`. On a
+   * server the function runs for each page; a client that nobody uses costs little and opens no connection.
    *
    * A client that you pass stays yours: the provider never closes it.
    */

@@ -63,7 +63,12 @@ export function choiceOf(topic: string, options: GivenOptions): TopicChoice {
   if (list !== undefined && reduce !== undefined) refuse('use list or reduce, not both.');
   if (initial !== undefined && reduce === undefined) refuse('initial has an effect only with reduce.');
   const beginning = { since, last };
-  const key = JSON.stringify([topic, since?.epoch, since?.offset, last, list, typeof reduce]);
+  // Invalid values differ from valid ones: their component must not find the store of another one, but get an error.
+  const position = since ?? undefined;
+  const parts = [topic, typeof position, position?.epoch, position?.offset, last, list, typeof reduce];
+  const key = JSON.stringify(parts, (_name, part) =>
+    typeof part === 'object' ? part : `${typeof part} ${String(part)}`,
+  );
   if (list !== undefined) {
     if (!Number.isInteger(list) || (list as number) < 1) refuse(`list must be an integer of at least 1, not ${list}.`);
     return { key, topic, beginning, reduce, initial: noItems, fold: listOf(list as number) };

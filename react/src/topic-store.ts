@@ -12,7 +12,7 @@ import type {
   Subscription,
   SubscriptionState,
 } from '@fanfare/client';
-import { type Batch, enqueue, withdraw } from './batches.js';
+import { type Batch, callAll, enqueue, withdraw } from './batches.js';
 import { lingerMs } from './linger.js';
 
 /**
@@ -55,8 +55,8 @@ export interface TopicState<Data> {
   readonly reset: TopicReset | null;
   /**
    * The last error: a publication that could not be delivered, a refusal that the client retries, or why the subscription
-   * has ended. When the node confirms the subscription, the last two are null again. These errors do not reach the
-   * client's `error` event.
+   * has ended. The last two are null again when the node confirms the subscription, or when an ended
+   * subscription is retried. These errors do not reach the client's `error` event.
    */
   readonly error: FanfareError | null;
   /**
@@ -65,8 +65,10 @@ export interface TopicState<Data> {
    */
   readonly position: Position | null;
   /**
-   * Discards the data, the gap and the reset, and subscribes again with the options `since` and `last`. It affects all
-   * components that share this subscription. It does nothing on a server.
+   * Discards the data, the gap and the reset, and subscribes again with the option `last`; without it, `data` begins again
+   * with new publications. It ignores `since`: if that position has led to a gap or a reset, it would do so each time. To
+   * begin after a position, load a snapshot and pass its position as `since`. It affects all components that share this
+   * subscription. It does nothing on a server.
    */
   readonly restart: () => void;
 }
@@ -98,6 +100,7 @@ interface StoreListener {
 export class TopicStore implements Batch {
   readonly #client: Client;
   readonly #settings: TopicSettings;
+  #beginning: SubscribeOptions;
   readonly #listener: StoreListener;
   /** Functions of React that render the components again. */
   readonly #users = new Set<() => void>();
@@ -120,6 +123,7 @@ export class TopicStore implements Batch {
   constructor(client: Client, settings: TopicSettings, listener: StoreListener) {
     this.#client = client;
     this.#settings = settings;
+    this.#beginning = settings.beginning;
     this.#listener = listener;
     this.#snapshot = firstState(settings.initial, this.#restart);
     this.#next = this.#snapshot;
@@ -163,7 +167,7 @@ export class TopicStore implements Batch {
     this.#next = { ...this.#next, data, status: this.#status, position: this.#position };
     if (this.#failure === null && isEqual(this.#next, this.#snapshot)) return;
     this.#snapshot = this.#next;
-    for (const onChange of [...this.#users]) onChange();
+    callAll(this.#users);
   }
 
   get #isOver(): boolean {
@@ -177,8 +181,8 @@ export class TopicStore implements Batch {
 
   /** Subscribes, and continues from where the last subscription has ended. */
   #open(): void {
-    const { topic, beginning } = this.#settings;
-    const subscription = this.#subscribe(topic, this.#position === null ? beginning : { since: this.#position });
+    const beginning = this.#position === null ? this.#beginning : { since: this.#position };
+    const subscription = this.#subscribe(this.#settings.topic, beginning);
     this.#stopListening ??= this.#client.on('state', this.#onState);
     this.#listener.onOpen(this);
     this.#subscription = subscription;
@@ -205,8 +209,9 @@ export class TopicStore implements Batch {
     });
     // An error that ends the subscription was an `error` event before.
     subscription.on('unsubscribed', () => this.#note({}));
-    // A store that was closed shows that it subscribes again.
-    this.#note({});
+    // A store that was closed shows that it subscribes again. Why it could not, or has ended, is obsolete: a provider that
+    // is shown again connects its client after the components below it have tried to subscribe.
+    this.#note(this.#next.error === this.#refusal ? { error: null } : {});
   }
 
   /** Returns null if the client accepts no subscriptions at the moment. */
@@ -245,6 +250,7 @@ export class TopicStore implements Batch {
     this.#arrived = [];
     this.#position = null;
     this.#isJoined = false;
+    this.#beginning = { last: this.#settings.beginning.last };
     this.#next = firstState(this.#settings.initial, this.#restart);
     // Before the earlier subscription ends: then the node keeps its subscription to the topic.
     this.#open();

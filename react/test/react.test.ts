@@ -159,17 +159,21 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
 
   it('an Activity that is hidden for a moment keeps its subscription', async () => {
     await using world = await start(`${list}
-      window.setMode = (mode) => show(<Activity mode={mode}><List /></Activity>);
+      const steps = [];
+      const Steps = () => useEffect(() => { steps.push('shown'); return () => steps.push('hidden'); }, []);
+      const setMode = (mode) => flushSync(() => show(<Activity mode={mode}><List /><Steps /></Activity>));
       setMode('visible');
+      // In one task, so that no timer can run in between.
       window.blink = () => {
+        steps.length = 0;
         setMode('hidden');
-        const isHidden = () => getComputedStyle(document.querySelector('p')).display === 'none';
-        const show = () => (isHidden() ? setMode('visible') : setTimeout(show));
-        show();
+        setMode('visible');
+        flushSync(() => {});
+        return steps.join();
       };
     `);
     await world.shows('subscribed');
-    await world.tab.page.evaluate('blink()');
+    expect(await world.tab.page.evaluate('blink()')).toMatch(/^hidden,shown/);
     await world.publish('numbers', 1);
     await world.shows('subscribed 1');
     expect([world.tab.sent('subscribe'), world.tab.sent('unsubscribe')]).toEqual([1, 0]);
@@ -195,13 +199,18 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.shows('subscribed 1,3 unsubscribed');
   });
 
-  it('a provider in a hidden Activity closes its client, and connects it again', async () => {
+  it('a provider in a hidden Activity closes its client, and connects it again, without an error', async () => {
     await using world = await start(`${list}
       window.client = null;
+      window.errors = [];
       const make = () => (client = newClient());
       const root = createRoot(document.getElementById('root'));
+      const Errors = () => {
+        const { error } = useTopic('numbers', { list: 100 });
+        if (error !== null) errors.push(error.code);
+      };
       window.setMode = (mode) => root.render(
-        <Activity mode={mode}><FanfareProvider client={make}><List /></FanfareProvider></Activity>);
+        <Activity mode={mode}><FanfareProvider client={make}><List /><Errors /></FanfareProvider></Activity>);
       setMode('visible');
     `);
     await world.shows('subscribed');
@@ -210,6 +219,25 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.publish('numbers', 1, 2);
     await world.tab.page.evaluate(`setMode('visible')`);
     await world.shows('subscribed 1,2');
+    expect(await world.tab.page.evaluate('errors')).toEqual([]);
+  });
+
+  it('a provider also closes a client that nobody has used, and a provider that is shown again can be used', async () => {
+    await using world = await start(`${list}
+      const make = () => (window.client = newClient());
+      const root = createRoot(document.getElementById('root'));
+      window.setMode = (mode, child) => root.render(
+        <Activity mode={mode}><FanfareProvider client={make}>{child}</FanfareProvider></Activity>);
+      window.showList = () => setMode('visible', <List />);
+      setMode('visible');
+    `);
+    await eventually(() => world.tab.page.evaluate('client.state.code'), 'notConnected');
+    await world.tab.page.evaluate(`setMode('hidden')`);
+    await eventually(() => world.tab.page.evaluate('client.state.code'), 'closedByClient');
+    expect(await world.tab.page.evaluate(`client.publish('numbers', 1).catch(({ code }) => code)`)).toBe('closed');
+    expect(world.tab.sent('connect')).toBe(0);
+    await world.tab.page.evaluate('showList()');
+    await world.shows('subscribed');
   });
 
   it('a component that suspends first is not subscribed, and one that suspends later stays subscribed', async () => {
@@ -309,6 +337,41 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await world.shows('subscribed 100,101,102');
     // The node has kept its subscription.
     expect(world.tab.sent('unsubscribe')).toBe(before);
+  });
+
+  it('restart() in an effect ends, also if the history does not reach back to since', async () => {
+    await using world = await start(
+      `
+      window.restarts = {};
+      const Restarting = ({ name, ...options }) => {
+        const { data, gap, reset, status, restart } = useTopic('numbers', { list: 100, ...options });
+        useEffect(() => {
+          if (gap === null && reset === null) return;
+          restarts[name] = (restarts[name] ?? 0) + 1;
+          restart();
+        }, [gap, reset, restart]);
+        return <p>{status} {textOf(data)}</p>;
+      };
+      window.mount = (since, other) => show(<>
+        <Restarting name="gap" since={since} last={3} />
+        <Restarting name="reset" since={other} last={2} />
+        <Restarting name="without last" since={since} />
+      </>);
+    `,
+      { FANFARE_TOPICS: '{"numbers":{"historySize":5}}' },
+    );
+    const numbers = Array.from({ length: 100 }, (_, index) => index + 1);
+    await Promise.all(numbers.map((number) => world.publisher.publish('numbers', number)));
+    const { epoch } = (await world.publisher.history('numbers')).position;
+    const [since, other] = [
+      { epoch, offset: 1 },
+      { epoch: `${epoch}0`, offset: 1 },
+    ];
+    await world.tab.page.evaluate(`mount(${JSON.stringify(since)}, ${JSON.stringify(other)})`);
+    await world.shows('subscribed 98,99,100 subscribed 99,100 subscribed');
+    await world.publish('numbers', 101);
+    await world.shows('subscribed 98,99,100,101 subscribed 99,100,101 subscribed 101');
+    expect(await world.tab.page.evaluate('restarts')).toEqual({ gap: 1, reset: 1, 'without last': 1 });
   });
 
   it('a reset empties the data', async () => {
@@ -438,6 +501,23 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     );
     await eventually(() => world.tab.page.locator('p').allTextContents(), expected);
     expect(await world.subscriptions()).toBe(0);
+  });
+
+  it('invalid options are refused also if another component uses the topic', async () => {
+    await using world = await start(`${list}
+      const options = [{ last: NaN }, { last: null }, { last: '5' }, { since: 5 }, { since: {} }];
+      show(<><List /><List last={5} /><List since={null} />
+        {options.map((invalid, index) => <Boundary key={index}><List {...invalid} /></Boundary>)}</>);
+    `);
+    const since = 'caught since must be the position of a publication: { epoch, offset }.';
+    await eventually(
+      async () => (await world.tab.page.locator('p').allTextContents()).map((text) => text.trim()),
+      [
+        ...['subscribed', 'subscribed', 'subscribed'],
+        ...['NaN', 'null', '5'].map((last) => `caught last must be an integer of at least 1, not ${last}.`),
+        ...[since, since],
+      ],
+    );
   });
 
   it('an error boundary gets the error of reduce, and the component can be mounted again', async () => {

@@ -67,6 +67,8 @@ it.skipIf(!hasBrowser)('the chat and its test run', async () => {
   await chat.page.fill('input', 'hello');
   await chat.page.click('button');
   await expect.poll(() => chat.text()).toContain('ann: hello');
+  expect(await chat.page.inputValue('input')).toBe('');
+  expect(await chat.text()).toContain('Connected');
   expect(chat.problems).toEqual([]);
 
   const test = `import { test } from ${JSON.stringify(join(folder, 'src/chat.test.tsx'))}; window.done = test('${node.url}');`;

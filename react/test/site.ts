@@ -6,7 +6,8 @@ import type { Browser, Page } from 'playwright-core';
 
 /** What the programs of tests use. */
 const packages = `
-  export { act, Activity, Component, createElement, Fragment, StrictMode, Suspense, use, useState } from 'react';
+  export { act, Activity, Component, createElement, Fragment, StrictMode, Suspense, use, useEffect, useState } from 'react';
+  export { flushSync } from 'react-dom';
   export { createRoot, hydrateRoot } from 'react-dom/client';
   export { createClient } from '@fanfare/client/json';
   export { createHooks } from '@fanfare/react';
