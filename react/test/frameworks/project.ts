@@ -1,32 +1,17 @@
 /** Projects as app teams have them: real tools at pinned versions, and the packages of this repository as tarballs. */
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { Child } from '@fanfare/local-cluster';
+import {
+  cleanEnvironment,
+  cloneRepository,
+  run,
+  tarballsOf,
+  temporaryFolder,
+} from '../../../test/packages/tarballs.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
-
-/** Without what `npm run` and vitest set for this repository. */
-function environment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(npm_(?!config_registry)|NODE_ENV$|FORCE_COLOR$|VITEST|FANFARE_)/.test(name),
-  );
-  return { ...Object.fromEntries(kept), NO_COLOR: '1', NEXT_TELEMETRY_DISABLED: '1' };
-}
-
-async function run(cwd: string, command: readonly string[]): Promise<string> {
-  const [file = '', ...args] = command;
-  const options = { cwd, env: environment(), maxBuffer: 100_000_000 };
-  try {
-    return (await promisify(execFile)(file, args, options)).stdout;
-  } catch (error) {
-    const { stdout, stderr } = error as { readonly stdout: string; readonly stderr: string };
-    throw new Error(`${command.join(' ')} failed.\n${stdout}\n${stderr}`, { cause: error });
-  }
-}
+const settings = { FORCE_COLOR: undefined, NO_COLOR: '1', NEXT_TELEMETRY_DISABLED: '1' };
 
 interface Server extends AsyncDisposable {
   readonly url: string;
@@ -42,17 +27,17 @@ export class Project implements AsyncDisposable {
   /** Creates a folder with these files, and installs the tarballs and these packages. */
   static async create(packages: Readonly<Record<string, string>>, files: Readonly<Record<string, string>>) {
     const project = new Project(await mkdtemp(join(tmpdir(), 'fanfare-react-')));
-    const workspaces = ['protocol', 'client', 'react'].flatMap((name) => ['--workspace', name]);
-    const packed = await run(root, ['npm', 'pack', '--json', '--pack-destination', project.folder, ...workspaces]);
-    // Build scripts may print before the JSON.
-    const tarballs: { name: string; filename: string }[] = JSON.parse(packed.slice(packed.search(/^\[/m)));
-    const ours = tarballs.map(({ name, filename }) => [name, `file:${filename.replace('@fanfare/', 'fanfare-')}`]);
+    await using clone = await temporaryFolder();
+    await cloneRepository(clone.path);
+    await run(clone.path, ['npm', 'run', 'packages']);
+    const tarballs = await tarballsOf(clone.path);
+    const ours = ['@fanfare/client', '@fanfare/react'].map((name) => [name, `file:${tarballs.get(name)}`]);
     await project.write(
       'package.json',
       JSON.stringify({ private: true, type: 'module', dependencies: { ...packages, ...Object.fromEntries(ours) } }),
     );
     for (const [path, text] of Object.entries(files)) await project.write(path, text);
-    await run(project.folder, ['npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts']);
+    await run(project.folder, ['npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts'], settings);
     return project;
   }
 
@@ -70,13 +55,14 @@ export class Project implements AsyncDisposable {
   }
 
   /** Runs a command of an installed package. */
-  run(command: string, ...args: readonly string[]): Promise<string> {
-    return run(this.folder, this.#program(command, args));
+  async run(command: string, ...args: readonly string[]): Promise<string> {
+    return (await run(this.folder, this.#program(command, args), settings)).stdout;
   }
 
   /** Starts a server, and waits until it prints its URL. */
   async serve(command: string, ...args: readonly string[]): Promise<Server> {
-    const child = new Child({ command: this.#program(command, args), cwd: this.folder, env: environment() });
+    const env = { ...cleanEnvironment(), ...settings };
+    const child = new Child({ command: this.#program(command, args), cwd: this.folder, env });
     const url = await child.find(
       (line) => /https?:\/\/(?:localhost|127\.0\.0\.1):\d+/.exec(line)?.[0] ?? null,
       AbortSignal.timeout(120_000),
