@@ -3,17 +3,15 @@
  * command, and opens each page in Chromium. Only ports differ. Takes some minutes, most of them for installing.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { hasBrowser, launchBrowser } from '../chromium.js';
+import { cloneRepository } from '../packages/tarballs.js';
 import { readGuide } from './guide.js';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The ports of the guide, which may be in use on this machine. */
 const ports = new Map<string, number>();
@@ -190,7 +188,8 @@ beforeAll(async () => {
   if (!hasBrowser) throw new Error('This test needs Chromium in the PATH.');
   for (const port of ['8080', '8081', '5173', '3100', '3000']) ports.set(port, await freePort());
   workshop = await mkdtemp(join(tmpdir(), 'fanfare-guide-'));
-  await symlink(root, join(workshop, 'fanfare'));
+  // Not this checkout: a test that is interrupted while it packs would leave the published package.json in it.
+  await cloneRepository(join(workshop, 'fanfare'));
   reader = new Reader(workshop);
   browser = await launchBrowser();
 }, 60_000);
@@ -202,7 +201,7 @@ afterAll(async () => {
 }, 60_000);
 
 it('the guide leads from an empty folder to a chat of two users', { timeout: 900_000 }, async () => {
-  // The clone is this one, which is installed.
+  // The clone has the packages of this checkout.
   await reader.follow('Packages and a node', (text) => text.replace('npm ci\n', ''));
   await reader.follow('A chat with React and Vite');
   const alice = await open('http://127.0.0.1:5173/?user=alice');
