@@ -45,7 +45,7 @@ export abstract class Delivery implements CursorListener {
     this.cursor = new Cursor(maxHeld, this);
   }
 
-  /** The connection to read history from; null if there is none. */
+  /** The connection to read history from, or null. */
   protected abstract get source(): Connection | null;
 
   /** Something was delivered, or a hole was opened or closed. */

@@ -147,7 +147,7 @@ export class CommandStream {
   }
 }
 
-/** The same writer without its content. A new one if there is none, or if it has become too large to keep. */
+/** Empties the writer to use it again. Returns a new one instead of null, and instead of one that is too large to keep. */
 function emptied(writer: CommandWriter | null): CommandWriter {
   if (writer === null || writer.capacity > maxKeptBytes) return new CommandWriter();
   writer.clear();
