@@ -1,9 +1,9 @@
 /** One HTTP request and its answer. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
-import { type OpenRequest, OpenRequests, requestTimeoutMs } from './open-requests.js';
 import type { Requester } from '../connection/handshake.js';
 import { endWithoutBody, remoteAddressOf } from '../connection/http.js';
 import type { Address } from '../limits/addresses.js';
+import { type OpenRequest, type OpenRequests, requestTimeoutMs } from './open-requests.js';
 import { Problem } from './problem.js';
 
 /** What all requests of a node share. */
@@ -11,8 +11,6 @@ export interface ExchangeContext {
   readonly openRequests: OpenRequests;
   /** Whether the node is about to stop: answers then ask clients to close the connection. */
   isDraining(): boolean;
-  /** Whether pages of this origin may read answers. */
-  allowsOrigin(origin: string): boolean;
   /** Called for each request that is answered with a problem; null if nobody listens. */
   readonly onRefused: ((requester: Requester, problem: Problem) => void) | null;
   /** Called for each answer, for metrics. */
@@ -194,10 +192,10 @@ export class Exchange {
     const { origin, traceparent } = this.#head;
     const response = this.#response;
     response.writeHeader('Cache-Control', 'no-store');
-    if (origin !== '' && this.#context.allowsOrigin(origin)) {
-      response.writeHeader('Access-Control-Allow-Origin', origin);
+    if (origin !== '') {
+      // Pages of origins that are not allowed only get errors, which contain no secret.
+      response.writeHeader('Access-Control-Allow-Origin', '*');
       response.writeHeader('Access-Control-Expose-Headers', exposedHeaders);
-      response.writeHeader('Vary', 'Origin');
     }
     if (traceparent !== '' && traceparentGrammar.test(traceparent)) response.writeHeader('traceparent', traceparent);
   }
