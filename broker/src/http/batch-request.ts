@@ -9,8 +9,8 @@ import {
   maxDataDepth,
   maxMessageIdBytes,
   type OutgoingReply,
-  parseTopic,
   type Publish,
+  parseTopic,
   ReplyError,
   type Span,
   type Topic,
@@ -70,7 +70,9 @@ class Batch {
     private readonly items: readonly Item[],
   ) {
     const { relay } = context.parts;
-    this.#messageIds = items.map(({ topic, messageId }) => messageId ?? (relay.hasHistory(topic) ? newMessageId() : null));
+    this.#messageIds = items.map(
+      ({ topic, messageId }) => messageId ?? (relay.hasHistory(topic) ? newMessageId() : null),
+    );
     this.#replies = items.map(() => null);
     this.#left = items.length;
   }
@@ -80,7 +82,17 @@ class Batch {
     for (const [index, { topic, start, end }] of this.items.entries()) {
       const messageId = this.#messageIds[index] ?? null;
       const id = index + 1;
-      const command: Publish = { type: 'publish', id, topic, messageId, repeat: false, encoding: 'json', bytes: body, start, end };
+      const command: Publish = {
+        type: 'publish',
+        id,
+        topic,
+        messageId,
+        repeat: false,
+        encoding: 'json',
+        bytes: body,
+        start,
+        end,
+      };
       caller.submit(command);
     }
   }
@@ -132,7 +144,8 @@ export function readObject(body: Uint8Array, maxDataBytes: number): Item[] {
   const { publications, ...others } = batch as Record<string, unknown>;
   if (!Array.isArray(publications)) throw new Problem('malformed', wrong);
   const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw new Problem('malformed', `The body has an unknown member ${JSON.stringify(unknown)}. ${wrong}`);
+  if (unknown !== undefined)
+    throw new Problem('malformed', `The body has an unknown member ${JSON.stringify(unknown)}. ${wrong}`);
   const spans = batchSpans(body);
   const items: Item[] = [];
   for (const [index, fields] of (publications as readonly unknown[]).entries())
@@ -155,7 +168,13 @@ export function readLines(body: Uint8Array, maxDataBytes: number): Item[] {
       const place = `Line ${line}`;
       const fields = parseJson(bytes, place);
       const [span = null] = dataSpans(bytes);
-      addItem(items, place, fields, span && { ...span, start: start + span.start, end: start + span.end }, maxDataBytes);
+      addItem(
+        items,
+        place,
+        fields,
+        span && { ...span, start: start + span.start, end: start + span.end },
+        maxDataBytes,
+      );
     }
     start = end + 1;
   }
@@ -171,7 +190,9 @@ function addItem(items: Item[], place: string, fields: unknown, span: Span | nul
   const { topic, topics, messageId = null } = fields as Record<string, unknown>;
   for (const name of Object.keys(fields)) {
     if ((itemMembers as readonly string[]).includes(name)) continue;
-    throw malformed(`has the unknown member ${JSON.stringify(name.slice(0, 64))}; ${explainUnknown(name, itemMembers)}`);
+    throw malformed(
+      `has the unknown member ${JSON.stringify(name.slice(0, 64))}; ${explainUnknown(name, itemMembers)}`,
+    );
   }
   if ((topic === undefined) === (topics === undefined)) throw malformed('must have either "topic" or "topics".');
   const names: readonly unknown[] = topics === undefined ? [topic] : Array.isArray(topics) ? topics : [];
@@ -180,12 +201,15 @@ function addItem(items: Item[], place: string, fields: unknown, span: Span | nul
   }
   if (new Set(names).size < names.length) throw malformed('names a topic twice.');
   if (messageId !== null && !(typeof messageId === 'string' && isMessageId(messageId))) {
-    throw malformed(`has a messageId that is not 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces.`);
+    throw malformed(
+      `has a messageId that is not 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces.`,
+    );
   }
   if (span === null) throw malformed('needs "data".');
   const { start, end, depth } = span;
   if (depth > maxDataDepth) throw tooDeep(`The data of ${place.replace(/^L/, 'l')}`);
-  if (end - start > maxDataBytes) throw new Problem('contentTooLarge', `${place} has data of more than ${maxDataBytes} bytes.`);
+  if (end - start > maxDataBytes)
+    throw new Problem('contentTooLarge', `${place} has data of more than ${maxDataBytes} bytes.`);
   for (const name of names) {
     if (typeof name !== 'string') throw malformed('has a topic that is not a string.');
     const parsed = parseTopic(name);

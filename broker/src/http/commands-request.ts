@@ -3,13 +3,7 @@
  * uses it if it has no WebSocket.
  */
 import { STATUS_CODES } from 'node:http';
-import {
-  type Command,
-  type CommandError,
-  type CommandSink,
-  type OutgoingReply,
-  ReplyError,
-} from '@fanfare/protocol';
+import { type Command, type CommandError, type CommandSink, type OutgoingReply, ReplyError } from '@fanfare/protocol';
 import { type Exchange, ok } from './exchange.js';
 import { callerOf, type HttpContext, receive, type Sender } from './http-context.js';
 import { Problem } from './problem.js';

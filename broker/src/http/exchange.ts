@@ -57,7 +57,7 @@ export class Exchange {
   #isOpen = true;
   #onGone: (() => void) | null = null;
 
-  /** `route`: the path as it is in the documentation. Must be called in the handler of the request. */
+  /** `route`: its name in metrics. Must be called in the handler of the request. */
   constructor(context: ExchangeContext, route: string, response: HttpResponse, request: HttpRequest) {
     this.#context = context;
     this.#route = route;

@@ -49,7 +49,10 @@ export function readHistoryQuery(exchange: Exchange): HistoryQuery {
   const direction = query.word('direction', historyDirections);
   const wait = query.integer('wait', 1, maxWaitSeconds);
   if (wait !== null && direction === 'backward') {
-    throw new Problem('malformed', 'wait cannot be combined with direction=backward: new publications come after since.');
+    throw new Problem(
+      'malformed',
+      'wait cannot be combined with direction=backward: new publications come after since.',
+    );
   }
   return { topic, since, limit, direction, wait };
 }

@@ -1,7 +1,7 @@
 /** What the HTTP routes of a node share, and how a request finds out who sends it. */
 import { endpointPath, type NodeCodec } from '@fanfare/protocol';
-import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import { bearerOf } from '../connection/handshake.js';
+import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import type { Parts } from '../handlers/parts.js';
 import type { Address } from '../limits/addresses.js';
 import type { RequestSession, RequestSessions } from '../session/request-sessions.js';

@@ -81,7 +81,11 @@ export function newMessageId(): string {
 }
 
 /** The members of the answer to one accepted publication, as JSON without braces. `messageId`: null if it has none. */
-export function acceptedText(topic: Topic, messageId: string | null, reply: OutgoingReply & { type: 'published' }): string {
+export function acceptedText(
+  topic: Topic,
+  messageId: string | null,
+  reply: OutgoingReply & { type: 'published' },
+): string {
   const { position, isDuplicate = false } = reply;
   const id = messageId === null ? '' : `,"messageId":${JSON.stringify(messageId)}`;
   // Neither topics nor epochs contain anything that JSON escapes.

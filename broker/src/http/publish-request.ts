@@ -1,5 +1,5 @@
 /** `POST /v1/topics/{topic}/publications`: publishes the body. */
-import { explainInvalidTopic, parseTopic, type Publish, ReplyError, type Topic } from '@fanfare/protocol';
+import { explainInvalidTopic, type Publish, parseTopic, ReplyError, type Topic } from '@fanfare/protocol';
 import { type Exchange, ok } from './exchange.js';
 import { callerOf, type HttpContext, receive, type Sender } from './http-context.js';
 import { Problem, problemOf } from './problem.js';

@@ -1,5 +1,6 @@
 /** The table of HTTP routes: what the server answers, and what the OpenAPI document describes. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import { Exchange, type ExchangeContext } from './exchange.js';
 import { Problem, type ProblemCode, problemOfRefusal } from './problem.js';
 
@@ -64,13 +65,15 @@ const preflightSeconds = 7_200;
 export function addRoutes(
   app: App,
   routes: readonly Route[],
-  context: ExchangeContext & { judgeOrigin(origin: string): Parameters<typeof problemOfRefusal>[0] | null },
+  context: ExchangeContext,
+  policy: Pick<HandshakePolicy, 'judgeOrigin'>,
 ): void {
   const methodsOf = new Map<string, string[]>();
   for (const { method, path, handle } of routes) {
     const pattern = patternOf(path);
+    const name = `${method.toUpperCase()} ${path}`;
     const handler: Handler = (response, request) => {
-      const exchange = new Exchange(context, path, response, request);
+      const exchange = new Exchange(context, name, response, request);
       try {
         handle(exchange);
       } catch (error) {
@@ -89,8 +92,8 @@ export function addRoutes(
   for (const [path, methods] of methodsOf) {
     const allow = [...methods, 'OPTIONS'].join(', ');
     app.options(patternOf(path), (response, request) => {
-      const exchange = new Exchange(context, path, response, request);
-      const refusal = context.judgeOrigin(exchange.header('origin'));
+      const exchange = new Exchange(context, `OPTIONS ${path}`, response, request);
+      const refusal = policy.judgeOrigin(exchange.header('origin'));
       if (refusal !== null) return exchange.refuse(problemOfRefusal(refusal));
       exchange.answerEmpty('204 No Content', {
         Allow: allow,
