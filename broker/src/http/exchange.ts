@@ -175,7 +175,8 @@ export class Exchange {
     this.#isOpen = false;
     const response = this.#response;
     const context = this.#context;
-    const mustClose = context.isDraining();
+    // The rest of a body that did not arrive in time would be read as the next request.
+    const mustClose = context.isDraining() || status.startsWith('408');
     response.cork(() => {
       if (status !== ok) response.writeStatus(status);
       if (contentType !== '') response.writeHeader('Content-Type', contentType);

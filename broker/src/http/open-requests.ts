@@ -36,14 +36,10 @@ export class OpenRequests {
   /** When each request began, in milliseconds; the oldest comes first. */
   readonly #beganAt = new Map<OpenRequest, number>();
 
-  /** Null if there is room for one more from this address. `isService`: the request has a valid API key. */
+  /** Null if there is room for a request that was added. `isService`: it has a valid API key. */
   judge(address: Address | null, isService: boolean): Problem | null {
-    if (address !== null && address.openRequests >= maxOpenRequestsOfAddress) return tooManyOfAddress;
-    return this.#beganAt.size < maxOpenRequests + (isService ? reservedForServices : 0) ? null : tooMany;
-  }
-
-  has(request: OpenRequest): boolean {
-    return this.#beganAt.has(request);
+    if (address !== null && address.openRequests > maxOpenRequestsOfAddress) return tooManyOfAddress;
+    return this.#beganAt.size <= maxOpenRequests + (isService ? reservedForServices : 0) ? null : tooMany;
   }
 
   add(request: OpenRequest, nowMs: number): void {
