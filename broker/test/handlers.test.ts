@@ -49,6 +49,8 @@ describe('a bug in a handler', () => {
         history: async () => fail(),
         flush: async () => undefined,
         close: async () => undefined,
+        topicInfo: () => Promise.reject(new Error('not used')),
+        topics: () => Promise.reject(new Error('not used')),
         retire: async () => undefined,
       },
       limits: { maxSubscriptions: 1 },

@@ -122,6 +122,61 @@ describe('a RedisRelay', () => {
     await admin.quit();
   });
 
+  it('counts the subscribers of the nodes that answer, and says how many do not', async () => {
+    prefixes++;
+    const nodeId = newNodeId();
+    await using node = newRelay({ nodeId });
+    await using other = newRelay();
+    const { relay } = node;
+    for (const each of [node, other]) {
+      each.delivery.subscribers.set(topic('t'), 1);
+      await until('the nodes know each other', () => each.relay.state === 'connected' && each.relay.nodes === 2);
+    }
+    const admin = new Redis(redis.url);
+    const silent = new Redis(redis.url);
+    try {
+      // A node that hangs still receives the question. It is waited for while its heartbeats are recent.
+      await silent.subscribe(`p${prefixes}:questions`);
+      const subscribers = { count: 2, nodes: { asked: 3, answered: 2 } };
+      expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
+      const score = (await admin.zrange(`p${prefixes}:nodes`, 0, -1, 'WITHSCORES')).at(-1) ?? '0';
+      await admin.zadd(`p${prefixes}:nodes`, score, 'hung');
+      await until('it is known', () => relay.nodes === 3);
+      expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
+      // A node that has died receives no question.
+      await silent.unsubscribe();
+      await admin.zadd(`p${prefixes}:nodes`, Number(score) + 60_000, 'hung');
+      await until('it is known', () => relay.nodes === 3);
+      expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
+      // Answers that nobody waits for, and questions that are none.
+      for (const channel of ['questions', `answers:${nodeId}`])
+        for (const text of ['', 'x', 'x 1 a..b', '1 2 3', '99 1']) await admin.publish(`p${prefixes}:${channel}`, text);
+      expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
+    } finally {
+      admin.disconnect();
+      silent.disconnect();
+    }
+  });
+
+  it('knows only its own subscribers while Redis is away', async () => {
+    prefixes++;
+    const own = await startRedis();
+    const node = newRelay({ redisUrl: own.url, topics });
+    await until('the relay is connected', () => node.relay.state === 'connected');
+    node.delivery.subscribers.set(topic('fast.t'), 3);
+    await own[Symbol.asyncDispose]();
+    await until('the relay has noticed', () => node.relay.state === 'connecting');
+    expect(await node.relay.topicInfo(topic('fast.t'))).toEqual({
+      level: 'fast',
+      position: null,
+      subscribers: { count: 3, nodes: { asked: 1, answered: 1 } },
+    });
+    await expect(node.relay.topicInfo(topic('t'))).rejects.toMatchObject({ code: 'unavailable' });
+    const list = node.relay.topics({ prefix: '', cursor: null, limit: 10 });
+    await expect(list).rejects.toMatchObject({ code: 'unavailable' });
+    await node.relay.close();
+  });
+
   it('sends the publications of a turn in one PUBLISH for each topic', async () => {
     prefixes++;
     await using node = newRelay();

@@ -11,7 +11,7 @@ import {
   type Topic,
 } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import type { Delivery, Payer, Receipt, Relay } from '../src/relay/relay.js';
+import type { LocalSubscribers, Payer, Receipt, Relay } from '../src/relay/relay.js';
 import { type IdScope, scopedId, scopeOf, sharedScope } from '../src/relay/scoped-id.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
@@ -25,11 +25,13 @@ interface RelayFixture extends AsyncDisposable {
 type StartRelays = (count: number) => Promise<RelayFixture>;
 
 /** Records what a relay delivers on one node. */
-export class RecordedDelivery implements Delivery {
+export class RecordedDelivery implements LocalSubscribers {
   readonly received = new Map<Topic, string[]>();
   readonly runs: number[] = [];
   readonly gaps: Topic[] = [];
   readonly resets: Position[] = [];
+  /** The number of subscribers that topics have on this node. */
+  readonly subscribers = new Map<Topic, number>();
   /** Offset of the first publication of each run, by topic; null if it has none. */
   readonly offsets = new Map<Topic, (number | null)[]>();
   onDeliver: () => void = () => undefined;
@@ -54,6 +56,10 @@ export class RecordedDelivery implements Delivery {
 
   notifyReset(_topic: Topic, position: Position): void {
     this.resets.push(position);
+  }
+
+  subscribersOf(topic: Topic): number {
+    return this.subscribers.get(topic) ?? 0;
   }
 
   of(name: string): readonly string[] {
@@ -90,7 +96,7 @@ export function publishAcknowledged(
   scope: IdScope = sharedScope,
 ): Promise<Position | null | ReplyError> {
   return new Promise((resolve) => {
-    const receipt: Receipt = { accepted: resolve, failed: resolve };
+    const receipt: Receipt = { accepted: (position) => resolve(position), failed: resolve };
     const id = messageId === null ? null : scopedId(scope, messageId);
     try {
       relay.publish(topic(name), json(value), id, receipt);
@@ -173,6 +179,29 @@ export function relayContract(name: string, start: StartRelays): void {
       }
     });
 
+    it('returns level, position and the subscribers on all nodes', async () => {
+      await using fixture = await start(3);
+      const { relays, deliveries } = fixture;
+      const [first, last] = [relays[0], relays.at(-1)] as [Relay, Relay];
+      const name = topic(named('news'));
+      // Each node must know that the others are alive.
+      for (const relay of relays) await until('the nodes know each other', () => relay.nodes === relays.length);
+      const nodes = { asked: relays.length, answered: relays.length };
+      expect(await first.topicInfo(name)).toEqual({ level, position: null, subscribers: { count: 0, nodes } });
+      for (const [index, delivery] of deliveries.entries()) delivery.subscribers.set(name, 10 ** index);
+      deliveries[0]?.subscribers.set(topic(named('other')), 7);
+      const position = await publishAcknowledged(last, named('news'), 1);
+      const all = { level, position, subscribers: { count: [1, 11, 111][relays.length - 1], nodes } };
+      // Many requests of one turn, and of several nodes.
+      const asked = [first, last].flatMap((relay) => [
+        relay.topicInfo(name),
+        relay.topicInfo(topic(named('other'))),
+        relay.topicInfo(name),
+      ]);
+      const other = { level, position: null, subscribers: { count: 7, nodes } };
+      expect(await Promise.all(asked)).toEqual([all, other, all, all, other, all]);
+    });
+
     it('combines the publications of a turn into one run for each topic', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
@@ -205,6 +234,26 @@ export function relayContract(name: string, start: StartRelays): void {
       payload.bytes.fill(0x20);
       await publishAcknowledged(relay, named('t'), 'end');
       await until('the publication has arrived', () => fixture.deliveries[0]?.of(named('t'))[0] === '"before"');
+    });
+
+    it('notifies the publisher whether its messageId was known', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      const publish = (messageId: string | null): Promise<boolean> =>
+        new Promise((resolve, reject) => {
+          const id = messageId === null ? null : scopedId(sharedScope, messageId);
+          const receipt: Receipt = { accepted: (_position, isDuplicate) => resolve(isDuplicate), failed: reject };
+          relay.publish(topic(named('t')), json(1), id, receipt);
+        });
+      // In one turn, in a run with others, and later.
+      expect(await Promise.all([publish('a'), publish(null), publish('b')])).toEqual([false, false, false]);
+      expect(await Promise.all([publish('c'), publish('a'), publish('c'), publish(null)])).toEqual([
+        false,
+        hasHistory,
+        hasHistory,
+        false,
+      ]);
+      expect(await publish('b')).toBe(hasHistory);
     });
 
     it('never reports an outcome before publish has returned', async () => {
@@ -286,6 +335,30 @@ export function relayContract(name: string, start: StartRelays): void {
       expect(positions.map(({ offset }) => offset)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
       expect(new Set(positions.map(({ epoch }) => epoch)).size).toBe(1);
       expect((await publishAll(first, 'other', 1))[0]?.offset).toBe(1);
+    });
+
+    it('lists the topics that have a history, in pages', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      const names = Array.from({ length: 250 }, (_, index) => `room.${index}`);
+      for (const name of [...names, 'other', 'fast.room']) relay.publish(topic(name), json(1), null, null);
+      await publishAcknowledged(relay, 'last', 1, 'an id');
+      async function list(prefix: string, limit: number): Promise<string[]> {
+        const found = new Set<string>();
+        for (let cursor: string | null = null, pages = 0; pages < 1_000; pages++) {
+          const page = await relay.topics({ prefix, cursor, limit });
+          for (const topic of page.topics) found.add(topic);
+          if (page.next === null) return [...found].toSorted();
+          cursor = page.next;
+        }
+        throw new Error('The list does not end.');
+      }
+      expect(await list('', 100)).toEqual(['last', 'other', ...names].toSorted());
+      expect(await list('room.1', 7)).toEqual(names.filter((name) => name.startsWith('room.1')).toSorted());
+      expect(await list('unknown', 1_000)).toEqual([]);
+      // A pattern of Redis is no pattern here.
+      expect(await list('*', 1_000)).toEqual([]);
+      await expect(relay.topics({ prefix: '', cursor: '?', limit: 1 })).rejects.toMatchObject({ code: 'malformed' });
     });
 
     it('delivers in order of offset, with the offset', async () => {

@@ -23,6 +23,7 @@ export { MsgpackNodeCodec } from './msgpack-node-codec.js';
 export { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
 export type { Payload } from './payload.js';
 export { isEpoch, maxEpochBytes, type Position } from './position.js';
+export { parsePositionsText, parsePositionText, positionsText, positionText } from './position-text.js';
 export { LayoutError, Reader } from './reader.js';
 export { checkRun, emptyRun, forEachItem, maxItemHeaderBytes, maxRunBytes, type Run, writeItem } from './run.js';
 export { type Sequence, Sequencer } from './sequencer.js';

@@ -11,6 +11,7 @@ import type { HandshakePolicy } from './handshake-policy.js';
 import { handshakeOf, headersOf, requesterOf, sendRefusal } from './http.js';
 import { type Api, HttpApi } from './http-api.js';
 import { type Listener, Listeners, loadUWebSockets, type Sharing, type UWebSockets } from './listeners.js';
+import type { OpenConnection } from './open-connection.js';
 
 interface ServerSettings {
   readonly host: string;
@@ -59,7 +60,7 @@ const spareHandshakes = 128;
 const closingMs = 16_000;
 
 export class Server {
-  readonly #connections: Connection[] = [];
+  readonly #connections: OpenConnection[] = [];
   readonly #httpApi: HttpApi | null;
   readonly #listeners: Listeners;
   /** Sockets that may still be open after their close frame. */
@@ -98,7 +99,7 @@ export class Server {
     return this.#listeners.port;
   }
 
-  get connections(): readonly Connection[] {
+  get connections(): readonly OpenConnection[] {
     return this.#connections;
   }
 
@@ -159,7 +160,7 @@ export class Server {
           const userData = socket.getUserData();
           const { connection, credential } = userData;
           userData.credential = null;
-          connection.index = this.#connections.push(connection) - 1;
+          this.#remember(connection);
           connection.onOpen(socket, credential);
         },
         message: (socket, frame, isBinary) => {
@@ -249,8 +250,12 @@ export class Server {
     setTimeout(() => this.#closing--, closingMs).unref();
   }
 
+  #remember(connection: OpenConnection): void {
+    connection.index = this.#connections.push(connection) - 1;
+  }
+
   /** Removes it from the list; the last connection moves to its place. */
-  #forget(connection: Connection): void {
+  #forget(connection: OpenConnection): void {
     const last = this.#connections.pop();
     if (last === undefined || last === connection) return;
     this.#connections[connection.index] = last;

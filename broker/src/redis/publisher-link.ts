@@ -86,6 +86,24 @@ export class PublisherLink extends Link {
     return replies.map((reply) => (reply instanceof Error ? reply : null));
   }
 
+  /** Publishes one message. Resolves with the number of connections that receive it; null if Redis does not say. */
+  async publishCounted(channel: string, message: string): Promise<number | null> {
+    this.counters.redisPublishCommands++;
+    const [reply] = await this.#send([['PUBLISH', channel, message]]);
+    return typeof reply === 'number' ? reply : null;
+  }
+
+  /**
+   * Reads one step of the keys of this database: streams whose names begin with `prefix`. Rejects if Redis does not
+   * answer, or does not permit it.
+   */
+  async scanStreams(prefix: string, cursor: string, count: number): Promise<{ next: string; keys: readonly Buffer[] }> {
+    const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
+    const reply = await this.ask('SCAN', cursor, 'MATCH', pattern, 'COUNT', count, 'TYPE', 'stream');
+    const [next, keys] = reply as readonly [Buffer, readonly Buffer[]];
+    return { next: next.toString('latin1'), keys };
+  }
+
   /** Calls scripts. Never rejects: resolves with the answer or error of each, bulk strings as Buffers. */
   evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]> {
     this.counters.redisScriptCalls += calls.length;

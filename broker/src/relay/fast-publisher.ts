@@ -62,7 +62,7 @@ class FastCall extends PendingCall {
     if (reply instanceof RedisError) {
       this.error ??= reply;
       this.#fail(reply);
-    } else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null);
+    } else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null, false);
     return this.#answered === this.topics.length;
   }
 

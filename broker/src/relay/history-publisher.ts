@@ -374,7 +374,7 @@ export class HistoryPublisher {
     this.#remember(run, epoch, last);
     this.publishLog.add(run.topic, { epoch, first: offset, last, bytes: run.entry });
     for (let index = 0; index < run.receipts.length; index++) {
-      (run.receipts[index] as Receipt).accepted({ epoch, offset: offset + (run.places[index] as number) });
+      (run.receipts[index] as Receipt).accepted({ epoch, offset: offset + (run.places[index] as number) }, false);
     }
     this.#trace(run, first, run.count, redis);
   }
@@ -401,9 +401,10 @@ export class HistoryPublisher {
     this.#rememberInPieces(run, start, before);
     if (start?.offset === 1) run.payer?.onTopicBegun();
     for (const [index, receipt] of run.receipts.entries()) {
-      const position = positions[run.places[index] as number] ?? null;
+      const place = run.places[index] as number;
+      const position = positions[place] ?? null;
       if (position === null) receipt.failed(unreadable());
-      else receipt.accepted(position);
+      else receipt.accepted(position, before.has(place));
     }
     if (start !== null) this.#trace(run, start, run.count - before.size, redis);
   }

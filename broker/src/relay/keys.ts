@@ -30,8 +30,12 @@ export class Keys {
   readonly layoutVersion: number;
   /** The pub/sub channel on which nodes call each other to a recovery. */
   readonly control: string;
+  /** The pub/sub channel on which nodes ask all others for their subscribers (subscriber-counts.ts). */
+  readonly questions: string;
+  /** How the names of all topics begin. */
+  readonly topicPrefix: string;
+  readonly #answersPrefix: string;
   readonly #probePrefix: string;
-  readonly #topicPrefix: string;
   readonly #topicPrefixBytes: Buffer;
   readonly #topics = new TopicReader();
 
@@ -51,9 +55,11 @@ export class Keys {
     this.layout = `${prefix}:layout`;
     this.layoutVersion = redisLayoutOf(database);
     this.control = `${root}:control`;
+    this.questions = `${root}:questions`;
+    this.#answersPrefix = `${root}:answers:`;
     this.#probePrefix = `${root}:probe:`;
-    this.#topicPrefix = `${root}:topic:`;
-    this.#topicPrefixBytes = Buffer.from(this.#topicPrefix);
+    this.topicPrefix = `${root}:topic:`;
+    this.#topicPrefixBytes = Buffer.from(this.topicPrefix);
   }
 
   /**
@@ -61,12 +67,17 @@ export class Keys {
    * (`…:ids`).
    */
   topic(topic: Topic): string {
-    return this.#topicPrefix + topic;
+    return this.topicPrefix + topic;
   }
 
   /** The channel on which a node receives its own probes. No key has this name (lua/heartbeat.lua). */
   probe(nodeId: string): string {
     return this.#probePrefix + nodeId;
+  }
+
+  /** The channel on which a node receives the answers to its questions. */
+  answers(nodeId: string): string {
+    return this.#answersPrefix + nodeId;
   }
 
   /** The topic of the channel `bytes[start, end)`, if {@link topic} made it; null for any other channel. */

@@ -88,7 +88,9 @@ export class Membership {
 
   /** The listening connection works (again). */
   listen(): void {
-    this.subscriber.subscribe([this.keys.control, this.keys.probe(this.settings.nodeId)]).then(
+    const { nodeId } = this.settings;
+    const { control, questions } = this.keys;
+    this.subscriber.subscribe([control, questions, this.keys.answers(nodeId), this.keys.probe(nodeId)]).then(
       () => {
         this.#isListening = true;
         void this.restart();

@@ -2,26 +2,30 @@
  * The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the
  * process.
  */
-import type { Payload, Position, Topic } from '@fanfare/protocol';
+import { type Payload, type Position, parseTopic, type Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
 import { FlushWindow } from './flush-window.js';
 import { noHistory, noHistoryError, pageBackward, pageForward, subscribeResultOf } from './history.js';
 import { IdMemory } from './id-memory.js';
 import { type Batch, PublishBatcher } from './publish-batcher.js';
 import type {
-  Delivery,
   HistoryPage,
   HistoryRequest,
+  LocalSubscribers,
   Payer,
   PublishTracer,
   Receipt,
   Relay,
   RelayState,
   SubscribeResult,
+  TopicInfo,
+  TopicsPage,
+  TopicsRequest,
 } from './relay.js';
 import type { ScopedId } from './scoped-id.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 import { CacheBudget, TopicCache } from './topic-cache.js';
+import { unknownCursor } from './topic-list.js';
 
 interface MemoryRelaySettings {
   readonly topics: TopicPolicies;
@@ -60,7 +64,7 @@ export class MemoryRelay implements Relay {
 
   constructor(
     private readonly settings: MemoryRelaySettings,
-    private readonly delivery: Delivery,
+    private readonly delivery: LocalSubscribers,
     private readonly tracer: PublishTracer | null = null,
   ) {
     this.#window = new FlushWindow(settings.flushWindowMs);
@@ -120,6 +124,24 @@ export class MemoryRelay implements Relay {
     return page({ epoch, offset: head }, cache.entries, request);
   }
 
+  async topicInfo(topic: Topic): Promise<TopicInfo> {
+    const history = this.#histories.get(topic);
+    return {
+      level: this.settings.topics.of(topic).level,
+      position: history === undefined ? null : { epoch: history.epoch, offset: history.head },
+      subscribers: { count: this.delivery.subscribersOf(topic), nodes: { asked: 1, answered: 1 } },
+    };
+  }
+
+  async topics({ prefix, cursor, limit }: TopicsRequest): Promise<TopicsPage> {
+    if (cursor !== null && parseTopic(cursor) === null) throw unknownCursor();
+    const following = [...this.#histories.keys()]
+      .filter((topic) => topic.startsWith(prefix) && (cursor === null || topic > cursor))
+      .toSorted();
+    const topics = following.slice(0, limit);
+    return { topics, next: following.length > limit ? (topics.at(-1) ?? null) : null };
+  }
+
   async flush(): Promise<void> {
     this.#batcher.flush();
   }
@@ -139,7 +161,7 @@ export class MemoryRelay implements Relay {
     for (const batch of batches) {
       if (batch.policy.level === 'fast') {
         this.delivery.deliver(batch.topic, null, batch.run);
-        for (const receipt of batch.receipts) receipt.accepted(null);
+        for (const receipt of batch.receipts) receipt.accepted(null, false);
       } else this.#append(batch, this.#historyOf(batch.topic, batch.policy));
     }
   }
@@ -167,7 +189,7 @@ export class MemoryRelay implements Relay {
       const place = places[index] as number;
       const known = before.get(place);
       if (known !== undefined) gone++;
-      receipt.accepted({ epoch: history.epoch, offset: known ?? first + place - gone });
+      receipt.accepted({ epoch: history.epoch, offset: known ?? first + place - gone }, known !== undefined);
     }
     if (this.tracer !== null && entry !== null) {
       const position = { epoch: history.epoch, offset: first };

@@ -27,10 +27,10 @@ import { PublishScript } from './publish-script.js';
 import { Receiver, type ReceiverCounters } from './receiver.js';
 import { Recovery, type RecoveryCounters, type RecoverySettings } from './recovery.js';
 import type {
-  Delivery,
   HistoryPage,
   HistoryRequest,
   Load,
+  LocalSubscribers,
   Payer,
   PublishTracer,
   Receipt,
@@ -38,12 +38,17 @@ import type {
   RelayState,
   Spread,
   SubscribeResult,
+  TopicInfo,
+  TopicsPage,
+  TopicsRequest,
 } from './relay.js';
 import { RelayStatus } from './relay-status.js';
 import { Restorer, type RestorerSettings } from './restorer.js';
 import type { ScopedId } from './scoped-id.js';
+import { SubscriberCounts } from './subscriber-counts.js';
 import type { FeedCounters } from './topic-feed.js';
 import { TopicFeeds, type TopicFeedsSettings } from './topic-feeds.js';
+import { TopicList } from './topic-list.js';
 import { TopicStates } from './topic-state.js';
 
 export interface RedisRelaySettings
@@ -85,12 +90,15 @@ export class RedisRelay implements Relay {
   readonly #recovery: Recovery;
   readonly #evictions: EvictionWatch;
   readonly #beacons: Beacons;
+  readonly #reader: HistoryReader;
+  readonly #subscriberCounts: SubscriberCounts;
+  readonly #topicList: TopicList;
   readonly #status: RelayStatus;
 
   /** `load`: the load of this node; null while it stops. */
   constructor(
     private readonly settings: RedisRelaySettings,
-    delivery: Delivery,
+    delivery: LocalSubscribers,
     log: Log,
     counters: RedisRelayCounters,
     load: () => Load | null,
@@ -122,12 +130,18 @@ export class RedisRelay implements Relay {
           const { bytes, channelStart, channelEnd, start, end } = message;
           const topic = keys.topicOf(bytes, channelStart, channelEnd);
           if (topic !== null) return receiver.receive(topic, message);
-          const isControl = bytes.toString('latin1', channelStart, channelEnd) === keys.control;
-          if (isControl) this.#membership.onControl(bytes.subarray(start, end));
-          else {
-            probe.onReturn(bytes.subarray(start, end));
-            // Redis may have refused publications for a moment without closing the connection.
-            fast.announceGaps();
+          const content = bytes.subarray(start, end);
+          switch (bytes.toString('latin1', channelStart, channelEnd)) {
+            case keys.control:
+              return this.#membership.onControl(content);
+            case keys.questions:
+              return this.#subscriberCounts.onQuestion(content);
+            case keys.answers(settings.nodeId):
+              return this.#subscriberCounts.onAnswer(content);
+            default:
+              probe.onReturn(content);
+              // Redis may have refused publications for a moment without closing the connection.
+              fast.announceGaps();
           }
         },
       },
@@ -199,8 +213,14 @@ export class RedisRelay implements Relay {
     );
     this.#status = new RelayStatus({ connections, interest: this.#interest, generations: recovery, probe });
 
-    const reader = new HistoryReader(publisher, recovery, keys, settings.topics);
-    this.#feeds = new TopicFeeds(states, settings, reader, delivery, log, counters);
+    this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics);
+    this.#feeds = new TopicFeeds(states, settings, this.#reader, delivery, log, counters);
+
+    // What can be asked about topics.
+    this.#subscriberCounts = new SubscriberCounts(settings.nodeId, publisher, keys, this.#nodes, (topic) =>
+      delivery.subscribersOf(topic),
+    );
+    this.#topicList = new TopicList(publisher, keys);
 
     // Publishing.
     const historyPublisher = (link: PublisherLink, wait: Wait | null): HistoryPublisher =>
@@ -272,6 +292,18 @@ export class RedisRelay implements Relay {
   async history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
     if (!this.hasHistory(topic)) throw noHistoryError(topic);
     return this.#feeds.page(topic, request);
+  }
+
+  async topicInfo(topic: Topic): Promise<TopicInfo> {
+    const [position, subscribers] = await Promise.all([
+      this.hasHistory(topic) ? this.#reader.position(topic) : null,
+      this.#subscriberCounts.of(topic),
+    ]);
+    return { level: this.settings.topics.of(topic).level, position, subscribers };
+  }
+
+  topics(request: TopicsRequest): Promise<TopicsPage> {
+    return this.#topicList.page(request);
   }
 
   async flush(): Promise<void> {

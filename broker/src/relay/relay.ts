@@ -1,14 +1,15 @@
 /** The contract between nodes: carries publications from the node that took them in to every node with a subscriber. */
 import type { HistoryDirection, Payload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
+import type { Level } from '../topics/policy.js';
 import type { ScopedId } from './scoped-id.js';
 
 /** Notified once of the outcome of one acknowledged publication. */
 export interface Receipt {
   /**
    * The relay has accepted the publication; `position` is its place in the topic's history, null if the topic keeps
-   * none.
+   * none. `isDuplicate`: the topic had its messageId already, and nothing was published again.
    */
-  accepted(position: Position | null): void;
+  accepted(position: Position | null, isDuplicate: boolean): void;
   /** `unconfirmed`: it may or may not have been delivered. */
   failed(error: ReplyError): void;
 }
@@ -38,6 +39,12 @@ export interface Delivery {
    * `position`.
    */
   notifyReset(topic: Topic, position: Position): void;
+}
+
+/** The subscribers on this node. */
+export interface LocalSubscribers extends Delivery {
+  /** How many the topic has. */
+  subscribersOf(topic: Topic): number;
 }
 
 /** A run that was added to the history of a topic, for {@link PublishTracer}. All times are of performance.now(). */
@@ -94,6 +101,42 @@ export interface HistoryPage {
   /** Offset of the first of `publications`; null if there are none. */
   readonly first: number | null;
   readonly publications: Run;
+}
+
+/** A topic as all nodes together see it now. */
+export interface TopicInfo {
+  readonly level: Level;
+  /** The position of the newest publication; null if the topic has no history. */
+  readonly position: Position | null;
+  readonly subscribers: SubscriberCount;
+}
+
+/** The subscribers of a topic on all nodes. */
+export interface SubscriberCount {
+  /** Subscribers on the nodes that answered. */
+  readonly count: number;
+  readonly nodes: {
+    /** The nodes that may have subscribers, this one included. */
+    readonly asked: number;
+    /** Those of them that answered in time: `count` is exact if all did. */
+    readonly answered: number;
+  };
+}
+
+export interface TopicsRequest {
+  /** The topics begin with this text. */
+  readonly prefix: string;
+  /** `next` of the previous page; null for the first page. */
+  readonly cursor: string | null;
+  /** How many topics the page should have: it may have a few more, or fewer. */
+  readonly limit: number;
+}
+
+/** Topics with a history, in no particular order. */
+export interface TopicsPage {
+  readonly topics: readonly Topic[];
+  /** The cursor of the next page; null if there is none. */
+  readonly next: string | null;
 }
 
 /** How the connections are spread over the nodes. */
@@ -185,6 +228,19 @@ export interface Relay {
    * answer.
    */
   history(topic: Topic, request: HistoryRequest): Promise<HistoryPage>;
+
+  /**
+   * Asks Redis and all nodes about a topic. Resolves within about a second, also if a node does not answer. Rejects
+   * with ReplyError `unavailable` if the topic keeps a history and Redis does not answer.
+   */
+  topicInfo(topic: Topic): Promise<TopicInfo>;
+
+  /**
+   * The topics that have a history. A topic that exists from the first page to the last is on at least one of them; it
+   * may be on several. Rejects with ReplyError: `malformed` if the cursor is not one of this relay, `unavailable` if
+   * Redis does not answer.
+   */
+  topics(request: TopicsRequest): Promise<TopicsPage>;
 
   /** Sends all accepted publications, and resolves when every receipt has been notified. */
   flush(): Promise<void>;

@@ -105,6 +105,10 @@ export class Fanout {
     this.#notify(topic, (codec) => codec.reset(topic, position));
   }
 
+  subscribersOf(topic: Topic): number {
+    return this.registry.audienceOf(topic)?.size ?? 0;
+  }
+
   #notify(topic: Topic, frameOf: (codec: NodeCodec) => Frame): void {
     const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return;
