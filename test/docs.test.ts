@@ -50,6 +50,8 @@ describe('the declarations', () => {
     const metrics = new Metrics();
     metrics.read({
       connections: () => 0,
+      eventStreams: () => 0,
+      heldPolls: () => 0,
       maxConnections: () => 0,
       ready: () => true,
       authRefused: () => false,

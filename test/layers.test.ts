@@ -33,7 +33,8 @@ const order: Readonly<Record<string, readonly string[]>> = {
   broker: [
     ...['main.ts', 'index.ts', 'testing.ts'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
-    ...['node', 'settings', 'api', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
+    ...['node', 'settings', 'api', 'streams', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay'],
+    ...['topics'],
     // Used by all of them.
     ...['redis', 'observe', 'files'],
   ],

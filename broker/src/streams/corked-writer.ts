@@ -1,5 +1,5 @@
 /** Writes to responses, in one system call for each chunk. One object for all: a closure for each write is garbage. */
-import type { StreamResponse } from './stream-context.js';
+import type { StreamResponse } from './stream-response.js';
 
 export class CorkedWriter {
   #response: StreamResponse | null = null;

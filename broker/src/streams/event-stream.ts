@@ -19,7 +19,8 @@ import type { EventForm, EventRun, OwnIds } from '../topics/event-run.js';
 import { type EventName, eventText, heartbeat, placeOf, retryField, unavailableRetryField } from './event-text.js';
 import { errorOf, HeldResponse } from './held-response.js';
 import { beginStream, refuseStream } from './stream-answer.js';
-import type { StreamContext, StreamResponse, StreamStart } from './stream-context.js';
+import type { StreamContext, StreamStart } from './stream-context.js';
+import type { StreamResponse } from './stream-response.js';
 
 /**
  * `opening`: the answer has not begun. `catchingUp`: publications are read from the history. `blocked`: the client has
@@ -85,7 +86,7 @@ export class EventStream extends HeldResponse {
       }
     }
     this.#endsAt = waitSeconds === null ? 0 : secondsOf(performance.now()) + waitSeconds;
-    context.counters.eventStreams++;
+    context.open.eventStreams++;
     exchange.onGone = () => this.onAborted();
   }
 
@@ -129,7 +130,7 @@ export class EventStream extends HeldResponse {
   }
 
   protected override finish(): void {
-    if (!this.isOver) this.context.counters.eventStreams--;
+    if (!this.isOver) this.context.open.eventStreams--;
     this.#response = null;
     this.#exchange = null;
     super.finish();
@@ -214,7 +215,7 @@ export class EventStream extends HeldResponse {
     this.#catchUp();
   }
 
-  /** Sends everything up to now, and then goes on with what arrives. */
+  /** Sends everything up to now, and then continues with what arrives. */
   #catchUp(): void {
     this.#state = 'catchingUp';
     for (let index = 0; index < this.topics.length; index++) if (!this.#catchUpIn(index)) return;
@@ -259,7 +260,7 @@ export class EventStream extends HeldResponse {
 
   /** Reads what is not in the memory of the node. */
   async #readPage(index: number, since: Position): Promise<void> {
-    const { relay, http } = this.context;
+    const { relay } = this.context;
     try {
       const topic = this.topics[index] as Topic;
       const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' });
@@ -275,7 +276,7 @@ export class EventStream extends HeldResponse {
       this.#catchUp();
     } catch (error) {
       if (this.#response === null) return;
-      http.onBug(error);
+      this.failWith(error);
     }
   }
 

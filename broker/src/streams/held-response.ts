@@ -2,7 +2,8 @@
  * A response that stays open: the base of event streams and held polls. It counts as a connection, with the same limits,
  * authentication and permissions as a WebSocket.
  */
-import { type CloseReason, closeReasons, type Command, type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import { type CloseReason, type Command, closeReasons, type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import { AuthError } from '../auth/auth-error.js';
 import { eventOf } from '../auth/hook.js';
 import type { Action } from '../auth/permissions.js';
 import type { OpenConnection } from '../connection/open-connection.js';
@@ -97,7 +98,7 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   }
 
   async #open(): Promise<void> {
-    const { registry, relay, http } = this.context;
+    const { registry, relay } = this.context;
     try {
       await this.prepare();
       for (const topic of this.topics) await this.#permit(topic);
@@ -107,11 +108,15 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
       await Promise.all(this.topics.map((topic, index) => relay.subscribe(topic, this.sinceOf(index))));
       if (!this.isOver) this.begin();
     } catch (error) {
-      if (this.isOver) return;
-      if (error instanceof ReplyError) return this.fail(error);
-      http.onBug(error);
-      this.fail(new ReplyError('internal', 'Internal error. See the log of the node.'));
+      if (!this.isOver) this.failWith(error);
     }
+  }
+
+  protected failWith(error: unknown): void {
+    if (error instanceof ReplyError) return this.fail(error);
+    if (error instanceof AuthError) return this.fail(new ReplyError(error.code, error.message));
+    this.context.http.onBug(error);
+    this.fail(new ReplyError('internal', 'Internal error. See the log of the node.'));
   }
 
   /** Called when the client is authenticated. */

@@ -2,7 +2,8 @@
 import type { Exchange } from '../http/exchange.js';
 import type { Problem } from '../http/problem.js';
 import { eventText, unavailableRetryField } from './event-text.js';
-import type { StreamCounters, StreamResponse } from './stream-context.js';
+import type { StreamCounters } from './stream-context.js';
+import type { StreamResponse } from './stream-response.js';
 
 export const streamHeaders = {
   'Content-Type': 'text/event-stream',
@@ -30,7 +31,7 @@ export function refuseStream(
   const { code, detail, retryable } = problem.body;
   if (retryable !== true || !isEventSource(exchange)) return exchange.refuse(problem);
   counters.streamsUnavailable++;
-  exchange.onRefusedAsStream(problem);
+  exchange.report(problem);
   const response = beginStream(exchange, unavailableRetryField() + eventText('unavailable', { code, detail }, null));
   response.cork(() => response.end());
 }

@@ -1,28 +1,15 @@
 /** What the event streams and held polls of a node share. */
-import type { Position, ReplyError, Topic } from '@fanfare/protocol';
+import type { Position, Topic } from '@fanfare/protocol';
 import type { HttpRefusal, Requester } from '../connection/handshake.js';
 import type { OpenConnection } from '../connection/open-connection.js';
 import type { ExchangeContext } from '../http/exchange.js';
 import type { Address } from '../limits/addresses.js';
+import type { Origins } from '../limits/origins.js';
 import type { Relay } from '../relay/relay.js';
 import type { SessionContext } from '../session/session-context.js';
 import type { Registry } from '../topics/registry.js';
 import type { CorkedWriter } from './corked-writer.js';
 import type { PagePieces } from './page-pieces.js';
-
-/** The response of uWebSockets, as this folder needs it. Any call after its end, or after an abort, throws. */
-export interface StreamResponse {
-  cork(write: () => void): unknown;
-  /** Sends one chunk. Returns false if not everything fit into the kernel: then wait for `onWritable`. */
-  write(chunk: string | Uint8Array): boolean;
-  onWritable(handler: () => boolean): unknown;
-  onAborted(handler: () => void): unknown;
-  /** Also restarts the timeout of uWebSockets, whether the socket is paused or not. */
-  resume(): void;
-  end(chunk?: string, closeConnection?: boolean): unknown;
-  /** Drops the connection. */
-  close(): unknown;
-}
 
 /** The list of open connections, and their limits. */
 export interface StreamHost {
@@ -42,6 +29,8 @@ export interface StreamContext {
   readonly host: StreamHost;
   readonly http: Pick<ExchangeContext, 'isDraining' | 'onBug'>;
   readonly counters: StreamCounters;
+  /** How many there are now. */
+  readonly open: { eventStreams: number; heldPolls: number };
   readonly writer: CorkedWriter;
   readonly pages: PagePieces;
   /** Longest time between two comments of an idle stream, in milliseconds. */
@@ -49,13 +38,13 @@ export interface StreamContext {
   /** A stream whose client reads nothing for this long is dropped. */
   readonly idleTimeoutSeconds: number;
   readonly maxSubscriptions: number;
-  /** The name of the cookie with a token; empty: cookies are not read. */
-  readonly cookieName: string;
+  /** The name of the cookie with a token; null: cookies are not read. */
+  readonly cookieName: string | null;
+  /** The origins whose pages may send a cookie. Null: only those of the node itself. */
+  readonly origins: Origins | null;
 }
 
 export interface StreamCounters {
-  eventStreams: number;
-  heldPolls: number;
   deliveries: number;
   bytesOut: number;
   streamEvents: number;
@@ -75,5 +64,3 @@ export interface StreamStart {
   /** The last positions that the client has seen; null if it begins from now on. */
   readonly since: readonly Since[] | null;
 }
-
-export type OnRefused = (error: ReplyError) => void;
