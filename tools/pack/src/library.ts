@@ -34,10 +34,12 @@ export async function buildLibrary(
 ): Promise<void> {
   const lib = join(folder, 'lib');
   await rm(lib, { recursive: true, force: true });
+  // What a package's own `imports` name stays in its tarball. Included packages have theirs resolved.
   const external = (specifier: string): boolean =>
-    specifier.startsWith('#') || imported.some((name) => specifier === name || specifier.startsWith(`${name}/`));
-  // A package with a command runs only in Node.
-  const platform = manifest.bin === undefined ? 'browser' : 'node';
+    (specifier.startsWith('#') && manifest.imports !== undefined) ||
+    imported.some((name) => specifier === name || specifier.startsWith(`${name}/`));
+  // A package with a command, or with processes, runs only in Node.
+  const platform = manifest.bin === undefined && processes.length === 0 ? 'browser' : 'node';
   const target: Package = { folder, lib, external, conditionNames: [platform, 'import', 'default'] };
 
   const entries = entryPoints(manifest).map(([, module]) => module);
