@@ -1,6 +1,6 @@
 /** The broker that a command talks to: its address and token, a client for it, and requests over HTTP. */
 import { readFileSync } from 'node:fs';
-import { type AnyClient, type CommonOptions, createClient, type FanfareError } from '@fanfare/client/json';
+import { type AnyTopics, type Client, createClient, type FanfareError } from '@fanfare/client/json';
 import { endpointPath } from '@fanfare/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Failure, Stopped, UsageFailure } from './failure.js';
@@ -61,7 +61,12 @@ export interface Broker {
 export function brokerOf(options: BrokerOptions): Broker {
   const address = addressOf(options.url);
   const { protocol, host, pathname } = address;
-  return { address, shown: `${protocol}//${host}${pathname}`, token: tokenOf(options), timeoutMs: options.timeout * 1_000 };
+  return {
+    address,
+    shown: `${protocol}//${host}${pathname}`,
+    token: tokenOf(options),
+    timeoutMs: options.timeout * 1_000,
+  };
 }
 
 function addressOf(text: string): URL {
@@ -109,18 +114,19 @@ export function readSecret(file: string, what: string): string {
   return content;
 }
 
+export type BrokerClient = Client<AnyTopics>;
+
 /**
  * A client of the broker. Its state goes to standard error: the first failure at once, because the client tries again
  * without end.
  */
-export function connect(broker: Broker, options: CommonOptions = {}): AnyClient {
+export function connect(broker: Broker): BrokerClient {
   const { token, timeoutMs } = broker;
-  const client = createClient(broker.address, {
+  const client = createClient<AnyTopics>(broker.address, {
     timeoutMs,
     drainTimeoutMs: timeoutMs,
     connectTimeoutMs: Math.min(5_000, timeoutMs),
     ...(token === null ? {} : { getToken: () => token }),
-    ...options,
   });
   let isNoted = false;
   client.on('state', (state) => {
@@ -133,11 +139,11 @@ export function connect(broker: Broker, options: CommonOptions = {}): AnyClient 
     }
   });
   client.on('error', (error) => note(`fanfare: ${error.message}`));
-  return client as unknown as AnyClient;
+  return client;
 }
 
 /** Resolves when the client is connected. Rejects with a {@link Failure} if that takes longer than the timeout. */
-export async function untilConnected(client: AnyClient, broker: Broker): Promise<void> {
+export async function untilConnected(client: BrokerClient, broker: Broker): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
@@ -211,6 +217,7 @@ export async function getJson(broker: Broker, path: string): Promise<unknown> {
 export function networkSentence(error: Error, timeoutMs: number): string {
   if (error.name === 'TimeoutError') return `no answer within ${timeoutMs / 1_000} s.`;
   const cause = (error.cause ?? error) as NodeJS.ErrnoException & { readonly errors?: readonly Error[] };
-  const message = cause.message || cause.errors?.map(({ message }) => message).join(', ') || cause.code || error.message;
+  const message =
+    cause.message || cause.errors?.map(({ message }) => message).join(', ') || cause.code || error.message;
   return `${message.replace(/\.$/, '')}.`;
 }

@@ -24,7 +24,9 @@ export function examplesFor(command: Command): readonly Example[] {
 export function rowsOf(command: Command): readonly (readonly [term: string, about: string])[] {
   const help = new Help();
   return [
-    ...help.visibleArguments(command).map((argument) => [help.argumentTerm(argument), help.argumentDescription(argument)] as const),
+    ...help
+      .visibleArguments(command)
+      .map((argument) => [help.argumentTerm(argument), help.argumentDescription(argument)] as const),
     ...help.visibleOptions(command).map((option) => [help.optionTerm(option), help.optionDescription(option)] as const),
   ];
 }

@@ -1,11 +1,21 @@
 #!/usr/bin/env node
-/** The command `fanfare`. A node is a process of its own kind: nothing else may be loaded before it (node.ts). */
+/**
+ * The command `fanfare`. Commands that belong to other packages get their arguments as they are. A node must come
+ * first: nothing else may be loaded before it (broker/src/command.ts).
+ */
 import { runNode } from './node.js';
 
 const [, , name, ...args] = process.argv;
-if (name === 'node') await runNode(args);
-else if (name === 'api-key') await runNode([name, ...args]);
-else {
-  const { run } = await import('./program.js');
-  await run(process.argv.slice(2));
+switch (name) {
+  case 'node':
+    await runNode(args);
+    break;
+  case 'api-key':
+    await runNode([name, ...args]);
+    break;
+  case 'bench':
+    await (await import('./bench.js')).runBench(args);
+    break;
+  default:
+    await (await import('./program.js')).run(process.argv.slice(2));
 }

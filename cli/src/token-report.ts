@@ -38,7 +38,9 @@ export function explainToken(token: string, nowMs: number): TokenReport {
     report.problems.push(`Its algorithm is ${text(alg)}. Nodes accept ${algorithms.join(', ')}.`);
   }
   const { iss, sub, aud, jti } = claims;
-  report.facts.push(`Issuer: ${text(iss)}. Subject: ${text(sub)}.${aud === undefined ? '' : ` Audience: ${text(aud)}.`}`);
+  report.facts.push(
+    `Issuer: ${text(iss)}. Subject: ${text(sub)}.${aud === undefined ? '' : ` Audience: ${text(aud)}.`}`,
+  );
   if (jti !== undefined) report.facts.push(`Id for revocation: ${text(jti)}.`);
   if (typeof iss !== 'string') report.problems.push('It has no issuer (claim iss).');
   if (typeof sub !== 'string') report.problems.push('It has no subject (claim sub).');
@@ -107,7 +109,10 @@ export function timeText(seconds: number, nowMs: number): string {
   if (Number.isNaN(date.getTime())) return `at the invalid time ${seconds}`;
   const away = seconds * 1_000 - nowMs;
   const distance = distanceText(Math.abs(away) / 1_000);
-  const stamp = date.toISOString().replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
+  const stamp = date
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, ' UTC');
   return `${stamp} (${away >= 0 ? `in ${distance}` : `${distance} ago`})`;
 }
 

@@ -32,7 +32,11 @@ export async function* topicsOf(broker: Broker, prefix: string): AsyncGenerator<
   const seen = new Set<string>();
   let cursor: string | null = null;
   do {
-    const query = new URLSearchParams({ limit: '1000', ...(prefix === '' ? {} : { prefix }), ...(cursor === null ? {} : { cursor }) });
+    const query = new URLSearchParams({
+      limit: '1000',
+      ...(prefix === '' ? {} : { prefix }),
+      ...(cursor === null ? {} : { cursor }),
+    });
     const page = (await getJson(broker, `/v1/topics?${query}`)) as Page;
     for (const topic of page.topics) {
       if (seen.has(topic)) continue;

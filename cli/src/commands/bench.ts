@@ -1,12 +1,10 @@
-/** `fanfare bench`: the load generator, with its own options and help. */
-import { runLoadtest } from '@fanfare/loadtest/command';
-import { Command } from 'commander';
+/** `fanfare bench`, for the help: main.ts passes its arguments to the load generator before this is loaded. */
+import type { Command } from 'commander';
+import { declare } from '../command.js';
 
 export function benchCommand(): Command {
-  return new Command('bench')
-    .description('Put a load on a running broker, and measure latency, rates and losses. Linux only.')
-    .argument('[args...]', 'a scenario and its options')
-    .allowUnknownOption()
-    .helpOption(false)
-    .action((args: readonly string[]) => runLoadtest(args, 'fanfare bench'));
+  return declare('bench', 'Put a load on a running broker, and measure latency, rates and losses. Linux only.', [
+    { command: 'fanfare bench --help', about: 'the scenarios and their options' },
+    { command: 'fanfare bench fan-out --subscribers 1000 --rate 100', about: 'a load on the broker of FANFARE_URL' },
+  ]).argument('[args...]', 'a scenario and its options');
 }

@@ -2,7 +2,15 @@
 import { untilStopped } from '@fanfare/kit/stop-signal';
 import { maxHistoryLimit, type Position, parsePositionText, positionText } from '@fanfare/protocol';
 import type { Command } from 'commander';
-import { addBrokerOptions, type BrokerOptions, brokerOf, connect, parseCount, untilSignal } from '../broker.js';
+import {
+  addBrokerOptions,
+  type BrokerClient,
+  type BrokerOptions,
+  brokerOf,
+  connect,
+  parseCount,
+  untilSignal,
+} from '../broker.js';
 import { declare } from '../command.js';
 import { UsageFailure } from '../failure.js';
 import { counted, jsonText, note, writeLine } from '../output.js';
@@ -39,16 +47,15 @@ async function read(topic: string, options: Options): Promise<void> {
   if (since !== null && before !== null) throw new UsageFailure('Use --since or --before, not both.');
   const client = connect(brokerOf(options));
   try {
-    const work = since === null ? readBackward(client, topic, before, options) : readForward(client, topic, since, options);
+    const work =
+      since === null ? readBackward(client, topic, before, options) : readForward(client, topic, since, options);
     await Promise.race([work, untilSignal(untilStopped(), 'Stopped.')]);
   } finally {
     await client.close();
   }
 }
 
-type Client = ReturnType<typeof connect>;
-
-async function readForward(client: Client, topic: string, since: Position, options: Options): Promise<void> {
+async function readForward(client: BrokerClient, topic: string, since: Position, options: Options): Promise<void> {
   let at = since;
   let left = options.limit;
   let head = since;
@@ -67,7 +74,12 @@ async function readForward(client: Client, topic: string, since: Position, optio
 }
 
 /** Pages come from the end of the history, so all must be read before the first can be printed. */
-async function readBackward(client: Client, topic: string, before: Position | null, options: Options): Promise<void> {
+async function readBackward(
+  client: BrokerClient,
+  topic: string,
+  before: Position | null,
+  options: Options,
+): Promise<void> {
   const pages: (readonly Received[])[] = [];
   let end = before;
   let head: Position | null = null;

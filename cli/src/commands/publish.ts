@@ -2,7 +2,15 @@
 import { untilStopped } from '@fanfare/kit/stop-signal';
 import { positionText } from '@fanfare/protocol';
 import type { Command } from 'commander';
-import { addBrokerOptions, type BrokerOptions, brokerOf, connect, sentenceOf, untilSignal } from '../broker.js';
+import {
+  addBrokerOptions,
+  type BrokerClient,
+  type BrokerOptions,
+  brokerOf,
+  connect,
+  sentenceOf,
+  untilSignal,
+} from '../broker.js';
 import { declare } from '../command.js';
 import { Failure, UsageFailure } from '../failure.js';
 import { parseData, readInput, readLines } from '../input.js';
@@ -51,16 +59,14 @@ async function publish(topic: string | undefined, data: string | undefined, opti
   const client = connect(broker);
   const outcome = new Outcome(options);
   const work = async (): Promise<void> => {
-    for (let item = first; !item.done && outcome.error === null; item = await items.next()) {
-      await outcome.add(item.value, client.publish(item.value.topic, item.value.data as never));
+    for (let item: IteratorResult<Item> = first; !item.done && outcome.error === null; item = await items.next()) {
+      const { value } = item;
+      await outcome.add(value, client.publish(value.topic, value.data));
     }
   };
   try {
     // Both ends must be awaited: what was sent has an outcome, whatever happened to the input.
-    await Promise.race([
-      work().finally(() => outcome.settled()),
-      untilSignal(untilStopped(), 'Stopped.'),
-    ]);
+    await Promise.race([work().finally(() => outcome.settled()), untilSignal(untilStopped(), 'Stopped.')]);
   } catch (error) {
     outcome.error ??= error as Error;
   } finally {
@@ -118,7 +124,7 @@ class Outcome {
   constructor(private readonly options: Options) {}
 
   /** Resolves when there is room for another one. */
-  async add(item: Item, published: ReturnType<ReturnType<typeof connect>['publish']>): Promise<void> {
+  async add(item: Item, published: ReturnType<BrokerClient['publish']>): Promise<void> {
     const before = this.#printed;
     const settled = published.then(
       async ({ position }) => {

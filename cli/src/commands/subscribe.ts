@@ -88,7 +88,9 @@ export async function follow(topics: readonly string[], options: SubscribeOption
       void show(() => view.loss('gap', topic, position, gapSentences[reason]));
     });
     subscription.on('reset', ({ position }) => {
-      void show(() => view.loss('reset', topic, position, 'The topic has a new history. Earlier positions are invalid.'));
+      void show(() =>
+        view.loss('reset', topic, position, 'The topic has a new history. Earlier positions are invalid.'),
+      );
     });
     subscription.on('error', (error) => {
       if (subscription.state.name !== 'unsubscribed') note(`fanfare: ${error.message}`);

@@ -47,7 +47,8 @@ function createCommand(): Command {
       about: 'signed with a private key; may publish to one topic for an hour',
     },
     {
-      command: 'export FANFARE_TOKEN=$(fanfare token create --issuer my-app --subject me --secret-file secret.txt --subscribe ">")',
+      command:
+        'export FANFARE_TOKEN=$(fanfare token create --issuer my-app --subject me --secret-file secret.txt --subscribe ">")',
       about: 'a token for the next commands of this shell',
     },
   ])
@@ -56,7 +57,9 @@ function createCommand(): Command {
     .option('--audience <name>', 'the audience, if FANFARE_AUTH requires one')
     .option('--secret-file <file>', 'a file with the secret of the issuer (HS256)')
     .addOption(
-      new Option('--secret <secret>', 'the secret; other users of this machine can read arguments').env('FANFARE_SECRET'),
+      new Option('--secret <secret>', 'the secret; other users of this machine can read arguments').env(
+        'FANFARE_SECRET',
+      ),
     )
     .option('--key-file <file>', 'a file with the private key of the issuer, in PEM (RS256, ES256 or EdDSA)')
     .option('--key-id <kid>', 'the id of the key (kid), if the issuer has several')
@@ -151,7 +154,8 @@ async function decode(given: string | undefined, { json }: DecodeOptions): Promi
   const { FANFARE_TOKEN: ofEnvironment = '' } = process.env;
   const isFromInput = given === '-' || (given === undefined && ofEnvironment === '');
   const token = (isFromInput ? await readInput() : (given ?? ofEnvironment)).trim().replace(/^Bearer\s+/i, '');
-  if (token === '') throw new UsageFailure('There is no token: name it, pass it to standard input, or set FANFARE_TOKEN.');
+  if (token === '')
+    throw new UsageFailure('There is no token: name it, pass it to standard input, or set FANFARE_TOKEN.');
   const report = explainToken(token, Date.now());
   if (json) await writeLine(jsonText({ header: report.header, claims: report.claims, problems: report.problems }));
   else await print(report);

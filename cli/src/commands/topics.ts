@@ -39,5 +39,6 @@ async function list(prefix: string, options: Options): Promise<void> {
       await writeLine(options.json ? jsonText({ ...rest, ...position }) : `${topic}: ${describe(info)}`);
     }
   }
-  if (!options.json && process.stdout.isTTY) note(`${counted(count, 'topic')} with a history. Topics of level fast have none.`);
+  if (!options.json && process.stdout.isTTY)
+    note(`${counted(count, 'topic')} with a history. Topics of level fast have none.`);
 }
