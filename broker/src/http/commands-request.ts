@@ -27,7 +27,7 @@ export function onCommands(exchange: Exchange, context: HttpContext): void {
   });
 }
 
-/** The commands of one request. Commands get ids of their own, so that those without an id are waited for too. */
+/** The commands of one request. Commands get ids of their own: the answer waits for those without an id too. */
 class Commands implements CommandSink {
   readonly #caller: RequestCaller;
   /** The ids of the commands, as the client gave them. */

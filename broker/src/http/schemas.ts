@@ -98,7 +98,7 @@ export const problemSchema = object(['type', 'title', 'status', 'detail', 'code'
   results: {
     type: 'array',
     items: resultSchema,
-    description: 'The outcome of each publication of a batch, of which nothing was accepted.',
+    description: 'The outcome of each publication of a batch. None was accepted.',
   },
 });
 
