@@ -21,10 +21,9 @@ import { quiet, shortSettings } from './short-runs.js';
 
 function optionsFor(port: number) {
   return {
-    protocol: protocols.msgpack,
+    protocol: protocols.msgpack.subscriber,
     target: localTarget(port),
     localAddress: null,
-    role: 'subscriber',
     topics: ['t'],
     onPublication: () => {},
     onFailure: () => {},

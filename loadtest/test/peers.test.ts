@@ -8,6 +8,9 @@ import { servers } from '../src/servers/servers.js';
 import { quiet, shortRuns, shortSettings } from './short-runs.js';
 
 const peers = Object.entries(servers).filter(([name]) => !/^(fanfare|raw)/.test(name));
+const accepting = Object.entries(servers).filter(
+  ([name, { protocol }]) => protocol.includes('http') && !/^fanfare/.test(name),
+);
 
 // In parallel: they are light, and durations do not matter.
 describe.concurrent.each(peers)('%s', (name, kind) => {
@@ -17,12 +20,25 @@ describe.concurrent.each(peers)('%s', (name, kind) => {
     const missing = await kind.missing();
     if (missing !== null) return skip(missing);
     if (scenario === 'cross-node' && kind.isAlone) return skip('It is one node.');
+    if (kind.onlyPublishes) return skip('It delivers nothing.');
     const load = carryOutRuns(shortRuns(scenario), settings, quiet);
     // `failures` is not checked: a peer may drop a connection on a busy machine. The result reports it.
     for (const { lost, repeated, foreign, deliveries } of await load) {
       expect({ lost, repeated, foreign }).toEqual({ lost: 0, repeated: 0, foreign: 0 });
       expect(deliveries).toBeGreaterThan(0);
     }
+  });
+});
+
+describe.concurrent.each(accepting)('%s', (name, kind) => {
+  it('answers each request', async ({ skip, expect }) => {
+    const missing = await kind.missing();
+    if (missing !== null) return skip(missing);
+    const settings = { ...shortSettings, servers: [name], generators: 1 };
+    const [result] = await carryOutRuns(shortRuns('publish'), settings, quiet);
+    expect(result?.published).toBeGreaterThan(0);
+    expect(result?.answers.count).toBe(result?.published);
+    expect(result?.failures).toEqual({});
   });
 });
 

@@ -1,6 +1,7 @@
 /** The readers of protocols whose messages may be split anywhere: any split of the same bytes gives the same events. */
 import { readSequence, stampText } from '@fanfare/kit/stamp';
 import { expect, it } from 'vitest';
+import { localTarget } from '../src/load/deployment.js';
 import type { Events, OnPublication, Protocol } from '../src/protocols/protocol.js';
 import { protocols } from '../src/protocols/protocols.js';
 
@@ -17,7 +18,7 @@ function eventsOf(protocol: Protocol, bytes: Uint8Array, pieceBytes: number): st
     refused: (reason) => events.push(`refused ${reason}`),
   };
   const onPublication: OnPublication = (all, stampAt) => events.push(`publication ${readSequence(all, stampAt)}`);
-  const read = protocol.reader(onPublication, handlers);
+  const read = protocol.reader(onPublication, handlers, { target: localTarget(8080), topics: ['a'] });
   for (let at = 0; at < bytes.length; at += pieceBytes) {
     // In the middle of a buffer that is overwritten later, like that of a read.
     const buffer = Buffer.alloc(pieceBytes + 2);
@@ -47,7 +48,7 @@ const mqtt = Buffer.concat([
 ]);
 
 it.each([1, 2, 3, 7, 64, 100, 10_000])('NATS is read correctly in pieces of %i bytes', (pieceBytes) => {
-  expect(eventsOf(protocols.nats, nats, pieceBytes)).toEqual([
+  expect(eventsOf(protocols.nats.subscriber, nats, pieceBytes)).toEqual([
     'greeted',
     'confirmed 1',
     'publication 1',
@@ -58,7 +59,7 @@ it.each([1, 2, 3, 7, 64, 100, 10_000])('NATS is read correctly in pieces of %i b
 });
 
 it.each([1, 2, 3, 7, 64, 100, 10_000])('MQTT is read correctly in pieces of %i bytes', (pieceBytes) => {
-  expect(eventsOf(protocols.mqtt, mqtt, pieceBytes)).toEqual([
+  expect(eventsOf(protocols.mqtt.subscriber, mqtt, pieceBytes)).toEqual([
     'greeted',
     'confirmed 2',
     'publication 1',
@@ -73,11 +74,70 @@ const redis = Buffer.from(
 );
 
 it.each([1, 2, 3, 7, 64, 100, 10_000])('RESP is read correctly in pieces of %i bytes', (pieceBytes) => {
-  expect(eventsOf(protocols.redis, redis, pieceBytes)).toEqual([
+  expect(eventsOf(protocols.redis.subscriber, redis, pieceBytes)).toEqual([
     'confirmed 1',
     'publication 1',
     'publication 2',
     'acknowledged 1',
     'refused -ERR no',
+  ]);
+});
+
+const chunk = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
+const event = (sequence: number): string => chunk(`data: "${data(sequence)}"\nid: 7-${sequence}\n\n`);
+const stream = head + chunk('retry: 2000\nid: 7-0\ndata:\n\n') + event(1) + chunk(':\n\n') + event(2);
+
+it.each([1, 2, 3, 7, 64, 100, 10_000])('an event stream is read correctly in pieces of %i bytes', (pieceBytes) => {
+  expect(eventsOf(protocols.sse.subscriber, Buffer.from(stream), pieceBytes)).toEqual([
+    'greeted',
+    'publication 1',
+    'publication 2',
+  ]);
+});
+
+it.each([
+  ['HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull', 'refused 503 Service Unavailable full'],
+  [
+    `${head}${chunk('retry: 5000\nevent: unavailable\ndata: {}\n\n')}`,
+    'refused 200 OK 29 retry: 5000 event: unavailable data: {}',
+  ],
+])('an event stream that is refused fails with the reason', (bytes, refusal) => {
+  expect(eventsOf(protocols.sse.subscriber, Buffer.from(bytes), 10_000)).toEqual([refusal]);
+});
+
+it('an event stream that ends is a failure', () => {
+  const events = eventsOf(protocols.sse.subscriber, Buffer.concat([Buffer.from(`${stream}0\r\n\r\n`)]), stream.length);
+  expect(events.at(-1)).toBe('refused it ended the stream');
+});
+
+const held = (status: string, position: string, body: string): string =>
+  `HTTP/1.1 ${status}\r\nfanfare-position: ${position}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+const polls = [
+  held('200 OK', '7-0', '{"publications":[]}'),
+  held('204 No Content', '7-0', ''),
+  held('200 OK', '7-2', JSON.stringify({ publications: [{ data: data(1) }, { data: data(2) }] })),
+  'HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno',
+].join('');
+
+it.each([1, 2, 3, 7, 64, 100, 10_000])('long polls are read correctly in pieces of %i bytes', (pieceBytes) => {
+  const next = (position: string): string =>
+    `reply GET /v1/topics/a/publications?since=${position}&limit=1000&wait=60 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n`;
+  expect(eventsOf(protocols['long-poll'].subscriber, Buffer.from(polls), pieceBytes)).toEqual([
+    ...[next('7-0'), 'greeted', next('7-0'), 'greeted'],
+    ...['publication 1', 'publication 2', next('7-2'), 'greeted', 'refused 403 Forbidden no'],
+  ]);
+});
+
+it.each([1, 2, 3, 7, 64, 100, 10_000])('answers to POST are read correctly in pieces of %i bytes', (pieceBytes) => {
+  const answers = [
+    'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"topic":"a"}',
+    'HTTP/1.1 207 Multi-Status\r\nContent-Length: 14\r\n\r\n{"results":[]}',
+    'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"topic":"a"}',
+  ];
+  expect(eventsOf(protocols.http.publisher, Buffer.from(answers.join('')), pieceBytes)).toEqual([
+    'acknowledged 1',
+    'refused 207 Multi-Status {"results":[]}',
+    'acknowledged 1',
   ]);
 });

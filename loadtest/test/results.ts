@@ -43,6 +43,7 @@ export function result(
     connected: 100,
     elapsedSeconds: 1.1,
     latency: latency(1_000, 2_000, 3_000),
+    answers: latency(),
     handshake: latency(10_000),
     back: latency(),
     serverCpuUs: 8_000,

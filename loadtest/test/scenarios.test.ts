@@ -14,7 +14,7 @@ it.concurrent.each(Object.keys(scenarios))('the scenario %s loses nothing', asyn
     expect({ lost, repeated, foreign, reported }).toEqual({ lost: 0, repeated: 0, foreign: 0, reported: 0 });
     if (workload.perSecond === 0) continue;
     expect(published).toBeGreaterThan(0);
-    expect(deliveries).toBeGreaterThan(0);
+    if (workload.subscribers > 0) expect(deliveries).toBeGreaterThan(0);
   }
 });
 

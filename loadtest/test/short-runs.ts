@@ -10,6 +10,7 @@ export const shortSettings: LoadSettings = {
   url: null,
   token: null,
   encoding: 'msgpack',
+  protocol: 'websocket',
   isTyped: false,
   generators: 2,
   rounds: 1,

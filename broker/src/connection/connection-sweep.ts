@@ -4,7 +4,7 @@
  * for each would take more memory than the rest of it.
  */
 import { closeReasons } from '@fanfare/protocol';
-import type { Connection } from './connection.js';
+import type { OpenConnection } from './open-connection.js';
 
 const intervalMs = 1_000;
 
@@ -19,7 +19,7 @@ export class ConnectionSweep {
 
   /** `onSweep`: also called in each sweep, with performance.now(). */
   constructor(
-    private readonly connections: readonly Connection[],
+    private readonly connections: readonly OpenConnection[],
     private readonly settings: ConnectionSweepSettings,
     private readonly counters: { connectionsShed: number },
     private readonly onSweep: (nowMs: number) => void,

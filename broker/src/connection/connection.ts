@@ -28,6 +28,7 @@ import { CommandGate, type CommandGateHost } from '../session/command-gate.js';
 import type { SessionContext } from '../session/session-context.js';
 import { groupOf, type Registry } from '../topics/registry.js';
 import { type Compression, isWorthCompressing } from './compression.js';
+import type { OpenConnection } from './open-connection.js';
 import type { ReplyBuffer, ReplySender } from './reply-buffer.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
@@ -90,8 +91,9 @@ interface PendingSubscription extends Subscription {
   isCurrent: boolean;
 }
 
-export class Connection implements Caller, CommandSink, ReplySender, AuthenticationHost, CommandGateHost {
-  /** Its place in the list of the server. */
+export class Connection
+  implements OpenConnection, Caller, CommandSink, ReplySender, AuthenticationHost, CommandGateHost
+{
   index = -1;
   readonly #context: ConnectionContext;
   readonly #codec: NodeCodec;
@@ -183,17 +185,14 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     this.#pending = null;
   }
 
-  /** Whether the node has asked the client to move. */
   get isInvited(): boolean {
     return this.#isInvited;
   }
 
-  /** Whether the node only waits for the client to read the buffered bytes. */
   get isClosing(): boolean {
     return this.#closing !== null;
   }
 
-  /** Asks the client to move to another node, after `delayMs`. */
   invite(delayMs: number): void {
     if (this.#socket === null || this.#closing !== null) return;
     this.#isInvited = true;
@@ -282,7 +281,6 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     return this.#authentication;
   }
 
-  /** Stops waiting for refused publications that were not retried. Call this once a second. */
   tickPublishOrder(): void {
     this.#publishOrder?.tick();
     if (this.#publishOrder?.isEmpty === true) this.#publishOrder = null;
@@ -304,7 +302,6 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     this.#pingAt = Math.floor((nowMs + intervalMs) / 1_000);
   }
 
-  /** Bytes that the client has not read, without those in the kernel. */
   get bufferedBytes(): number {
     return this.#socket?.getBufferedAmount() ?? 0;
   }

@@ -1,7 +1,7 @@
 /** Stops a node without losing anything: asks clients to move, and closes the remaining connections in waves. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { closeReasons } from '@fanfare/protocol';
-import type { Connection } from '../connection/connection.js';
+import type { OpenConnection } from '../connection/open-connection.js';
 import type { Log } from '../observe/log.js';
 import { memoryTimes } from '../relay/memory-times.js';
 
@@ -51,7 +51,7 @@ export function longestStopMs(settings: StopSettings): number {
 
 /** The parts of the node that draining needs. */
 interface Draining {
-  readonly connections: readonly Connection[];
+  readonly connections: readonly OpenConnection[];
   /** Sends the received publications, and replies to them. */
   flush(): Promise<void>;
   readonly counters: { connectionsInvited: number };

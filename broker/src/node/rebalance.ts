@@ -3,7 +3,7 @@
  * than its share asks some clients to move each second, and closes none. Full nodes do not count in the share of the
  * others.
  */
-import type { Connection } from '../connection/connection.js';
+import type { OpenConnection } from '../connection/open-connection.js';
 import type { Log } from '../observe/log.js';
 import type { Load, Spread } from '../relay/relay.js';
 
@@ -15,7 +15,7 @@ interface RebalanceSettings {
 }
 
 interface RebalanceParts {
-  readonly connections: readonly Connection[];
+  readonly connections: readonly OpenConnection[];
   /** Null while it is unknown. */
   spread(): Spread | null;
   readonly counters: { connectionsRebalanced: number };

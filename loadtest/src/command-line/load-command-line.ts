@@ -14,6 +14,7 @@ import {
   type ValuesOf,
 } from '@fanfare/kit/options';
 import { parse as parseYaml } from 'yaml';
+import { transports } from '../protocols/protocols.js';
 import { checkRun, type LoadSettings } from '../runs/load-command.js';
 import type { ScenarioOptions } from '../scenarios/option.js';
 import { type Run, runsOf, type Scenario } from '../scenarios/scenario.js';
@@ -43,6 +44,11 @@ export const commonOptions = {
   url: text('a broker that already runs, instead of servers: ws://… or wss://…', '<url>', null),
   token: text('with --url: the token or API key of the clients', '<token>', null),
   encoding: choice('with --url: the encoding of the clients', ['msgpack', 'json'], 'msgpack'),
+  protocol: choice(
+    'how clients reach Fanfare; all but websocket publish by POST: sse and long-poll subscribe over HTTP too, http-batch puts a burst into one request',
+    transports,
+    'websocket',
+  ),
   client: toggle('use the typed client instead of bare sockets'),
   generators: integer('processes that make the load; without it, one for each 15,000 connections', null, 1, 100),
   rounds: integer('turns of each server', 1, 1, 1_000),
@@ -120,7 +126,11 @@ function readSearch(values: Common, given: ReadonlySet<string>, runs: readonly R
 }
 
 function readSettings(values: Common, given: ReadonlySet<string>): LoadSettings {
-  const { servers: names, url, token, encoding, client, generators, rounds, garbage } = values;
+  const { servers: names, url, token, encoding, protocol, client, generators, rounds, garbage } = values;
+  if (protocol !== 'websocket') {
+    if (client) throw new UsageError('--client uses the WebSocket: omit --protocol.');
+    if (given.has('encoding')) throw new UsageError('--encoding is for WebSockets: omit it with --protocol.');
+  }
   if (url !== null) {
     parseTarget(url, token);
     for (const name of ['servers', 'garbage']) {
@@ -130,7 +140,7 @@ function readSettings(values: Common, given: ReadonlySet<string>): LoadSettings 
     throw new UsageError('--token needs --url: servers that this command starts need no token.');
   else if (given.has('encoding'))
     throw new UsageError('--encoding needs --url. Without it, choose by --servers, for example fanfare-json.');
-  return { servers: names, url, token, encoding, isTyped: client, generators, rounds, garbage };
+  return { servers: names, url, token, encoding, protocol, isTyped: client, generators, rounds, garbage };
 }
 
 function notWithUrl(name: string): string {

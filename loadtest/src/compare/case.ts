@@ -8,6 +8,8 @@ export interface Case {
   readonly servers: readonly string[];
   /** Ratios are relative to this server. */
   readonly baseline: string;
+  /** The server that another column compares with each server. Default: `fanfare-fast`. */
+  readonly ours?: string;
   readonly runs: readonly Run[];
   /** Whether it is about latency and garbage collections (latency-report.ts), not about CPU time. */
   readonly measuresLatency?: true;

@@ -1,6 +1,7 @@
 /** The comparisons: each case has a few loads, the servers that can carry them, and a server as the baseline. */
 import { type Run, run } from '../scenarios/scenario.js';
 import type { Case } from './case.js';
+import { httpCases } from './http-cases.js';
 import { latencyCases } from './latency-cases.js';
 
 /** All servers that can carry a load alone, in the order of the tables. */
@@ -149,5 +150,6 @@ export const cases: Readonly<Record<string, Case>> = {
       ),
     ),
   },
+  ...httpCases,
   ...latencyCases,
 };

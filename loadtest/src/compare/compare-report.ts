@@ -5,7 +5,7 @@ import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
 import type { LoadResult } from '../load/result.js';
 import { type Compared, type Comparison, caseNamed } from './compare.js';
-import { costOf, tableOfFilled } from './figures.js';
+import { costOf, isPublishingOnly, tableOfFilled } from './figures.js';
 import type { IdleSample } from './idle.js';
 import { latencySection } from './latency-report.js';
 import { coverageOf, type Estimate, estimate } from './statistics.js';
@@ -13,7 +13,7 @@ import { coverageOf, type Estimate, estimate } from './statistics.js';
 export function reportComparison({ comparisons, idle, missing }: Compared, command: string, rounds: number): string {
   const sections = [
     `${describeMachine()}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, servers in turns, fresh processes each time. \`${command}\``,
-    `CPU is the CPU time of the servers, and of Redis if they use it, divided by the deliveries. "Times" is the number of deliveries that a server makes with the CPU time that the other needs for one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
+    `CPU is the CPU time of the servers, and of Redis if they use it, divided by the deliveries (by the publications if nobody subscribes). "Times" is the number of deliveries that a server makes with the CPU time that the other needs for one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending: until the delivery, or until the answer if nobody subscribes.`,
     ...comparisons.map(section),
   ];
   if (idle.length > 0) sections.push(idleSection(idle));
@@ -38,7 +38,9 @@ function section(comparison: Comparison): string {
 }
 
 function costTable({ name, results }: Comparison): string {
-  const { baseline } = caseNamed(name);
+  const { baseline, ours = 'fanfare-fast' } = caseNamed(name);
+  const isPublishing = results.some(isPublishingOnly);
+  const latencyOf = ({ answers, latency }: LoadResult): LoadResult['latency'] => (isPublishing ? answers : latency);
   const rows: string[][] = [];
   for (const label of new Set(results.map((result) => result.label))) {
     const ofLabel = results.filter((result) => result.label === label);
@@ -51,9 +53,9 @@ function costTable({ name, results }: Comparison): string {
         server,
         valid.length === 0 ? '' : cost < 1 ? cost.toFixed(3) : cost.toFixed(2),
         times(ratios(ofLabel, server, baseline)),
-        times(ratios(ofLabel, 'fanfare-fast', server)),
-        milliseconds(valid.map(({ latency }) => latency.p50)),
-        milliseconds(valid.map(({ latency }) => latency.p99)),
+        times(ratios(ofLabel, ours, server)),
+        milliseconds(valid.map((result) => latencyOf(result).p50)),
+        milliseconds(valid.map((result) => latencyOf(result).p99)),
         perDelivery(valid),
         `${valid.length} of ${own.length}`,
       ]);
@@ -62,9 +64,9 @@ function costTable({ name, results }: Comparison): string {
   const head = [
     name === 'subscribers' || name === 'topics' || name === 'nodes' ? name : 'publications',
     'server',
-    'CPU per delivery, µs',
+    `CPU per ${isPublishing ? 'publication' : 'delivery'}, µs`,
     `times ${baseline}`,
-    'fanfare-fast, times this',
+    `${ours}, times this`,
     'p50, ms',
     'p99, ms',
     'Redis commands per publication',

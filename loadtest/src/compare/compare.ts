@@ -4,6 +4,7 @@ import { carryOutRuns, type Show } from '../runs/load-command.js';
 import { servers } from '../servers/servers.js';
 import type { Case } from './case.js';
 import { cases, everyone } from './cases.js';
+import { httpSubscribers } from './http-cases.js';
 import { type IdleSample, measureIdle } from './idle.js';
 
 export interface CompareOptions {
@@ -54,7 +55,8 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
     for (let round = 1; round <= options.rounds; round++) {
       show.line(`${name}: round ${round} of ${options.rounds}`);
       const order = round % 2 === 1 ? names : names.toReversed();
-      const settings = { servers: order, url: null, token: null, encoding: 'msgpack', isTyped: false } as const;
+      const clients = { encoding: 'msgpack', protocol: 'websocket', isTyped: false } as const;
+      const settings = { servers: order, url: null, token: null, ...clients } as const;
       const quiet = { line: () => {}, moment: show.moment.bind(show) };
       const ofRound = await carryOutRuns(lasting, { ...settings, generators: 1, rounds: 1, garbage }, quiet);
       results.push(...ofRound.map((result) => ({ ...result, round })));
@@ -73,7 +75,7 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
 }
 
 /** Nothing is published here, so raw-deferred would be the same as raw. */
-const idleServers = everyone.filter((name) => name !== 'raw-deferred');
+const idleServers = [...everyone.filter((name) => name !== 'raw-deferred'), ...httpSubscribers];
 
 export function caseNamed(name: string): Case {
   const found = cases[name];

@@ -13,14 +13,15 @@ const startDeadlineMs = 60_000;
 /** The other servers have no such limits. `npm run abuse` measures what these limits cost. */
 const noLimits = { FANFARE_HANDSHAKES_PER_SECOND: '1000000', FANFARE_MAX_CONNECTIONS: '1000000' };
 
-function fanfare(level: Level): Launcher {
+/** `hasRedis`: also a single node has one, as in a cluster. */
+function fanfare(level: Level, hasRedis = false): Launcher {
   return {
     missing: async () => null,
     start: async ({ nodes, env }) => {
       const settings = { ...noLimits, FANFARE_TOPICS: JSON.stringify({ '>': { level } }), ...env };
       // Level durable is a promise about Redis, so even a single node gets a Redis.
       const isDurable = level === 'durable';
-      return nodes === 1 && !isDurable
+      return nodes === 1 && !isDurable && !hasRedis
         ? await deployNodes(nodes, () => startNode({ env: settings }))
         : await deployNodesOnRedis(nodes, (redisUrl) => startNode({ env: settings, redisUrl }), isDurable);
     },
@@ -63,6 +64,18 @@ export const launchers: Readonly<Record<string, Launcher>> = {
   'fanfare-fast': fanfare('fast'),
   'fanfare-fast-json': fanfare('fast'),
   'fanfare-durable': fanfare('durable'),
+  'fanfare-http': fanfare('recoverable'),
+  'fanfare-http-fast': fanfare('fast'),
+  'fanfare-http-redis': fanfare('recoverable', true),
+  'fanfare-http-redis-fast': fanfare('fast', true),
+  'fanfare-batch-fast': fanfare('fast'),
+  'fanfare-batch-redis': fanfare('recoverable', true),
+  'fanfare-sse': fanfare('recoverable'),
+  'fanfare-sse-fast': fanfare('fast'),
+  'fanfare-long-poll': fanfare('recoverable'),
+  'raw-http': script('raw-http-server', false),
+  fastify: script('fastify-server', true),
+  'fastify-history': script('fastify-server', true, '--history'),
   raw: script('raw-server', false),
   'raw-deferred': script('raw-server', false, '--deferred'),
   ioredis: script('ioredis-server', true),
@@ -72,6 +85,9 @@ export const launchers: Readonly<Record<string, Launcher>> = {
   'socketio-uws': script('socketio-server', true, '--uws'),
   nats,
   nchan,
+  'nchan-http': nchan,
+  'nchan-sse': nchan,
+  'nchan-long-poll': nchan,
   mosquitto,
   aedes: script('aedes-server', false),
 };

@@ -98,7 +98,7 @@ http {
       ${pass}
     }
     location ~ ^/subscribe/(.+)$ {
-      nchan_subscriber websocket;
+      nchan_subscriber websocket eventsource longpoll;
       nchan_channel_id $1;
       nchan_channel_id_split_delimiter ",";
       nchan_subscriber_first_message newest;

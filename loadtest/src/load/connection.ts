@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import type { Target } from '@fanfare/kit/broker-url';
 import { buildFrame, FrameWalker, handshakeLines, opcodes } from '@fanfare/kit/frames';
 import { within } from '@fanfare/kit/within';
-import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
+import type { Events, OnPublication, Protocol, Reader } from '../protocols/protocol.js';
 import type { Member } from './member.js';
 
 /** The data of one read is handled before the next read, so one buffer serves all sockets. */
@@ -23,7 +23,7 @@ interface ConnectionOptions {
   readonly target: Target;
   /** The address that it comes from; null: the system's choice. */
   readonly localAddress: string | null;
-  readonly role: Role;
+  /** The topics to subscribe to; none: it publishes. */
   readonly topics: readonly string[];
   readonly onPublication: OnPublication;
   /** Publications were acknowledged. */
@@ -73,12 +73,12 @@ export class Connection implements Events, Member {
   }
 
   private constructor(private readonly options: ConnectionOptions) {
-    const { protocol, target, localAddress, role } = options;
+    const { protocol, target, localAddress } = options;
     const { port } = target;
     // Only in URLs is an IPv6 address in brackets.
     const host = target.host.replace(/^\[(.*)\]$/, '$1');
-    this.#read = protocol.reader(options.onPublication, this);
-    this.#walker = protocol.transport(role) === 'websocket' ? new FrameWalker() : null;
+    this.#read = protocol.reader(options.onPublication, this, options);
+    this.#walker = protocol.transport === 'websocket' ? new FrameWalker() : null;
     const common = {
       host,
       port,
@@ -102,10 +102,11 @@ export class Connection implements Events, Member {
     this.#socket.on('close', () => this.#fail(new Error('The server closed the connection.')));
   }
 
-  /** The bytes of a message: in a WebSocket frame, or unchanged over TCP. */
+  /** The bytes of a message: in a WebSocket frame, or as the protocol wraps it. */
   frame(message: Uint8Array): Uint8Array {
-    if (this.#walker === null) return message;
-    return buildFrame(message, { opcode: this.options.protocol.isBinary ? opcodes.binary : opcodes.text });
+    const { protocol, target } = this.options;
+    if (this.#walker === null) return protocol.wrap?.(message, target) ?? message;
+    return buildFrame(message, { opcode: protocol.isBinary ? opcodes.binary : opcodes.text });
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
@@ -164,14 +165,14 @@ export class Connection implements Events, Member {
   }
 
   async #establish(): Promise<void> {
-    const { protocol, target, role, topics } = this.options;
+    const { protocol, topics } = this.options;
     await this.#until(() => this.#isUp);
-    const hello = protocol.hello(target.token);
+    const hello = protocol.hello(this.options);
     if (hello !== null) {
       this.#send(hello);
-      await this.#until(() => this.#isGreeted);
+      if (!protocol.isUnanswered) await this.#until(() => this.#isGreeted);
     }
-    if (role === 'subscriber') await this.subscribe(topics);
+    await this.subscribe(topics);
   }
 
   async #ask(
@@ -219,9 +220,9 @@ export class Connection implements Events, Member {
       this.#look();
       return;
     }
-    const { protocol, target, role, topics } = this.options;
+    const { protocol, target, topics } = this.options;
     const lines = [
-      ...handshakeLines(target.path ?? protocol.path(role, topics), `${target.host}:${target.port}`),
+      ...handshakeLines(target.path ?? protocol.path(topics), `${target.host}:${target.port}`),
       ...(protocol.subprotocol === null ? [] : [`Sec-WebSocket-Protocol: ${protocol.subprotocol}`]),
       ...(target.token === null ? [] : [`Authorization: Bearer ${target.token}`]),
     ];

@@ -1,19 +1,39 @@
-/** Sends numbered, stamped publications on one connection, all publications of a turn in one write. */
+/**
+ * Sends numbered, stamped publications on one connection: all publications of a turn in one write, or each message
+ * after the answer to the previous one.
+ */
 
+import type { Target } from '@fanfare/kit/broker-url';
 import { writeStamp } from '@fanfare/kit/stamp';
 import type { Protocol, PublicationTemplate } from '../protocols/protocol.js';
 import type { Connection } from './connection.js';
 
 type Outlet = Pick<Connection, 'frame' | 'write' | 'isConnected'>;
 
+interface PublisherOptions {
+  readonly protocol: Protocol;
+  readonly target: Target;
+  readonly publicationBytes: number;
+  /** The publication with this schedule was answered. Only for protocols that answer in turn. */
+  readonly onAnswered?: (plannedUs: number) => void;
+}
+
+/** The limits of one message: those of a batch (PROTOCOL.md), with room for its head. */
+const maxPublications = 1_000;
+const maxBytes = 1_000_000;
+
 export class Publisher {
   readonly #templates = new Map<string, PublicationTemplate>();
   #waiting: Uint8Array[] = [];
+  #plannedUs: number[] = [];
+  /** The first of the waiting ones that was not sent. */
+  #at = 0;
+  /** The publications of the message that waits for its answer. */
+  #unanswered = 0;
 
   constructor(
     private readonly connection: Outlet,
-    private readonly protocol: Protocol,
-    private readonly publicationBytes: number,
+    private readonly options: PublisherOptions,
   ) {}
 
   get isConnected(): boolean {
@@ -27,22 +47,58 @@ export class Publisher {
     writeStamp(bytes, stampAt, stream, sequence, plannedUs);
     if (messageIdAt !== undefined) writeStamp(bytes, messageIdAt, stream, sequence, plannedUs);
     this.#waiting.push(bytes);
+    if (this.options.protocol.isInTurn) this.#plannedUs.push(plannedUs);
   }
 
   flush(): void {
-    const waiting = this.#waiting;
-    if (waiting.length === 0) return;
+    const { isJoined, isInTurn } = this.options.protocol;
+    if (this.#at === this.#waiting.length || this.#unanswered > 0) return;
+    const count = isInTurn ? this.#fitting(isJoined ? maxPublications : 1) : this.#waiting.length;
+    const sent = this.#waiting.slice(this.#at, this.#at + count);
+    const bytes = count === 1 ? (sent[0] as Uint8Array) : Buffer.concat(sent);
+    if (isInTurn) this.#unanswered = count;
+    this.#at += count;
+    if (!isInTurn) this.#forget();
+    this.connection.write(isJoined ? this.connection.frame(bytes) : bytes);
+  }
+
+  /** Answers have arrived. Returns the number of publications that they acknowledge. */
+  answered(answers: number): number {
+    if (!this.options.protocol.isInTurn) return answers;
+    const count = this.#unanswered;
+    for (let index = this.#at - count; index < this.#at; index++) {
+      this.options.onAnswered?.(this.#plannedUs[index] as number);
+    }
+    this.#unanswered = 0;
+    if (this.#at === this.#waiting.length) this.#forget();
+    this.flush();
+    return count;
+  }
+
+  #forget(): void {
     this.#waiting = [];
-    const bytes = waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting);
-    this.connection.write(this.protocol.isJoined ? this.connection.frame(bytes) : bytes);
+    this.#plannedUs = [];
+    this.#at = 0;
+  }
+
+  /** The number of waiting publications that one message may have. */
+  #fitting(most: number): number {
+    let bytes = 0;
+    let count = 0;
+    for (let index = this.#at; index < this.#waiting.length && count < most; index++, count++) {
+      bytes += (this.#waiting[index] as Uint8Array).length;
+      if (bytes > maxBytes && count > 0) break;
+    }
+    return count;
   }
 
   #templateOf(topic: string): PublicationTemplate {
     const known = this.#templates.get(topic);
     if (known !== undefined) return known;
-    const { message, stampAt, ...rest } = this.protocol.publication(topic, this.publicationBytes);
+    const { protocol, target, publicationBytes } = this.options;
+    const { message, stampAt, ...rest } = protocol.publication(topic, publicationBytes, target);
     // Joined ones are put into a frame together, the others each into its own.
-    const framed = this.protocol.isJoined ? message : this.connection.frame(message);
+    const framed = protocol.isJoined ? message : this.connection.frame(message);
     // A Uint8Array, whose `slice` copies: that of a Buffer shares its bytes.
     const template = { message: new Uint8Array(framed), stampAt: stampAt + framed.length - message.length, ...rest };
     this.#templates.set(topic, template);

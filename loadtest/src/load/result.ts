@@ -27,6 +27,9 @@ const latencySchema = z.object({
   histogram: z.string().describe('the whole histogram, as HdrHistogram encodes it (V2, compressed, base64), in µs'),
 });
 
+/** For files that were written before there was such a figure. */
+const noLatency = { count: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0, histogram: '' };
+
 const momentSchema = z.object({
   atSeconds: amount.describe('since the measured time began, in seconds'),
   publishedPerSecond: amount.describe('publications per second since the previous moment'),
@@ -116,6 +119,9 @@ const loadResultSchema = z.object({
   connected: count.describe('subscribing connections at the end'),
   elapsedSeconds: amount.describe('from the first publication until no publication was in flight'),
   latency: latencySchema.describe('from the scheduled time of a publication to its delivery, as below'),
+  answers: latencySchema
+    .default(noLatency)
+    .describe('from the scheduled time of a publication over HTTP to the answer, as below; empty for other publishers'),
   handshake: latencySchema.describe(
     'from the first packet of a connection until all its subscriptions were confirmed, as below',
   ),

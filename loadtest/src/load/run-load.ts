@@ -240,6 +240,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     connected: sum(settled.map(({ connected }) => connected)),
     elapsedSeconds: (ran.atMs - start.atMs) / 1_000,
     latency: summarize(settled.map(({ latency }) => latency)),
+    answers: summarize(settled.map(({ answers }) => answers)),
     handshake: summarize(settled.map(({ handshake }) => handshake)),
     back: summarize(settled.map(({ back }) => back)),
     serverCpuUs,

@@ -8,7 +8,7 @@ import type { Target } from '@fanfare/kit/broker-url';
 import { longestUs, newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { nowUs } from '@fanfare/kit/stamp';
 import { encodeIntoCompressedBase64 as encode, type Histogram } from 'hdr-histogram-js';
-import type { Protocol } from '../protocols/protocol.js';
+import type { Protocols } from '../protocols/protocol.js';
 import { type ProtocolName, protocols } from '../protocols/protocols.js';
 import { chooser, weightOf } from './choice.js';
 import { ClientConnection } from './client-connection.js';
@@ -73,6 +73,8 @@ export interface SettleReport {
   readonly counts: ReceptionCounts;
   /** Encoded histograms, of µs. */
   readonly latency: string;
+  /** Until each publication was answered; empty if the protocol does not answer in turn. */
+  readonly answers: string;
   readonly handshake: string;
   /** How long after the disturbance each connection was back, in µs. */
   readonly back: string;
@@ -97,6 +99,7 @@ export class Shard {
   readonly #outlets = new Map<number, Outlet>();
   readonly #published: Float64Array;
   readonly #handshake: Histogram = newHistogram();
+  readonly #answers: Histogram = newHistogram();
   readonly #back: Histogram = newHistogram();
   readonly #failures = new Map<string, number>();
   /** Subscribers that stopped reading on purpose. The server is expected to disconnect them. */
@@ -142,7 +145,10 @@ export class Shard {
    */
   async run(startUs: number, seconds: number, isMeasured: boolean, isSilent = false): Promise<RunReport> {
     this.#reception.isMeasuring = isMeasured;
-    if (isMeasured) this.#reception.latency.reset();
+    if (isMeasured) {
+      this.#reception.latency.reset();
+      this.#answers.reset();
+    }
     const lag = monitorEventLoopDelay({ resolution: 1 });
     lag.enable();
     const endUs = startUs + seconds * 1_000_000;
@@ -176,6 +182,7 @@ export class Shard {
     return {
       counts: this.#reception.conclude(published),
       latency: encode(this.#reception.latency),
+      answers: encode(this.#answers),
       handshake: encode(this.#handshake),
       back: encode(this.#back),
       reportedLosses: this.#reportedLosses,
@@ -185,10 +192,12 @@ export class Shard {
     };
   }
 
+  get #protocols(): Protocols {
+    return protocols[this.plan.protocol];
+  }
+
   get #unanswered(): number {
-    return (protocols[this.plan.protocol] as Protocol).isAcknowledged
-      ? this.#publishedCount - this.#acknowledgedCount
-      : 0;
+    return this.#protocols.publisher.isAcknowledged ? this.#publishedCount - this.#acknowledgedCount : 0;
   }
 
   #isMissed(subscriber: number): boolean {
@@ -230,10 +239,9 @@ export class Shard {
     const member = isTyped
       ? await ClientConnection.open({ ...this.#clientOptions(target), onPublication, onFailure }, topics)
       : await Connection.open({
-          protocol: protocols[this.plan.protocol],
+          protocol: this.#protocols.subscriber,
           target,
           localAddress,
-          role: 'subscriber',
           topics,
           onPublication,
           onFailure,
@@ -257,21 +265,29 @@ export class Shard {
       this.#outlets.set(publisher, connection);
       return;
     }
-    const protocol = protocols[this.plan.protocol];
+    const protocol = this.#protocols.publisher;
+    let outlet: Publisher | null = null;
     const connection = await Connection.open({
       protocol,
       target,
       localAddress,
-      role: 'publisher',
       topics: [],
       onPublication: () => {},
-      onAcknowledged: (publications) => {
-        this.#acknowledgedCount += publications;
+      onAcknowledged: (answers) => {
+        this.#acknowledgedCount += outlet?.answered(answers) ?? 0;
       },
       onFailure,
       timeoutMs: connectTimeoutMs,
     });
-    this.#outlets.set(publisher, new Publisher(connection, protocol, workload.publicationBytes));
+    outlet = new Publisher(connection, {
+      protocol,
+      target,
+      publicationBytes: workload.publicationBytes,
+      onAnswered: (plannedUs) => {
+        if (this.#reception.isMeasuring) recordUs(this.#answers, nowUs() - plannedUs);
+      },
+    });
+    this.#outlets.set(publisher, outlet);
   }
 
   #clientOptions(target: Target) {
@@ -312,7 +328,7 @@ export class Shard {
       return { slipP99Us: 0, lateShare: 0 };
     }
     const next = chooser(streams, workload);
-    const { isJoined } = protocols[this.plan.protocol] as Protocol;
+    const { isJoined } = this.#protocols.publisher;
     const weigh = (some: readonly number[]): number => some.reduce((sum, each) => sum + weightOf(each, workload), 0);
     const share = weigh(streams) / weigh(all);
     const intervalUs = (workload.burst * 1_000_000) / (workload.perSecond * share);

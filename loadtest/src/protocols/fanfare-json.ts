@@ -9,7 +9,7 @@ import { takePublications } from './publications.js';
 const utf8 = new TextEncoder();
 
 export const fanfareJson: Protocol = {
-  transport: () => 'websocket',
+  transport: 'websocket',
   isBinary: false,
   subprotocol: subprotocols.json,
   path: () => endpointPath,

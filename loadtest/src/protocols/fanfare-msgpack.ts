@@ -22,7 +22,7 @@ const codec = new MsgpackClientCodec({
 
 /** Without acknowledgement, and each publication in a frame of its own. */
 export const fanfareMsgpack: Protocol = {
-  transport: () => 'websocket',
+  transport: 'websocket',
   isBinary: true,
   subprotocol: subprotocols.msgpack,
   path: () => endpointPath,

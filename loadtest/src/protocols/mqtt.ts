@@ -12,7 +12,7 @@ const refused = 0x80;
 
 export function mqtt(transport: Transport): Protocol {
   return {
-    transport: () => transport,
+    transport,
     isBinary: true,
     subprotocol: 'mqtt',
     path: () => '/',

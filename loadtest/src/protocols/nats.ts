@@ -12,7 +12,7 @@ const lineEnd = '\r\n';
 const lineFeed = 0x0a;
 
 export const nats: Protocol = {
-  transport: () => 'websocket',
+  transport: 'websocket',
   isBinary: true,
   subprotocol: null,
   path: () => '/',

@@ -1,4 +1,8 @@
-/** The protocol of one kind of server: the messages of a client, and the position of publications in received data. */
+/**
+ * What a client says to one kind of server: its messages, and the position of publications in received data. Subscribers
+ * and publishers may speak differently.
+ */
+import type { Target } from '@fanfare/kit/broker-url';
 
 /** Takes one publication, with its stamp at `bytes[stampAt]`. */
 export type OnPublication = (bytes: Uint8Array, stampAt: number) => void;
@@ -33,21 +37,33 @@ export interface PublicationTemplate {
   readonly messageIdAt?: number;
 }
 
-export type Role = 'subscriber' | 'publisher';
-
 /** Over TCP there are no WebSocket frames: messages are written one behind the other. */
 export type Transport = 'websocket' | 'tcp';
 
+/** Where a connection goes, and which topics it has: none if it only publishes. */
+export interface Place {
+  readonly target: Target;
+  readonly topics: readonly string[];
+}
+
+/** How the two kinds of clients of a server speak. */
+export interface Protocols {
+  readonly subscriber: Protocol;
+  readonly publisher: Protocol;
+}
+
 export interface Protocol {
-  transport(role: Role): Transport;
+  readonly transport: Transport;
   /** Whether WebSocket messages are binary; else text. */
   readonly isBinary: boolean;
   /** The WebSocket subprotocol to offer; null: none. */
   readonly subprotocol: string | null;
-  /** Where a subscriber of these topics, or a publisher to them, connects. */
-  path(role: Role, topics: readonly string[]): string;
+  /** The path of the WebSocket of a subscriber of these topics, or of a publisher. */
+  path(topics: readonly string[]): string;
   /** Sent once the transport is connected; the server then greets. Null: no greeting is needed. */
-  hello(token: string | null): Uint8Array | null;
+  hello(place: Place): Uint8Array | null;
+  /** Whether the server does not answer `hello`. */
+  readonly isUnanswered?: true;
   /** Messages that subscribe; the server confirms each topic. Null: the connection itself is the subscription. */
   subscribe(topics: readonly string[]): readonly Uint8Array[] | null;
   /** Messages that end subscriptions; the server confirms each topic. Null: it cannot be done. */
@@ -56,8 +72,12 @@ export interface Protocol {
   readonly isAcknowledged?: true;
   /** Whether publications that are sent together share a frame. */
   readonly isJoined?: true;
+  /** The message that carries these publications. Default: they are the message. */
+  wrap?(publications: Uint8Array, target: Target): Uint8Array;
+  /** Whether a publisher waits for the answer to a message before it sends the next one. `acknowledged` counts messages. */
+  readonly isInTurn?: true;
   /** A publication with this many bytes of data. */
-  publication(topic: string, publicationBytes: number): PublicationTemplate;
+  publication(topic: string, publicationBytes: number, target: Target): PublicationTemplate;
   /** A reader for one connection. */
-  reader(onPublication: OnPublication, events: Events): Reader;
+  reader(onPublication: OnPublication, events: Events, place: Place): Reader;
 }

@@ -3,14 +3,13 @@
  * with its topic.
  */
 import { blankData } from '@fanfare/kit/stamp';
-import type { Protocol } from './protocol.js';
+import type { Protocol, Protocols } from './protocol.js';
 import { takePublications } from './publications.js';
 
-export const raw: Protocol = {
-  transport: () => 'websocket',
+const common: Omit<Protocol, 'path'> = {
+  transport: 'websocket',
   isBinary: true,
   subprotocol: null,
-  path: (role, topics) => (role === 'publisher' ? '/publish' : `/subscribe/${topics.join(',')}`),
   hello: () => null,
   subscribe: () => null,
   unsubscribe: () => null,
@@ -19,4 +18,9 @@ export const raw: Protocol = {
     return { message: Buffer.concat([head, Buffer.from(blankData(publicationBytes))]), stampAt: head.length };
   },
   reader: (onPublication) => (bytes, start, end) => void takePublications(bytes, start, end, onPublication),
+};
+
+export const raw: Protocols = {
+  subscriber: { ...common, path: (topics) => `/subscribe/${topics.join(',')}` },
+  publisher: { ...common, path: () => '/publish' },
 };

@@ -8,7 +8,7 @@ const lineFeed = 0x0a;
 const [array, bulk, integer, error] = [0x2a, 0x24, 0x3a, 0x2d];
 
 export const redis: Protocol = {
-  transport: () => 'tcp',
+  transport: 'tcp',
   isBinary: true,
   subprotocol: null,
   path: () => '',

@@ -16,7 +16,7 @@ const acknowledgement = '43';
 const connectError = '44';
 
 export const socketio: Protocol = {
-  transport: () => 'websocket',
+  transport: 'websocket',
   isBinary: false,
   subprotocol: null,
   path: () => '/socket.io/?EIO=4&transport=websocket',

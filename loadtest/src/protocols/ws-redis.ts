@@ -4,7 +4,7 @@ import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 
 export const wsRedis: Protocol = {
-  transport: () => 'websocket',
+  transport: 'websocket',
   isBinary: false,
   subprotocol: null,
   path: () => '/',

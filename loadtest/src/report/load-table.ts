@@ -45,6 +45,17 @@ export const loadColumns: readonly Column[] = [
     cell: ({ latency }) => percentiles(latency),
   },
   {
+    title: 'answer p50 / p99 / max, ms',
+    about: 'over HTTP: from the scheduled time of a publication to the answer, which says that it was accepted',
+    cell: ({ answers }) => percentiles(answers),
+  },
+  {
+    title: 'server CPU per publication, µs',
+    about: 'if nobody subscribes: CPU time of all servers, divided by the publications. Empty with `--url`',
+    cell: ({ serverCpuUs, published, workload }) =>
+      serverCpuUs === null || published === 0 || workload.subscribers > 0 ? '' : (serverCpuUs / published).toFixed(2),
+  },
+  {
     title: 'server CPU per delivery, µs',
     about:
       'CPU time of all servers, divided by the deliveries. A million divided by it is about what one core can deliver per second; leave half of that free. Empty with `--url`',

@@ -10,7 +10,7 @@ import { GarbageMeter } from '../load/garbage-meter.js';
 import type { LoadResult, Moment } from '../load/result.js';
 import { runLoad } from '../load/run-load.js';
 import { streamsOf } from '../load/workload.js';
-import { type ProtocolName, protocols } from '../protocols/protocols.js';
+import { type ProtocolName, protocols, type Transport } from '../protocols/protocols.js';
 import type { Run } from '../scenarios/scenario.js';
 import type { ServerKind } from '../servers/servers.js';
 import { servers } from '../servers/servers.js';
@@ -25,6 +25,8 @@ export interface LoadSettings {
   readonly url: string | null;
   readonly token: string | null;
   readonly encoding: 'msgpack' | 'json';
+  /** How clients reach Fanfare. */
+  readonly protocol: Transport;
   /** Whether the typed client is used in any case. */
   readonly isTyped: boolean;
   /** Generator processes; null: as many as the connections need. */
@@ -40,7 +42,8 @@ export interface Show {
 }
 
 /** Throws a {@link UsageError} if a run is impossible with these settings: before an hour of load, not after it. */
-export function checkRun(run: Run, { servers: names, url, generators, isTyped }: LoadSettings): void {
+export function checkRun(run: Run, settings: LoadSettings): void {
+  const { servers: names, url, generators, isTyped, protocol } = settings;
   const { workload, label } = run;
   const streams = streamsOf(workload);
   if (streams > maxStreams) {
@@ -53,21 +56,45 @@ export function checkRun(run: Run, { servers: names, url, generators, isTyped }:
     );
   }
   const needsClient = isTyped || run.needsClient;
+  if (run.needsClient && protocol !== 'websocket') {
+    throw new UsageError(`${run.scenario} needs clients that recover, which use the WebSocket: omit --protocol.`);
+  }
+  if (unsubscribes(run) && protocols[protocolOf(null, settings)].subscriber.unsubscribe([]) === null) {
+    throw new UsageError(`--protocol ${protocol} cannot end a subscription, as ${run.scenario} does: omit it.`);
+  }
   for (const name of url === null ? names : []) {
-    const cannot = whatItCannot(name, { ...run, needsClient });
+    const cannot = whatItCannot(name, { ...run, needsClient }, settings);
     if (cannot !== null) throw new UsageError(`${name} cannot ${cannot}: omit it.`);
   }
 }
 
+function unsubscribes({ workload }: Run): boolean {
+  return workload.disturbances.some((each) => each.name === 'resubscribe');
+}
+
+/** Whether `--protocol` applies: to Fanfare, unless its name is already about a protocol. */
+function servesTransports(name: string): boolean {
+  return name.startsWith('fanfare') && ['msgpack', 'json'].includes(kindNamed(name).protocol);
+}
+
+/** Of the clients. `name`: the server that is started; null: there is a URL, or the server does not matter. */
+function protocolOf(name: string | null, { url, encoding, protocol }: LoadSettings): ProtocolName {
+  if (protocol !== 'websocket') return protocol;
+  return url !== null || name === null ? encoding : kindNamed(name).protocol;
+}
+
 /** What a run requires but this kind of server cannot do; null: nothing. */
-function whatItCannot(name: string, { workload, nodes, needsClient }: Run): string | null {
-  const { isAlone, protocol } = kindNamed(name);
+function whatItCannot(name: string, run: Run, settings: LoadSettings): string | null {
+  const { workload, nodes, needsClient } = run;
+  const { isAlone, onlyPublishes } = kindNamed(name);
+  if (settings.protocol !== 'websocket' && !servesTransports(name)) return `serve --protocol ${settings.protocol}`;
+  if (onlyPublishes && workload.subscribers > 0) return 'deliver to subscribers, as this load needs';
   if (needsClient && !name.startsWith('fanfare')) {
     return "serve the typed client, which this needs and which speaks only Fanfare's protocol";
   }
   if (isAlone && nodes > 1) return `be ${nodes} nodes, because its processes do not connect to each other`;
-  const unsubscribes = workload.disturbances.some((each) => each.name === 'resubscribe');
-  if (unsubscribes && protocols[protocol].unsubscribe([]) === null) return 'end a subscription, as this load does';
+  if (unsubscribes(run) && protocols[protocolOf(name, settings)].subscriber.unsubscribe([]) === null)
+    return 'end a subscription, as this load does';
   return null;
 }
 
@@ -97,7 +124,7 @@ export async function carryOutRuns(
 export async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
   const { scenario, label, workload, needsClient } = run;
   const isTyped = settings.isTyped || needsClient;
-  const { url, token, encoding } = settings;
+  const { url, token } = settings;
   const { nodes, env } = run;
   await using parts = new Disposables();
   const garbage = settings.garbage ? parts.use(await GarbageMeter.start()) : null;
@@ -106,14 +133,14 @@ export async function carryOutRun(run: Run, name: string, settings: LoadSettings
       ? await kindNamed(name).start({ nodes, env: { ...env, ...garbage?.env } })
       : remoteDeployment(await checkBroker(url, token)),
   );
-  const protocol: ProtocolName = url === null ? kindNamed(name).protocol : encoding;
+  const protocol = protocolOf(name, settings);
   const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
   const earlier: string[] = [];
   for (const load of run.before) earlier.push(...(await carryOutEarlier(parts, load, deployment, protocol)));
   const result = await runLoad({
     scenario,
     label,
-    server: isTyped ? `${name}, typed client` : name,
+    server: isTyped ? `${name}, typed client` : settings.protocol === 'websocket' ? name : `${name}, ${protocol}`,
     workload,
     deployment,
     protocol,

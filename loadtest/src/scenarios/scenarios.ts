@@ -50,6 +50,20 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     short: { publishers: '20', rate: '500', seconds: '0.5' },
     run: (values) => runOf(`${values.publishers} publishers`, values),
   }),
+  publish: scenario({
+    about: 'Publications that nobody subscribes to: what accepting one costs, and how long its answer takes.',
+    options: {
+      publishers: count('publishing connections', 16, 1, 10_000),
+      topics: count('topics', 160, 1, 100_000),
+      rate: rate(5_000, 1, 200_000),
+      burst: count('publications sent together, over all connections', 1, 1, 10_000),
+      bytes: bytes(128, 1_000_000),
+      seconds: seconds(5, 0.1),
+      nodes: nodes(1),
+    },
+    short: { publishers: '4', topics: '8', rate: '500', seconds: '0.5' },
+    run: (values) => runOf(`${values.publishers} publishers`, values, { subscribers: 0 }),
+  }),
   'many-to-many': scenario({
     about: 'Many topics; a few of them get most publications (Zipf): chats, tickers and dashboards together.',
     options: {

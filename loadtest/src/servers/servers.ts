@@ -9,9 +9,11 @@ export interface ServerKind extends Launcher {
   readonly protocol: ProtocolName;
   /** Its processes do not connect to each other, so it is always one node. */
   readonly isAlone: boolean;
+  /** It accepts publications and delivers nothing. */
+  readonly onlyPublishes: boolean;
 }
 
-type Facts = readonly [protocol: ProtocolName, about: string, isAlone?: true];
+type Facts = readonly [protocol: ProtocolName, about: string, ...('alone' | 'onlyPublishes')[]];
 
 const facts: Readonly<Record<string, Facts>> = {
   fanfare: ['msgpack', 'Fanfare, level recoverable, MessagePack'],
@@ -19,8 +21,21 @@ const facts: Readonly<Record<string, Facts>> = {
   'fanfare-fast': ['msgpack', 'Fanfare, level fast, MessagePack'],
   'fanfare-fast-json': ['json', 'Fanfare, level fast, JSON'],
   'fanfare-durable': ['msgpack', 'Fanfare, level durable, MessagePack; with Redis and one replica, also on one node'],
-  raw: ['raw', 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do', true],
-  'raw-deferred': ['raw', 'uWebSockets.js with nothing on top; publishes after the handler has returned', true],
+  ...fanfareOverHttp(),
+  'raw-http': [
+    'http',
+    'uWebSockets.js, which parses the JSON of a POST and answers; it delivers nothing',
+    'alone',
+    'onlyPublishes',
+  ],
+  fastify: ['http', 'Fastify and ioredis by hand: one PUBLISH for each POST; it delivers nothing', 'onlyPublishes'],
+  'fastify-history': [
+    'http',
+    'the same, with one MULTI of XADD and PUBLISH for each POST; it delivers nothing',
+    'onlyPublishes',
+  ],
+  raw: ['raw', 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do', 'alone'],
+  'raw-deferred': ['raw', 'uWebSockets.js with nothing on top; publishes after the handler has returned', 'alone'],
   ioredis: [
     'raw',
     'plain ioredis, one PUBLISH for each publication with automatic pipelines, between raw uWebSockets.js sockets',
@@ -37,18 +52,40 @@ const facts: Readonly<Record<string, Facts>> = {
     'nchan',
     'nginx with Nchan, one worker, memory store, published to by POST; nodes share a Redis in mode nostore',
   ],
-  mosquitto: ['mqtt', 'Mosquitto, MQTT 3.1.1 at QoS 0 over plain TCP, no WebSocket', true],
-  aedes: ['mqtt-websocket', 'Aedes, MQTT 3.1.1 at QoS 0 over WebSocket (ws), in memory', true],
+  'nchan-http': ['nchan-http', 'nginx with Nchan as above, each publication a POST that waits for its answer'],
+  'nchan-sse': ['nchan-sse', 'nginx with Nchan as above, subscribers over event streams'],
+  'nchan-long-poll': ['nchan-long-poll', 'nginx with Nchan as above, subscribers over long polls'],
+  mosquitto: ['mqtt', 'Mosquitto, MQTT 3.1.1 at QoS 0 over plain TCP, no WebSocket', 'alone'],
+  aedes: ['mqtt-websocket', 'Aedes, MQTT 3.1.1 at QoS 0 over WebSocket (ws), in memory', 'alone'],
 };
+
+function fanfareOverHttp(): Readonly<Record<string, Facts>> {
+  const single = 'each publication a POST';
+  const batch = 'publications that are sent together in one POST';
+  return {
+    'fanfare-http': ['http', `Fanfare, level recoverable, ${single}`],
+    'fanfare-http-fast': ['http', `Fanfare, level fast, ${single}`],
+    'fanfare-http-redis': ['http', `Fanfare, level recoverable, ${single}; with Redis, also on one node`],
+    'fanfare-http-redis-fast': ['http', `Fanfare, level fast, ${single}; with Redis, also on one node`],
+    'fanfare-batch-fast': ['http-batch', `Fanfare, level fast, ${batch}`],
+    'fanfare-batch-redis': ['http-batch', `Fanfare, level recoverable, ${batch}; with Redis, also on one node`],
+    'fanfare-sse': ['sse', 'Fanfare, level recoverable, subscribers over event streams, each publication a POST'],
+    'fanfare-sse-fast': ['sse', 'Fanfare, level fast, subscribers over event streams, each publication a POST'],
+    'fanfare-long-poll': [
+      'long-poll',
+      'Fanfare, level recoverable, subscribers over long polls, each publication a POST',
+    ],
+  };
+}
 
 function socketio(variant: string): string {
   return `Socket.IO, WebSocket only, ${variant}; with the Redis adapter even on one node, because people deploy it that way`;
 }
 
 export const servers: Readonly<Record<string, ServerKind>> = Object.fromEntries(
-  Object.entries(facts).map(([name, [protocol, about, isAlone = false]]) => {
+  Object.entries(facts).map(([name, [protocol, about, ...limits]]) => {
     const kind: ServerKind = {
-      ...{ protocol, about, isAlone },
+      ...{ protocol, about, isAlone: limits.includes('alone'), onlyPublishes: limits.includes('onlyPublishes') },
       missing: async () => (await launcherOf(name)).missing(),
       start: async (options) => (await launcherOf(name)).start(options),
     };
