@@ -17,7 +17,7 @@ export interface Message {
   readonly [field: string]: unknown;
 }
 
-export interface CommandListener {
+interface CommandListener {
   /** The answer to a command. */
   onReply(reply: Message): void;
   /** A node has refused the whole request. */

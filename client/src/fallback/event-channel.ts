@@ -8,7 +8,7 @@ import { type ReconnectPolicy, reconnectDelayMs } from '../reconnect.js';
 import type { Message } from './command-queue.js';
 import { foreign, headersOf, isAboutToken, type Problem, problemIn, reasonOf } from './http.js';
 
-export interface ChannelListener {
+interface ChannelListener {
   /** A message for the client, like one of a WebSocket. */
   onMessage(message: Message): void;
   /** A node has answered: a stream has begun, or is refused. */
@@ -21,7 +21,7 @@ export interface ChannelListener {
   onFailed(reason: string, isMute: boolean): void;
 }
 
-export interface ChannelSettings extends ReconnectPolicy {
+interface ChannelSettings extends ReconnectPolicy {
   readonly api: string;
   /** Whether a stream ends after a while. */
   readonly isPolling: boolean;
@@ -217,8 +217,8 @@ export class EventChannel {
   }
 
   #urlOf(topics: readonly string[], wait: number): string {
-    const query = new URLSearchParams(topics.map((topic) => ['topic', topic]));
-    query.set('envelope', '1');
+    const query = new URLSearchParams({ envelope: '1' });
+    for (const topic of topics) query.append('topic', topic);
     if (this.#settings.isPolling) query.set('wait', String(wait));
     return `${this.#settings.api}events?${query}`;
   }
@@ -356,7 +356,8 @@ export class EventChannel {
     const { id, since, recovery } = join;
     const items = recovery?.items ?? [];
     const position = recovery?.end ?? at;
-    const recovered = isComplete && since !== null && position !== null && position.offset === since.offset + items.length;
+    const recovered =
+      isComplete && since !== null && position !== null && position.offset === since.offset + items.length;
     const publications = recovered ? items : [];
     this.#listener.onMessage({ type: 'subscribed', id, topic, ...position, recovered, publications });
     if (recovered || items.length === 0 || since === null) return;

@@ -10,7 +10,7 @@ import { type Command, CommandQueue, type Message } from './command-queue.js';
 import { EventChannel } from './event-channel.js';
 import { apiOf, isAboutToken, type Problem } from './http.js';
 
-export interface HttpSettings extends ReconnectPolicy {
+interface HttpSettings extends ReconnectPolicy {
   readonly isPolling: boolean;
   /** How long the first bytes of an event stream may take, in milliseconds. */
   readonly silenceMs: number;
@@ -144,14 +144,14 @@ export class HttpSocket implements WebSocketLike {
     }
     if (joining) {
       const sentence = `This connection unsubscribed from ${topic} before the reply.`;
-      this.#refuse({ type: 'subscribe', ...joining }, 'notSubscribed', sentence);
+      this.#refuse(joining, 'notSubscribed', sentence);
     }
     this.#early = this.#early?.filter((each) => each !== early) ?? null;
     this.#channels = this.#channels.filter((each) => !each.isEmpty);
     this.#emit({ type: 'unsubscribed', id, topic });
   }
 
-  #refuse({ id }: Command, code: string, message: string): void {
+  #refuse({ id }: { readonly id?: number | undefined }, code: string, message: string): void {
     this.#emit({ type: 'error', id, code, message, retryable: false });
   }
 
