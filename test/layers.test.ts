@@ -22,6 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'tools/verify': ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/abuse': ['client', 'tools/kit', 'tools/local-cluster'],
   'tools/fuzz': ['protocol', 'broker', 'client', 'tools/kit'],
+  cli: ['protocol', 'client', 'broker', 'tools/kit', 'loadtest'],
   examples: ['client', 'tools/local-cluster'],
 };
 
@@ -31,9 +32,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
  */
 const order: Readonly<Record<string, readonly string[]>> = {
   broker: [
-    ...['main.ts', 'index.ts', 'testing.ts'],
+    ...['main.ts', 'command.ts', 'index.ts', 'testing.ts'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
-    ...['node', 'settings', 'api', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
+    ...['node', 'settings', 'api', 'streams', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay'],
+    ...['topics'],
     // Used by all of them.
     ...['redis', 'observe', 'files'],
   ],
@@ -50,8 +52,34 @@ const order: Readonly<Record<string, readonly string[]>> = {
     ...['token.ts', 'options.ts', 'errors.ts', 'reconnect.ts', 'standard-schema.ts', 'websocket.ts'],
   ],
   loadtest: [
-    ...['page', 'main.ts', 'levels', 'costs', 'compare', 'command-line', 'runs', 'report', 'servers', 'launch'],
+    ...[
+      'page',
+      'main.ts',
+      'command.ts',
+      'levels',
+      'costs',
+      'compare',
+      'command-line',
+      'runs',
+      'report',
+      'servers',
+      'launch',
+    ],
     ...['scenarios', 'load', 'protocols'],
+  ],
+  cli: [
+    ...[
+      'main.ts',
+      'node.ts',
+      'bench.ts',
+      'program.ts',
+      'commands',
+      'doctor',
+      'topic-info.ts',
+      'broker.ts',
+      'command.ts',
+    ],
+    ...['token-report.ts', 'input.ts', 'output.ts', 'failure.ts', 'version.ts'],
   ],
   'tools/verify': [
     ...[
