@@ -50,8 +50,8 @@ class PublishError extends Error {}
 
 const [topic, json, key] = process.argv.slice(2);
 try {
-  console.log(JSON.stringify(await publish(topic, json, key)));
+  process.stdout.write(`${JSON.stringify(await publish(topic, json, key))}\n`);
 } catch (error) {
-  console.error(error.message);
+  process.stderr.write(`${error.message}\n`);
   process.exitCode = 1;
 }
