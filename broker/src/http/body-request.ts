@@ -22,10 +22,8 @@ export abstract class BodyRequest implements SenderReader, BodyReader, ReplyRead
   /** Call it in the handler of the request. `most`: the maximum length of the body in bytes. */
   receive(most: number): void {
     const { exchange, context } = this;
-    identify(exchange, context, this);
-    if (!exchange.isOpen) return;
-    const { address = null, isService = false } = this.#sender ?? {};
-    exchange.readBody(most, address, isService, this);
+    const admission = identify(exchange, context, this);
+    if (admission !== null) exchange.readBody(most, admission.address, admission.isService, this);
   }
 
   onBody(body: Uint8Array): void {

@@ -172,7 +172,6 @@ export class Exchange implements OpenRequest {
     const { openRequests } = this.#context;
     this.#bodyBytes += piece.byteLength;
     if (this.#bodyBytes > this.#maxBytes) {
-      openRequests.delete(this);
       this.#pieces = null;
       // The rest of the body is read and dropped: closing the connection now would reset it, and the client could not
       // read the answer.
@@ -187,10 +186,7 @@ export class Exchange implements OpenRequest {
     } else if (this.#pieces === null) {
       // Most bodies arrive whole, and are not refused because others are slow.
       const tooMany = openRequests.judge(this.address, this.#isService);
-      if (tooMany !== null) {
-        openRequests.delete(this);
-        return this.refuse(tooMany);
-      }
+      if (tooMany !== null) return this.refuse(tooMany);
     }
     this.#pieces ??= [];
     // A copy: uWebSockets reuses its memory.
@@ -265,6 +261,8 @@ export class Exchange implements OpenRequest {
   #end(status: string, contentType: string, body: string, headers: Headers): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    // It may be answered before its body is complete.
+    this.#context.openRequests.delete(this);
     this.#response.cork(() => this.#write(status, contentType, body, headers));
     this.#context.onAnswered(this.#route, Number.parseInt(status, 10));
   }

@@ -1,6 +1,6 @@
 /** What the HTTP routes of a node share, and how a request finds out who sends it. */
 import { endpointPath, type NodeCodec } from '@fanfare/protocol';
-import { bearerOf } from '../connection/handshake.js';
+import { bearerOf, type HttpRefusal } from '../connection/handshake.js';
 import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import type { Parts } from '../handlers/parts.js';
 import type { Address } from '../limits/addresses.js';
@@ -25,8 +25,13 @@ export interface HttpContext extends ExchangeContext {
 export interface Sender {
   /** Null without authentication. */
   readonly session: RequestSession | null;
+}
+
+/** What a request may use before its token is checked. */
+export interface Admission {
   /** Which address an incomplete body counts for; null if none is counted. */
   readonly address: Address | null;
+  /** Whether it has a valid API key. */
   readonly isService: boolean;
 }
 
@@ -36,7 +41,8 @@ export interface SenderReader {
 }
 
 /** Without authentication. */
-const anyone: Sender = { session: null, address: null, isService: false };
+const anyone: Sender = { session: null };
+const uncounted: Admission = { address: null, isService: false };
 
 /** The token of `Authorization: Bearer`; null if there is none. */
 export function tokenOf(exchange: Exchange): string | null {
@@ -46,28 +52,40 @@ export function tokenOf(exchange: Exchange): string | null {
 
 /**
  * Finds out who sends a request: at once if the token is known, otherwise when it is checked. A request that is not
- * accepted is answered here. Call it in the handler of the request.
+ * accepted is answered here. Returns null if it has been answered. Call it in the handler of the request.
  */
-export function identify(exchange: Exchange, context: HttpContext, reader: SenderReader): void {
+export function identify(exchange: Exchange, context: HttpContext, reader: SenderReader): Admission | null {
   const { requestSessions, policy } = context;
   const refusal = policy.judgeOrigin(exchange.origin);
-  if (refusal !== null) return exchange.refuse(problemOfRefusal(refusal));
-  if (requestSessions === null) return reader.onSender(anyone);
+  if (refusal !== null) return refuse(exchange, refusal);
+  if (requestSessions === null) {
+    reader.onSender(anyone);
+    return uncounted;
+  }
   const token = tokenOf(exchange);
   const known = token === null ? null : requestSessions.known(token);
-  if (known !== null) return reader.onSender({ session: known, address: null, isService: known.identity.isService });
+  if (known !== null) {
+    reader.onSender({ session: known });
+    return { address: null, isService: known.identity.isService };
+  }
   let isService = false;
   const judgement = policy.judgePost(exchange.requester, () => {
     isService = token !== null && requestSessions.isService(token);
     return isService;
   });
-  if ('status' in judgement) return exchange.refuse(problemOfRefusal(judgement));
+  if ('status' in judgement) return refuse(exchange, judgement);
   requestSessions.open(token).then(
     (session) => {
-      if (exchange.isOpen) reader.onSender({ session, address: judgement.address, isService });
+      if (exchange.isOpen) reader.onSender({ session });
     },
     (error) => exchange.refuse(problemOf(error, false)),
   );
+  return { address: judgement.address, isService };
+}
+
+function refuse(exchange: Exchange, refusal: HttpRefusal): null {
+  exchange.refuse(problemOfRefusal(refusal));
+  return null;
 }
 
 export function callerOf({ session }: Sender, context: HttpContext, reader: ReplyReader): RequestCaller {

@@ -14,7 +14,7 @@ import {
 import { nanoid } from 'nanoid';
 import { isMaybeDelivered, Problem } from './problem.js';
 
-/** The JSON value in a body or a line. `what` begins the sentence if it is none. Throws Problem `malformed`. */
+/** The JSON value in a body or a line. `what` begins the sentence if it is invalid. Throws Problem `malformed`. */
 export function parseJson(text: Uint8Array, what = 'The body'): unknown {
   // Subscribers get the text unchanged, and invalid UTF-8 would end their connections (RFC 6455 section 8.1).
   if (!isUtf8(text)) throw new Problem('malformed', `${what} is not UTF-8.`);
