@@ -13,7 +13,8 @@ import type { VerifyTopic, VerifyTopics } from './numbered.js';
 import { PublisherStream } from './publisher-stream.js';
 import { RepairClock, type RepairTimes } from './repair-clock.js';
 import type { GroupReport, Patience, SubscriberGroup } from './subscriber-group.js';
-import { Subscribers, type TopicPlan } from './subscribers.js';
+import { type TopicPlan } from './subscriber-logs.js';
+import { Subscribers } from './subscribers.js';
 import { TopicOrder } from './topic-order.js';
 import type { Published } from './verdict.js';
 
