@@ -33,7 +33,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
   broker: [
     ...['main.ts', 'index.ts', 'testing.ts'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
-    ...['node', 'settings', 'api', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
+    ...['node', 'settings', 'api', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
     // Used by all of them.
     ...['redis', 'observe', 'files'],
   ],
@@ -78,7 +78,9 @@ const order: Readonly<Record<string, readonly string[]>> = {
 };
 /** The libraries that only these files of broker/src may import. */
 const onlyIn: Readonly<Record<string, readonly string[]>> = {
-  'uWebSockets.js': ['http-api', 'http', 'listeners', 'server'].map((name) => `connection/${name}.ts`),
+  'uWebSockets.js': ['connection/http', 'connection/listeners', 'connection/server', 'http/exchange', 'http/route'].map(
+    (name) => `${name}.ts`,
+  ),
   ioredis: ['direct-connector', 'redis-link', 'redis-options', 'sentinel-watch'].map((name) => `redis/${name}.ts`),
   '@opentelemetry/sdk-trace': ['node/tracing.ts'],
 };

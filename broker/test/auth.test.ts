@@ -360,7 +360,7 @@ describe('revocation', () => {
       403,
       'This request requires an API key with \\"admin\\": true.',
     ],
-    ['a body that is not JSON', adminKey, 'ada', 400, 'The body must be JSON'],
+    ['a body that is not JSON', adminKey, 'ada', 400, 'The body is not JSON'],
     ['a body that names nothing', adminKey, '{}', 400, 'Give exactly one of subject, tokenId, connection'],
     ['a body that names two things', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give exactly one of'],
     ['a body with a number', adminKey, '{"subject":7}', 400, 'subject must be a string'],

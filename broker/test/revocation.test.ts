@@ -170,7 +170,7 @@ describe.concurrent('a node that is disconnected from Redis', () => {
     );
     expect(await revoke({ subject: 'mallory' }, 1, cluster)).toMatchObject({
       status: 503,
-      body: { error: { code: 'unavailable', message: expect.stringMatching(/^Revoked on this node, .* is 202\.$/) } },
+      body: { code: 'unavailable', detail: expect.stringMatching(/^Revoked on this node, .* is 202\.$/) },
     });
     expect(await within('the connection is closed', here.closed)).toEqual(closeReasons.revoked);
     await there.settle();
@@ -252,23 +252,17 @@ describe('a full revocation list', () => {
       ...{ revocations, store, counters: { ticketsIssued: 0 }, log: pino({ level: 'silent' }) },
     };
     const api = new NodeApi(parts as unknown as ApiParts);
-    const answerTo = (subject: string) =>
-      api.answer('/v1/revocations', { token: adminKey, body: JSON.stringify({ subject }) });
-    expect(await answerTo('s0')).toMatchObject({ status: '202 Accepted' });
-    expect(await answerTo('another')).toMatchObject({
-      status: '503 Service Unavailable',
-      body: {
-        error: {
-          code: 'overloaded',
-          message: expect.stringMatching(/^The limit of 250000 revocations is reached\. .*\.$/),
-        },
-      },
+    const answerTo = (subject: string) => api.revoke(adminKey, Buffer.from(JSON.stringify({ subject })));
+    await answerTo('s0');
+    await expect(answerTo('another')).rejects.toMatchObject({
+      code: 'overloaded',
+      message: expect.stringMatching(/^The limit of 250000 revocations is reached\. .*\.$/),
     });
     // A name that no subject can have is not a revocation, and takes no space.
     for (const wrong of ['key:no_key', 'x'.repeat(129)])
-      expect(await answerTo(wrong)).toMatchObject({ status: '400 Bad Request' });
+      await expect(answerTo(wrong)).rejects.toMatchObject({ code: 'malformed' });
     expect(revocations.size).toBe(maxRevocations);
     // The key that may have filled the list can still be revoked.
-    expect(await answerTo('key:admin')).toMatchObject({ status: '202 Accepted' });
+    await answerTo('key:admin');
   });
 });

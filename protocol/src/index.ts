@@ -12,14 +12,18 @@ export {
   replyErrors,
   shouldReconnect,
 } from './errors.js';
+export { httpStatusOf, isRetryable, type RequestErrorCode, requestErrors } from './http-errors.js';
 export { impossible } from './impossible.js';
 export { jsonClientCodec } from './json-client-codec.js';
 export { kindOf } from './json-data.js';
+export { jsonFault } from './json-fault.js';
 export { JsonNodeCodec } from './json-node-codec.js';
+export { batchSpans, dataSpans, type Span, valueSpan } from './json-spans.js';
 export { JsonWriter } from './json-writer.js';
 export * from './messages.js';
 export { type DataCodec, MsgpackClientCodec } from './msgpack-client-codec.js';
 export { MsgpackNodeCodec } from './msgpack-node-codec.js';
+export { isMsgpackValue } from './msgpack-value.js';
 export { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
 export type { Payload } from './payload.js';
 export { isEpoch, maxEpochBytes, type Position } from './position.js';

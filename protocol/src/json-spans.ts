@@ -18,9 +18,10 @@ const comma = 0x2c;
 /**
  * For each command of the frame (one object, or the elements of an array) the span of its `data`, or null. The frame
  * must be valid JSON: `JSON.parse` has seen it. Of two members named `data` the last counts, as for `JSON.parse`.
+ * `start`: where the object or array begins.
  */
-export function dataSpans(frame: Uint8Array): (Span | null)[] {
-  let at = afterSpace(frame, 0);
+export function dataSpans(frame: Uint8Array, start = 0): (Span | null)[] {
+  let at = afterSpace(frame, start);
   if (frame[at] !== openBracket) return [dataOf(frame, at).span];
   const spans: (Span | null)[] = [];
   at = afterSpace(frame, at + 1);
@@ -28,6 +29,27 @@ export function dataSpans(frame: Uint8Array): (Span | null)[] {
     const { span, end } = dataOf(frame, at);
     spans.push(span);
     at = afterSeparator(frame, end);
+  }
+  return spans;
+}
+
+/** The span of a text that is one JSON value, without the space around it. The text must be valid JSON. */
+export function valueSpan(text: Uint8Array): Span {
+  return afterValue(text, afterSpace(text, 0));
+}
+
+/**
+ * For each element of the array `publications` of an object, the span of its `data`, or null. The text must be valid
+ * JSON, an object with such an array. Of two members of one name the last counts.
+ */
+export function batchSpans(text: Uint8Array): (Span | null)[] {
+  let spans: (Span | null)[] = [];
+  let at = afterSpace(text, afterSpace(text, 0) + 1);
+  while (text[at] !== closeBrace) {
+    const nameEnd = afterString(text, at);
+    const value = afterSpace(text, afterSpace(text, nameEnd) + 1);
+    if (isNamed(text, at, nameEnd, 'publications')) spans = dataSpans(text, value);
+    at = afterSeparator(text, afterValue(text, value).end);
   }
   return spans;
 }
@@ -43,23 +65,23 @@ function dataOf(bytes: Uint8Array, start: number): { readonly span: Span | null;
     const nameEnd = afterString(bytes, at);
     const colon = afterSpace(bytes, nameEnd);
     const value = afterValue(bytes, afterSpace(bytes, colon + 1));
-    if (isData(bytes, at, nameEnd)) span = value;
+    if (isNamed(bytes, at, nameEnd, 'data')) span = value;
     at = afterSeparator(bytes, value.end);
   }
   return { span, end: at + 1 };
 }
 
-/** Whether the name in `bytes[start, end)`, with its quotes, is `data`. */
-function isData(bytes: Uint8Array, start: number, end: number): boolean {
-  const length = end - start;
-  if (length === 6) {
-    const at = start + 1;
-    return bytes[at] === 0x64 && bytes[at + 1] === 0x61 && bytes[at + 2] === 0x74 && bytes[at + 3] === 0x61;
+/** Whether the name in `bytes[start, end)`, with its quotes, is `name`, which is ASCII. */
+function isNamed(bytes: Uint8Array, start: number, end: number, name: string): boolean {
+  const length = end - start - 2;
+  if (length === name.length) {
+    for (let index = 0; index < length; index++) if (bytes[start + 1 + index] !== name.charCodeAt(index)) return false;
+    return true;
   }
-  // It may be written with escapes: "d\u0061ta". With four of them it is 26 bytes long.
-  if (length < 6 || length > 26) return false;
-  const name = bytes.subarray(start, end);
-  return name.includes(backslash) && JSON.parse(String.fromCharCode(...name)) === 'data';
+  // It may be written with escapes: "d\u0061ta". Each takes six bytes.
+  if (length < name.length || length > name.length * 6) return false;
+  const text = bytes.subarray(start, end);
+  return text.includes(backslash) && JSON.parse(String.fromCharCode(...text)) === name;
 }
 
 /** A value of any kind, with how deep it nests. */

@@ -286,7 +286,11 @@ export type Push = TopicPush | Goaway;
 
 /** A reply as a node writes it: recovered publications are still in the stored form, as a run. */
 export type OutgoingReply =
-  | Exclude<Reply, Subscribed | HistoryReply>
+  | Exclude<Reply, Subscribed | Published | HistoryReply>
+  | (Published & {
+      /** Whether the topic had the messageId already. Only answers to HTTP requests say so. */
+      readonly isDuplicate?: boolean;
+    })
   | (Omit<Subscribed, 'publications'> & { readonly publications: Run })
   | (Omit<HistoryReply, 'publications'> & {
       readonly publications: Run;

@@ -8,6 +8,7 @@ import {
   gaugeMetrics,
   gcMetric,
   histogramMetrics,
+  httpMetric,
   notReadyMetric,
   workerMetrics,
 } from '../../broker/src/observe/metrics.js';
@@ -68,6 +69,7 @@ export function metricsPage(): string {
     row('', 'gauge')(notReadyMetric),
     row('', 'gauge')(buildInfo),
     row('_total', 'counter')(busyMetric),
+    row('_total', 'counter')(httpMetric),
     ...Object.values(counterMetrics).map(row('_total', 'counter')),
     ...Object.values(histogramMetrics).map(row('', 'histogram')),
     row('', 'histogram')(gcMetric),

@@ -1,4 +1,5 @@
 /** Answers the POST requests of a node: tickets for clients that can only set a URL, and revocations. */
+import { ReplyError } from '@fanfare/protocol';
 import { apiKeySubjectPrefix, isApiKeyId } from '../auth/api-keys.js';
 import { AuthError } from '../auth/auth-error.js';
 import { type AuthStore, refuseOutdated } from '../auth/auth-store.js';
@@ -12,7 +13,12 @@ import {
   revocationKinds,
 } from '../auth/revocations.js';
 import { type Tickets, ticketLifetimeMs } from '../auth/tickets.js';
-import type { Api, ApiRequest } from '../connection/http-api.js';
+import type { Exchange } from '../http/exchange.js';
+import { type HttpContext, tokenOf } from '../http/http-context.js';
+import { Problem, problemOf, problemOfRefusal } from '../http/problem.js';
+import { parseJson } from '../http/publication.js';
+import type { Operation, Route } from '../http/route.js';
+import { object } from '../http/schemas.js';
 import type { Subjects } from '../limits/subjects.js';
 import type { Log } from '../observe/log.js';
 import { subjectNameOf } from '../session/authentication.js';
@@ -25,53 +31,74 @@ export interface ApiParts {
   readonly subjects: Subjects;
   readonly counters: { ticketsIssued: number };
   readonly log: Log;
-  /** Called for an error that is a bug. */
-  onBug(error: unknown): void;
 }
 
 /** The longest possible subject, token id and name of a connection. */
 const maxValueBytes = { subject: 128, tokenId: 512, connection: 64 } as const satisfies Record<RevocationKind, number>;
 
-type Answer = Awaited<ReturnType<Api['answer']>>;
+/** Longest body of a request, in bytes. */
+export const maxApiBytes = 4_096;
 
-/** The request is refused. */
-class ApiError extends Error {
-  constructor(
-    readonly status: string,
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-export class NodeApi implements Api {
-  readonly paths = ['/v1/tickets', '/v1/revocations'];
-
+export class NodeApi {
   constructor(private readonly parts: ApiParts) {}
 
-  isService(token: string): boolean {
+  routes(context: HttpContext): readonly Route[] {
+    const route = (
+      path: string,
+      operation: Route['operation'],
+      status: string,
+      answer: (token: string | null, body: Buffer) => Promise<object>,
+    ): Route => ({
+      method: 'post',
+      path,
+      operation,
+      handle: (exchange) => this.#receive(exchange, context, status, answer),
+    });
+    return [
+      route('/v1/tickets', ticketsOperation, '201 Created', (token) => this.issueTicket(token)),
+      route('/v1/revocations', revocationsOperation, '202 Accepted', (token, body) => this.revoke(token, body)),
+    ];
+  }
+
+  #receive(
+    exchange: Exchange,
+    { policy }: Pick<HttpContext, 'policy'>,
+    status: string,
+    answer: (token: string | null, body: Buffer) => Promise<object>,
+  ): void {
+    const token = tokenOf(exchange);
+    let isService = false;
+    const judgement = policy.judgePost(exchange.requester, () => {
+      isService = token !== null && this.#isService(token);
+      return isService;
+    });
+    if ('status' in judgement) return exchange.refuse(problemOfRefusal(judgement));
+    exchange.readBody(maxApiBytes, judgement.address, isService, (body) => {
+      answer(token, Buffer.from(body)).then(
+        (members) => exchange.answer(status, JSON.stringify(members)),
+        (error: unknown) =>
+          exchange.fail(
+            error instanceof AuthError ? problemOf(new ReplyError(error.code, error.message), false) : error,
+          ),
+      );
+    });
+  }
+
+  #isService(token: string): boolean {
     const identity = this.parts.authenticator.serviceOf(token);
     return identity !== null && !this.parts.revocations.has(identity, '');
   }
 
-  async answer(path: string, request: ApiRequest): Promise<Answer> {
-    try {
-      return path === '/v1/tickets' ? await this.#issueTicket(request) : await this.#revoke(request);
-    } catch (error) {
-      return refusal(error, this.parts.onBug);
-    }
-  }
-
-  async #issueTicket({ token }: ApiRequest): Promise<Answer> {
+  /** Rejects with Problem or AuthError. */
+  async issueTicket(token: string | null): Promise<{ readonly ticket: string; readonly expiresInMs: number }> {
     refuseOutdated(this.parts.store);
     const identity = await this.#identify(token);
     if (!identity.isService && !(await this.#isWithinRate(identity))) {
-      throw new ApiError('429 Too Many Requests', 'rateLimited', 'Rate limit exceeded. Slow down.');
+      throw new Problem('rateLimited', 'Rate limit exceeded. Slow down.');
     }
     const ticket = await this.parts.tickets.issue(token as string);
     this.parts.counters.ticketsIssued++;
-    return { status: '201 Created', body: { ticket, expiresInMs: ticketLifetimeMs } };
+    return { ticket, expiresInMs: ticketLifetimeMs };
   }
 
   async #isWithinRate(identity: Identity): Promise<boolean> {
@@ -83,11 +110,12 @@ export class NodeApi implements Api {
     }
   }
 
-  /** Works without a current revocation list too: revoking must not depend on Redis. */
-  async #revoke({ token, body }: ApiRequest): Promise<Answer> {
+  /**
+   * Works without a current revocation list too: revoking must not depend on Redis. Rejects with Problem or AuthError.
+   */
+  async revoke(token: string | null, body: Uint8Array): Promise<object> {
     const { isAdmin, subject: by } = await this.#identify(token);
-    if (!isAdmin)
-      throw new ApiError('403 Forbidden', 'notPermitted', 'This request requires an API key with "admin": true.');
+    if (!isAdmin) throw new Problem('notPermitted', 'This request requires an API key with "admin": true.');
     const { log, store, revocations } = this.parts;
     const { kind, value } = readRevocation(body);
     const revocation = revocations.create(kind, value, Date.now());
@@ -95,7 +123,7 @@ export class NodeApi implements Api {
     const hasRoom = revocations.size < maxRevocations || revocations.known(revocation) !== undefined;
     if (!hasRoom && !(kind === 'subject' && this.parts.authenticator.isApiKey(value))) {
       const sentence = `The limit of ${revocations.size} revocations is reached. Lower maxLifetimeSeconds of the issuers, so that revocations expire sooner.`;
-      throw new ApiError('503 Service Unavailable', 'overloaded', sentence);
+      throw new Problem('overloaded', sentence);
     }
     const until = revocation.untilMs === forever ? null : new Date(revocation.untilMs).toISOString();
     const fields = { event: 'revoked', by, kind, until } as const;
@@ -109,16 +137,12 @@ export class NodeApi implements Api {
       throw error;
     }
     log.info({ ...fields, isConfirmed: true }, `${by} revoked a ${kind}.`);
-    return { status: '202 Accepted', body: {} };
+    return {};
   }
 
   async #identify(token: string | null): Promise<Identity> {
     if (token === null) {
-      throw new ApiError(
-        '401 Unauthorized',
-        'unauthenticated',
-        'Send "Authorization: Bearer" with a token or API key.',
-      );
+      throw new Problem('unauthenticated', 'Send "Authorization: Bearer" with a token or API key.');
     }
     const identity = await this.parts.authenticator.authenticate(token);
     if (this.parts.revocations.has(identity, '')) throw new AuthError('invalidToken', 'The token was revoked.');
@@ -126,14 +150,9 @@ export class NodeApi implements Api {
   }
 }
 
-function readRevocation(body: string): { readonly kind: RevocationKind; readonly value: string } {
-  const wrong = (sentence: string): ApiError => new ApiError('400 Bad Request', 'malformed', sentence);
-  let request: unknown;
-  try {
-    request = JSON.parse(body);
-  } catch {
-    throw wrong('The body must be JSON, such as {"subject":"ada"}.');
-  }
+function readRevocation(body: Uint8Array): { readonly kind: RevocationKind; readonly value: string } {
+  const wrong = (sentence: string): Problem => new Problem('malformed', sentence);
+  const request = parseJson(body);
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw wrong('The body must be a JSON object, such as {"subject":"ada"}.');
   }
@@ -162,16 +181,53 @@ function readRevocation(body: string): { readonly kind: RevocationKind; readonly
   return { kind, value };
 }
 
-function refusal(error: unknown, onBug: (error: unknown) => void): Answer {
-  if (error instanceof ApiError) return answerOf(error.status, error.code, error.message);
-  if (error instanceof AuthError) {
-    const status = error.code === 'unavailable' ? '503 Service Unavailable' : '401 Unauthorized';
-    return answerOf(status, error.code, error.message);
-  }
-  onBug(error);
-  return answerOf('500 Internal Server Error', 'internal', 'Internal error. See the log of the node.');
-}
+const ticketsOperation: Operation = {
+  id: 'createTicket',
+  summary: 'Create a ticket',
+  description: `A ticket stands for the token of the request, once, within ${ticketLifetimeMs / 1_000} s: for clients that can only set a URL. Send it as ?ticket= of /ws or /v1/events.`,
+  answers: {
+    201: {
+      description: 'The ticket.',
+      content: {
+        'application/json': {
+          schema: object(['ticket', 'expiresInMs'], { ticket: { type: 'string' }, expiresInMs: { type: 'integer' } }),
+        },
+      },
+    },
+  },
+  problems: ['rateLimited', 'overloaded', 'unavailable'],
+};
 
-function answerOf(status: string, code: string, message: string): Answer {
-  return { status, body: { error: { code, message } } };
-}
+const revocationsOperation: Operation = {
+  id: 'revoke',
+  summary: 'Revoke a subject, a token or a connection',
+  description: 'Takes effect on all nodes within a second. Requires an API key with "admin": true.',
+  body: {
+    description: 'Exactly one of the members.',
+    content: {
+      'application/json': {
+        schema: {
+          type: 'object',
+          minProperties: 1,
+          maxProperties: 1,
+          properties: Object.fromEntries(
+            revocationKinds.map((kind) => [kind, { type: 'string', minLength: 1, maxLength: maxValueBytes[kind] }]),
+          ),
+        },
+        example: { subject: 'ada' },
+      },
+    },
+  },
+  answers: {
+    202: { description: 'Revoked.', content: { 'application/json': { schema: { type: 'object' } } } },
+  },
+  problems: [
+    'malformed',
+    'notPermitted',
+    'contentTooLarge',
+    'requestTimeout',
+    'rateLimited',
+    'overloaded',
+    'unavailable',
+  ],
+};

@@ -45,7 +45,8 @@ export interface Question {
   /** Null for an API key. */
   readonly issuer: string | null;
   readonly subject: string;
-  readonly connection: string;
+  /** The name of the connection; null for an HTTP request, which has none. */
+  readonly connection: string | null;
   readonly topic: Topic | null;
 }
 

@@ -22,9 +22,13 @@ export function headersOf(request: HttpRequest): ReadHeader {
 export function requesterOf(response: HttpResponse, header: ReadHeader): Requester {
   return {
     origin: header('origin'),
-    remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
+    remoteAddress: remoteAddressOf(response),
     forwardedFor: header('x-forwarded-for'),
   };
+}
+
+export function remoteAddressOf(response: HttpResponse): string {
+  return Buffer.from(response.getRemoteAddressAsText()).toString('latin1');
 }
 
 export function handshakeOf(request: HttpRequest, header: ReadHeader): HandshakeRequest {
@@ -49,16 +53,6 @@ export function sendRefusal(response: HttpResponse, { status, headers, sentence 
   });
 }
 
-export function sendJson(response: HttpResponse, status: string, body: unknown): void {
-  response.cork(() => {
-    response
-      .writeStatus(status)
-      .writeHeader('Content-Type', 'application/json')
-      .writeHeader('Cache-Control', 'no-store');
-    response.end(JSON.stringify(body));
-  });
-}
-
 /**
  * The binary of uWebSockets.js for Node 20 is an older version of the library than the binaries for Node 22 and 24. Its
  * `endWithoutBody` terminates the process, or keeps the socket open forever if there is an abort handler.
@@ -66,7 +60,7 @@ export function sendJson(response: HttpResponse, status: string, body: unknown):
 const isOldLibrary = process.versions.node.startsWith('20.');
 
 /** Ends the answer to a HEAD request with the length that the body of GET has (RFC 9110 section 9.3.2), and closes. */
-function endWithoutBody(response: HttpResponse, bodyLength: number): void {
+export function endWithoutBody(response: HttpResponse, bodyLength: number): void {
   if (!isOldLibrary) {
     response.endWithoutBody(bodyLength, true);
     return;

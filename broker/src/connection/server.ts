@@ -1,5 +1,5 @@
 /** Accepts the sockets of uWebSockets.js, and translates its events and numbers into ours. */
-import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from 'uWebSockets.js';
 import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
 import type { Address } from '../limits/addresses.js';
 import type { Credential } from '../session/authentication.js';
@@ -9,7 +9,6 @@ import type { Connection } from './connection.js';
 import { type HttpRefusal, judgeHandshake, type Requester, refuseDraining } from './handshake.js';
 import type { HandshakePolicy } from './handshake-policy.js';
 import { handshakeOf, headersOf, requesterOf, sendRefusal } from './http.js';
-import { type Api, HttpApi } from './http-api.js';
 import { type Listener, Listeners, loadUWebSockets, type Sharing, type UWebSockets } from './listeners.js';
 import type { OpenConnection } from './open-connection.js';
 
@@ -44,8 +43,8 @@ interface UserData {
 export interface ServerParts {
   readonly counters: ServerCounters;
   readonly policy: HandshakePolicy;
-  /** Null without authentication. */
-  readonly api: Api | null;
+  /** Adds the routes of HTTP requests to an app. */
+  addRoutes(app: TemplatedApp): void;
   /** How many connections have not authenticated yet. */
   unauthenticated(): number;
   accept(encoding: Encoding): Connection;
@@ -61,7 +60,6 @@ const closingMs = 16_000;
 
 export class Server {
   readonly #connections: OpenConnection[] = [];
-  readonly #httpApi: HttpApi | null;
   readonly #listeners: Listeners;
   /** Sockets that may still be open after their close frame. */
   #closing = 0;
@@ -79,9 +77,6 @@ export class Server {
     sharing: Sharing,
     private readonly parts: ServerParts,
   ) {
-    const { api, policy } = parts;
-    this.#httpApi =
-      api && new HttpApi(api, policy, (response, refusal, requester) => this.#refuse(response, refusal, requester));
     this.#listeners = new Listeners(uws, settings, certificate, sharing, (listener) => this.#addRoutes(listener));
   }
 
@@ -119,11 +114,6 @@ export class Server {
   stopListening(): void {
     this.#isDraining = true;
     this.#listeners.stopListening();
-  }
-
-  /** Answers the POST requests that take too long. Call this about once a second, with performance.now(). */
-  expireRequests(nowMs: number): void {
-    this.#httpApi?.expire(nowMs);
   }
 
   /** Drops all connections. */
@@ -182,8 +172,7 @@ export class Server {
         const isHead = request.getMethod() === 'head';
         this.#refuse(response, this.#explain(request), requesterOf(response, headersOf(request)), isHead);
       });
-    for (const path of this.#httpApi?.paths ?? [])
-      listener.app.post(path, (response, request) => this.#httpApi?.onPost(path, response, request, this.#isDraining));
+    this.parts.addRoutes(listener.app);
   }
 
   /**

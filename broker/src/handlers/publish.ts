@@ -37,8 +37,8 @@ class PublishReceipt implements Receipt {
     private readonly parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>,
   ) {}
 
-  accepted(position: Position | null): void {
-    this.caller.reply({ type: 'published', id: this.id, position });
+  accepted(position: Position | null, isDuplicate = false): void {
+    this.caller.reply({ type: 'published', id: this.id, position, isDuplicate });
   }
 
   failed(error: ReplyError): void {

@@ -102,7 +102,7 @@ export function openAuth(auth: AuthSetting, config: Config, parts: AuthParts): A
       onFailed,
       onBug,
     },
-    api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, log, onBug }),
+    api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, log }),
     async close() {
       clearInterval(chores);
       watch.close();

@@ -11,8 +11,15 @@ import { HandshakePolicy } from '../connection/handshake-policy.js';
 import { loadUWebSockets } from '../connection/listeners.js';
 import { ReplyBuffer } from '../connection/reply-buffer.js';
 import { Server, type ServerParts } from '../connection/server.js';
+import { version } from '../files/package-file.js';
 import type { Caller } from '../handlers/caller.js';
 import type { Parts } from '../handlers/parts.js';
+import { onHistory } from '../http/history-request.js';
+import type { HttpContext } from '../http/http-context.js';
+import { OpenRequests } from '../http/open-requests.js';
+import { openApiRoute } from '../http/openapi.js';
+import { addRoutes } from '../http/route.js';
+import { publishRoutes } from '../http/routes.js';
 import type { Log } from '../observe/log.js';
 import { type Counters, Metrics } from '../observe/metrics.js';
 import { RefusalSummary } from '../observe/refusal-summary.js';
@@ -20,6 +27,7 @@ import { readRedisUrl } from '../redis/redis-url.js';
 import { MemoryRelay } from '../relay/memory-relay.js';
 import { type MemoryTimes, memoryTimes } from '../relay/memory-times.js';
 import type { Load, Relay } from '../relay/relay.js';
+import { RequestSessions } from '../session/request-sessions.js';
 import type { Config } from '../settings/config.js';
 import { maxClientSockets } from '../settings/file-descriptors.js';
 import { memoryLimitBytes } from '../settings/system-limits.js';
@@ -126,10 +134,30 @@ export async function startBroker(
     sessions,
   };
   const isAuthenticated = auth !== null;
+  const policy = new HandshakePolicy({ ...config, isAuthenticated }, counters, log);
+  const openRequests = new OpenRequests();
+  const http: HttpContext = {
+    parts,
+    policy,
+    sessions,
+    requestSessions: sessions && new RequestSessions(sessions),
+    json: codecs.json,
+    maxFrameBytes: config.maxFrameBytes,
+    openRequests,
+    isDraining: () => isDraining,
+    onRefused: refusalLog && ((requester, problem) => refusalLog.requestRefused(requester, problem)),
+    onAnswered: (route, status) => counters.countHttpAnswer(route, status),
+    onBug,
+  };
+  const routes = [
+    ...publishRoutes(http, (exchange, query) => onHistory(exchange, http, query)),
+    ...(auth?.api.routes(http) ?? []),
+  ];
+  routes.push(openApiRoute(routes, version, isAuthenticated));
   const serverParts: ServerParts = {
     counters,
-    policy: new HandshakePolicy({ ...config, isAuthenticated }, counters, log),
-    api: auth?.api ?? null,
+    policy,
+    addRoutes: (app) => addRoutes(app, routes, http, policy),
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
     onRefused: refusalLog && ((requester, refusal) => refusalLog.handshakeRefused(requester, refusal)),
@@ -148,8 +176,8 @@ export async function startBroker(
   );
   const renewal = certificate === null ? null : new CertificateRenewal(certificate, server, log);
   const sweep = new ConnectionSweep(server.connections, config, counters, (nowMs) => {
-    server.expireRequests(nowMs);
-    serverParts.policy.forgetIdle(nowMs);
+    openRequests.expire(nowMs);
+    policy.forgetIdle(nowMs);
     sessions?.subjects.forgetIdle(nowMs);
   });
 

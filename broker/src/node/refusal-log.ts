@@ -6,6 +6,7 @@ import type { CloseReason, ReplyError } from '@fanfare/protocol';
 import type { HttpRefusal, Requester } from '../connection/handshake.js';
 import type { Caller } from '../handlers/caller.js';
 import type { RefusedCommand } from '../handlers/parts.js';
+import type { Problem } from '../http/problem.js';
 import type { Log } from '../observe/log.js';
 
 export class RefusalLog {
@@ -36,6 +37,15 @@ export class RefusalLog {
     this.log.debug(
       { event: 'handshakeRefused', ...fields },
       quoted === '' ? sentence : sentence.replaceAll(quoted, '…'),
+    );
+  }
+
+  /** A request was answered with an error. */
+  requestRefused({ origin, remoteAddress: address }: Requester, { status, code }: Problem): void {
+    const fields = { status, code, origin: isOrigin(origin) ? origin : undefined, address };
+    this.log.debug(
+      { event: 'requestRefused', ...fields },
+      'A request was refused. The client has received the details.',
     );
   }
 

@@ -56,8 +56,10 @@ export const logEvents = {
     'Refused requests and closed connections of the last minute (`seconds`), by kind, named like the metrics. Includes the `reasons` of failed authentications. Logged at most once a minute, and when the node stops.',
   refused:
     'Level debug: the node answered a command with an error, or closed a connection (`code`). With `connection`, `subject`, `command` and `topic`; nothing else from the client.',
+  requestRefused:
+    'Level debug: the node answered an HTTP request with an error: its `status` and `code`, the `address`, and the `origin` of the page; nothing else from the client.',
   handshakeRefused:
-    'Level debug: the node refused a handshake or another request with `status`. With the `address` and the `origin` of the page; nothing else from the client.',
+    'Level debug: the node refused a handshake with `status`. With the `address` and the `origin` of the page; nothing else from the client.',
   proxyNotTrusted:
     'A `proxy` on this machine sends X-Forwarded-For, but FANFARE_TRUSTED_PROXIES does not list it. Limits per address do not apply to its clients. Logged once.',
   clientAddressUnknown:

@@ -83,6 +83,18 @@ export class Counters {
     this.#probeSeconds = probeSeconds;
   }
 
+  /** Answers to HTTP requests, by route and status. */
+  readonly httpAnswers = new Map<string, Map<number, number>>();
+
+  countHttpAnswer(route: string, status: number): void {
+    let statuses = this.httpAnswers.get(route);
+    if (statuses === undefined) {
+      statuses = new Map();
+      this.httpAnswers.set(route, statuses);
+    }
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  }
+
   /** The round trip of one probe. */
   observeProbeSeconds(seconds: number): void {
     this.#probeSeconds.observe(seconds);
@@ -326,6 +338,12 @@ export const busyMetric = [
   'Seconds in which the event loop was busy; a rate of 1 means that the node is saturated.',
 ] as const;
 
+/** Answers to HTTP requests: a counter with the labels `route` and `status`. */
+export const httpMetric = [
+  'http_requests',
+  'Answered HTTP requests, by route (method and path, such as `POST /v1/publications`) and status. Event streams count when they begin.',
+] as const;
+
 /** How long the event loop stopped for garbage collections: a histogram with the label `kind`. */
 export const gcMetric = [
   'gc_pause_seconds',
@@ -413,6 +431,17 @@ export class Metrics {
       collect() {
         this.reset();
         this.inc(performance.eventLoopUtilization().active / 1_000);
+      },
+    });
+    const [httpName, httpHelp] = httpMetric;
+    const { httpAnswers } = this.counters;
+    new Counter({
+      ...{ name: `${prefix}${httpName}_total`, help: httpHelp, labelNames: ['route', 'status'] },
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [route, statuses] of httpAnswers)
+          for (const [status, count] of statuses) this.inc({ route, status }, count);
       },
     });
     const [pauseName, pauseHelp] = gcMetric;

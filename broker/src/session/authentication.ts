@@ -272,7 +272,7 @@ export function subjectNameOf({ issuer, subject }: Identity): string {
  * Whose messageIds an identity uses. No subject name looks like a group: API keys have another prefix, and tokens have
  * an issuer.
  */
-function publisherOf(identity: Identity): string {
+export function publisherOf(identity: Identity): string {
   return identity.messageIdGroup === null ? subjectNameOf(identity) : `\ngroup:${identity.messageIdGroup}`;
 }
 
@@ -286,7 +286,7 @@ export function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): 
  * The reason for the log. It omits the text of the hook, and everything after a colon, because that may quote the
  * token.
  */
-function reasonOf({ code, message }: ReplyError): string {
+export function reasonOf({ code, message }: ReplyError): string {
   return code === 'notPermitted' ? 'The authorization hook denied it.' : (message.split(': ')[0] as string);
 }
 

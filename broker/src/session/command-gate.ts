@@ -5,9 +5,11 @@
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { eventOf } from '../auth/hook.js';
+import type { Identity } from '../auth/identity.js';
+import type { Action } from '../auth/permissions.js';
 import { actionOf, isGuarded } from '../handlers/permit.js';
 import type { Admission, ExceededLimit, Subject } from '../limits/subjects.js';
-import { type Authentication, refusalOf } from './authentication.js';
+import { refusalOf } from './authentication.js';
 import type { SessionContext } from './session-context.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
@@ -35,6 +37,20 @@ export interface CommandGateHost {
   isSubscribed(topic: Topic): boolean;
 }
 
+/** Who sends the commands. */
+export interface GateSession {
+  readonly state: 'new' | 'checking' | 'authenticated' | 'closed';
+  readonly identity: Identity | null;
+  readonly subject: Subject | null;
+  /** The name of the connection; null for a request. */
+  readonly id: string | null;
+  allows(action: Action, topic: Topic): boolean;
+  /** The first command of a sender that is not known yet. */
+  beginWith(command: Command): void;
+  /** The first command could not be read. */
+  failUnreadable(): void;
+}
+
 /** `isCharged`: whether the command already counts towards the limits of its subject. */
 interface Queued {
   readonly command: Command;
@@ -51,7 +67,7 @@ export class CommandGate {
 
   constructor(
     private readonly context: SessionContext,
-    private readonly authentication: Authentication,
+    private readonly authentication: GateSession,
     private readonly host: CommandGateHost,
   ) {}
 

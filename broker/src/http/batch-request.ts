@@ -1,0 +1,222 @@
+/** `POST /v1/publications`: publishes several items, in order. */
+import { STATUS_CODES } from 'node:http';
+import {
+  batchSpans,
+  dataSpans,
+  explainInvalidTopic,
+  httpStatusOf,
+  isMessageId,
+  maxDataDepth,
+  maxMessageIdBytes,
+  type OutgoingReply,
+  type Publish,
+  parseTopic,
+  ReplyError,
+  type Span,
+  type Topic,
+} from '@fanfare/protocol';
+import { explainUnknown } from '../files/nearest.js';
+import { type Exchange, ok } from './exchange.js';
+import { callerOf, type HttpContext, receive, type Sender } from './http-context.js';
+import { Problem, problemOf } from './problem.js';
+import { acceptedText, failedResult, mediaTypeOf, newMessageId, parseJson, shownType, tooDeep } from './publication.js';
+
+/** Longest body, in bytes. */
+export const maxBatchBytes = 1_048_576;
+
+/** The maximum number of publications of a batch; an item for several topics counts once for each. */
+export const maxBatchPublications = 1_000;
+
+/** The maximum number of topics of one item. */
+export const maxItemTopics = 100;
+
+const itemMembers = ['topic', 'topics', 'data', 'messageId'] as const;
+
+/** One publication of a batch, before it is carried out. Its data is in the body. */
+interface Item {
+  readonly topic: Topic;
+  readonly messageId: string | null;
+  readonly start: number;
+  readonly end: number;
+}
+
+export function onBatch(exchange: Exchange, context: HttpContext): void {
+  const mediaType = mediaTypeOf(exchange.header('content-type'));
+  const read = mediaType === 'application/json' ? readObject : mediaType === 'application/x-ndjson' ? readLines : null;
+  if (read === null) {
+    const sentence = `${shownType(exchange.header('content-type'))} A batch is application/json or application/x-ndjson.`;
+    throw new Problem('unsupportedMediaType', sentence);
+  }
+  receive(exchange, context, maxBatchBytes, (body, sender) => {
+    try {
+      const items = read(body, context.maxFrameBytes);
+      if (items.length > 0) return new Batch(exchange, context, items).publish(body, sender);
+      exchange.answer(ok, '{"results":[]}');
+    } catch (error) {
+      exchange.fail(error);
+    }
+  });
+}
+
+class Batch {
+  readonly #messageIds: (string | null)[];
+  /** The reply to each item. */
+  readonly #replies: (OutgoingReply | null)[];
+  #left: number;
+
+  constructor(
+    private readonly exchange: Exchange,
+    private readonly context: HttpContext,
+    private readonly items: readonly Item[],
+  ) {
+    const { relay } = context.parts;
+    this.#messageIds = items.map(
+      ({ topic, messageId }) => messageId ?? (relay.hasHistory(topic) ? newMessageId() : null),
+    );
+    this.#replies = items.map(() => null);
+    this.#left = items.length;
+  }
+
+  publish(body: Uint8Array, sender: Sender): void {
+    const caller = callerOf(sender, this.context, (reply) => this.#onReply(reply));
+    for (const [index, { topic, start, end }] of this.items.entries()) {
+      const messageId = this.#messageIds[index] ?? null;
+      const id = index + 1;
+      const command: Publish = {
+        type: 'publish',
+        id,
+        topic,
+        messageId,
+        repeat: false,
+        encoding: 'json',
+        bytes: body,
+        start,
+        end,
+      };
+      caller.submit(command);
+    }
+  }
+
+  #onReply(reply: OutgoingReply): void {
+    if (!('id' in reply) || reply.id === null) return;
+    this.#replies[reply.id - 1] = reply;
+    if (--this.#left === 0) this.#answer();
+  }
+
+  #answer(): void {
+    const statuses = new Set<number>();
+    let failed: (OutgoingReply & { type: 'error' }) | null = null;
+    const results = this.#replies.map((reply, index) => {
+      const topic = this.items[index]?.topic as Topic;
+      const messageId = this.#messageIds[index] ?? null;
+      if (reply?.type === 'published') {
+        statuses.add(200);
+        return `{${acceptedText(topic, messageId, reply)},"status":200}`;
+      }
+      if (reply?.type !== 'error') return 'null';
+      failed ??= reply;
+      const status = httpStatusOf(reply.code);
+      statuses.add(status);
+      return JSON.stringify(failedResult(topic, messageId, reply, status));
+    });
+    const text = `"results":[${results.join(',')}]`;
+    if (failed === null) return this.exchange.answer(ok, `{${text}}`);
+    // Nothing was accepted, and all for the same reason: a client that only looks at the status is told so.
+    if (statuses.size === 1) return this.exchange.refuse(noneAccepted(failed, text));
+    this.exchange.answer(`207 ${STATUS_CODES[207]}`, `{${text}}`);
+  }
+}
+
+/** `results`: JSON text of a member. */
+function noneAccepted({ code, message, retryAfterMs }: OutgoingReply & { type: 'error' }, results: string): Problem {
+  const { message: detail, details } = problemOf(new ReplyError(code, message, retryAfterMs), true);
+  return new Problem(code, `Nothing of the batch was accepted. ${detail}`, {
+    ...details,
+    members: JSON.parse(`{${results}}`) as Record<string, unknown>,
+  });
+}
+
+/** `{"publications":[…]}`. Throws Problem. */
+export function readObject(body: Uint8Array, maxDataBytes: number): Item[] {
+  const batch = parseJson(body);
+  const wrong = 'The body must be {"publications":[{"topic":"…","data":…}]}.';
+  if (typeof batch !== 'object' || batch === null || Array.isArray(batch)) throw new Problem('malformed', wrong);
+  const { publications, ...others } = batch as Record<string, unknown>;
+  if (!Array.isArray(publications)) throw new Problem('malformed', wrong);
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined)
+    throw new Problem('malformed', `The body has an unknown member ${JSON.stringify(unknown)}. ${wrong}`);
+  const spans = batchSpans(body);
+  const items: Item[] = [];
+  for (const [index, fields] of (publications as readonly unknown[]).entries())
+    addItem(items, `publications[${index}]`, fields, spans[index] ?? null, maxDataBytes);
+  return items;
+}
+
+const lineFeed = 0x0a;
+
+/** One item per line; empty lines are skipped. Throws Problem. */
+export function readLines(body: Uint8Array, maxDataBytes: number): Item[] {
+  const items: Item[] = [];
+  let line = 0;
+  for (let start = 0; start < body.length; ) {
+    const next = body.indexOf(lineFeed, start);
+    const end = next < 0 ? body.length : next;
+    line++;
+    const bytes = body.subarray(start, end);
+    if (bytes.some((byte) => byte > 0x20)) {
+      const place = `Line ${line}`;
+      const fields = parseJson(bytes, place);
+      const [span = null] = dataSpans(bytes);
+      addItem(
+        items,
+        place,
+        fields,
+        span && { ...span, start: start + span.start, end: start + span.end },
+        maxDataBytes,
+      );
+    }
+    start = end + 1;
+  }
+  return items;
+}
+
+/** Adds the publications of one item. `place` begins the sentence if something is wrong. Throws Problem. */
+function addItem(items: Item[], place: string, fields: unknown, span: Span | null, maxDataBytes: number): void {
+  const malformed = (rule: string): Problem => new Problem('malformed', `${place} ${rule}`);
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
+    throw malformed('must be an object such as {"topic":"…","data":…}.');
+  }
+  const { topic, topics, messageId = null } = fields as Record<string, unknown>;
+  for (const name of Object.keys(fields)) {
+    if ((itemMembers as readonly string[]).includes(name)) continue;
+    throw malformed(
+      `has the unknown member ${JSON.stringify(name.slice(0, 64))}; ${explainUnknown(name, itemMembers)}`,
+    );
+  }
+  if ((topic === undefined) === (topics === undefined)) throw malformed('must have either "topic" or "topics".');
+  const names: readonly unknown[] = topics === undefined ? [topic] : Array.isArray(topics) ? topics : [];
+  if (names.length === 0 || names.length > maxItemTopics) {
+    throw malformed(`must have "topics" that is an array of 1 to ${maxItemTopics} topics.`);
+  }
+  if (new Set(names).size < names.length) throw malformed('names a topic twice.');
+  if (messageId !== null && !(typeof messageId === 'string' && isMessageId(messageId))) {
+    throw malformed(
+      `has a messageId that is not 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces.`,
+    );
+  }
+  if (span === null) throw malformed('needs "data".');
+  const { start, end, depth } = span;
+  if (depth > maxDataDepth) throw tooDeep(`The data of ${place.replace(/^L/, 'l')}`);
+  if (end - start > maxDataBytes)
+    throw new Problem('contentTooLarge', `${place} has data of more than ${maxDataBytes} bytes.`);
+  for (const name of names) {
+    if (typeof name !== 'string') throw malformed('has a topic that is not a string.');
+    const parsed = parseTopic(name);
+    if (parsed === null) throw new Problem('invalidTopic', `${place}: ${explainInvalidTopic(name)}`);
+    items.push({ topic: parsed, messageId, start, end });
+  }
+  if (items.length > maxBatchPublications) {
+    throw new Problem('contentTooLarge', `The batch has more than ${maxBatchPublications} publications.`);
+  }
+}

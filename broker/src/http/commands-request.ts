@@ -1,0 +1,102 @@
+/**
+ * `POST /v1/commands`: carries out a JSON frame of the protocol, and answers with an array of replies. The typed client
+ * uses it if it has no WebSocket.
+ */
+import { STATUS_CODES } from 'node:http';
+import { type Command, type CommandError, type CommandSink, type OutgoingReply, ReplyError } from '@fanfare/protocol';
+import { type Exchange, ok } from './exchange.js';
+import { callerOf, type HttpContext, receive, type Sender } from './http-context.js';
+import { Problem } from './problem.js';
+import { mediaTypeOf, shownType } from './publication.js';
+import { needsConnection, type RequestCaller } from './request-caller.js';
+
+/** The maximum number of commands in one request. */
+export const maxCommands = 1_000;
+
+export function onCommands(exchange: Exchange, context: HttpContext): void {
+  const contentType = exchange.header('content-type');
+  if (mediaTypeOf(contentType) !== 'application/json') {
+    throw new Problem('unsupportedMediaType', `${shownType(contentType)} Commands are application/json.`);
+  }
+  receive(exchange, context, context.maxFrameBytes, (body, sender) => {
+    try {
+      new Commands(exchange, context, sender).run(body);
+    } catch (error) {
+      exchange.fail(error);
+    }
+  });
+}
+
+/** The commands of one request. Commands get ids of their own, so that those without an id are waited for too. */
+class Commands implements CommandSink {
+  readonly #caller: RequestCaller;
+  /** The ids of the commands, as the client gave them. */
+  readonly #ids: Command['id'][] = [];
+  /** The replies in the order of the commands; null if there is none. */
+  readonly #replies: (string | null)[] = [];
+  #answered = 0;
+  #hasFailed = false;
+  #isRead = false;
+
+  constructor(
+    private readonly exchange: Exchange,
+    private readonly context: HttpContext,
+    sender: Sender,
+  ) {
+    this.#caller = callerOf(sender, context, (reply) => this.#onReply(reply));
+  }
+
+  run(body: Uint8Array): void {
+    this.context.json.decode(body, this);
+    this.#isRead = true;
+    this.#answerIfDone();
+  }
+
+  get isOver(): boolean {
+    return !this.exchange.isOpen;
+  }
+
+  onCommand(command: Command): void {
+    if (this.#ids.length >= maxCommands) {
+      return this.exchange.refuse(new Problem('contentTooLarge', `A request has at most ${maxCommands} commands.`));
+    }
+    const id = this.#begin(command.id);
+    const { type } = command;
+    if (type === 'subscribe' || type === 'unsubscribe' || type === 'refresh') {
+      this.#caller.refuse({ ...command, id }, needsConnection(type));
+    } else this.#caller.submit({ ...command, id });
+  }
+
+  onCommandError(error: CommandError): void {
+    const id = this.#begin(error.id);
+    this.#caller.refuse({ type: 'ping', id }, new ReplyError(error.code, error.message));
+  }
+
+  #begin(id: Command['id']): number {
+    this.#replies.push(null);
+    return this.#ids.push(id);
+  }
+
+  #onReply(reply: OutgoingReply): void {
+    const own = 'id' in reply ? reply.id : null;
+    if (own === null) return;
+    const id = this.#ids[own - 1] ?? null;
+    const isError = reply.type === 'error';
+    if (isError) this.#hasFailed = true;
+    // A command without an id gets a reply only if it failed.
+    if (id !== null || isError) this.#replies[own - 1] = textOf(this.context.json.reply({ ...reply, id }));
+    this.#answered++;
+    this.#answerIfDone();
+  }
+
+  #answerIfDone(): void {
+    if (!this.#isRead || this.#answered < this.#ids.length) return;
+    const text = `[${this.#replies.filter((reply) => reply !== null).join(',')}]`;
+    this.exchange.answer(this.#hasFailed ? `207 ${STATUS_CODES[207]}` : ok, text);
+  }
+}
+
+/** A copy: the codec reuses its buffer. */
+function textOf(frame: string | Uint8Array): string {
+  return typeof frame === 'string' ? frame : Buffer.from(frame).toString('utf8');
+}

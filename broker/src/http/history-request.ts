@@ -1,0 +1,133 @@
+/** `GET /v1/topics/{topic}/publications`: one page of the history of a topic. */
+import {
+  forEachItem,
+  type History,
+  historyDirections,
+  JsonWriter,
+  maxHistoryLimit,
+  maxReplyBytes,
+  type OutgoingReply,
+  type Payload,
+  type Position,
+  parsePositionText,
+  positionText,
+  ReplyError,
+  type Topic,
+  writeAsJson,
+} from '@fanfare/protocol';
+import { type Exchange, ok } from './exchange.js';
+import { callerOf, type HttpContext, identify } from './http-context.js';
+import { Problem, problemOf } from './problem.js';
+import { topicOf } from './publish-request.js';
+import { Query } from './query.js';
+
+/** Longest time that a request waits for a publication, in seconds. Below the idle timeouts of usual proxies. */
+export const maxWaitSeconds = 55;
+
+/** What a request for history asks for. */
+export interface HistoryQuery {
+  readonly topic: Topic;
+  /** `now`: after the newest publication. Null: from the oldest, or backward from the newest. */
+  readonly since: Position | 'now' | null;
+  readonly limit: number | null;
+  readonly direction: History['direction'];
+  /** How long to wait for a publication, in seconds; null: not at all. */
+  readonly wait: number | null;
+}
+
+type HistoryPage = OutgoingReply & { readonly type: 'history' };
+
+/** The header with the `since` of the next request. */
+export const positionHeader = 'Fanfare-Position';
+
+/** Throws Problem. */
+export function readHistoryQuery(exchange: Exchange): HistoryQuery {
+  const topic = topicOf(exchange);
+  const query = new Query(exchange.query, ['since', 'limit', 'direction', 'wait']);
+  const since = sinceOf(query.text('since'));
+  const limit = query.integer('limit', 1, maxHistoryLimit);
+  const direction = query.word('direction', historyDirections);
+  const wait = query.integer('wait', 1, maxWaitSeconds);
+  if (wait !== null && direction === 'backward') {
+    throw new Problem(
+      'malformed',
+      'wait cannot be combined with direction=backward: new publications come after since.',
+    );
+  }
+  return { topic, since, limit, direction, wait };
+}
+
+function sinceOf(text: string | null): HistoryQuery['since'] {
+  if (text === null || text === 'now') return text;
+  const position = parsePositionText(text);
+  if (position !== null && position !== 'wrong') return position;
+  throw new Problem(
+    'malformed',
+    `since must be "now" or a position such as 1764563000000000-42, from "next" or ${positionHeader} of an earlier answer.`,
+  );
+}
+
+/** Answers with one page, at once. */
+export function onHistory(exchange: Exchange, context: HttpContext, query: HistoryQuery): void {
+  const { topic, since, limit, direction } = query;
+  identify(exchange, context, (sender) => {
+    const caller = callerOf(sender, context, (reply) => {
+      if (reply.type === 'history') return answerPage(exchange, reply, since === 'now');
+      if (reply.type !== 'error') return;
+      exchange.refuse(problemOf(new ReplyError(reply.code, reply.message, reply.retryAfterMs), false));
+    });
+    const isNow = since === 'now';
+    const command = { type: 'history', id: 1, topic } as const;
+    // The position of the newest publication is in each page.
+    if (isNow) caller.submit({ ...command, since: null, limit: 1, direction: 'backward' });
+    else caller.submit({ ...command, since, limit, direction });
+  });
+}
+
+/** `isNow`: the page is only about its position. */
+export function answerPage(exchange: Exchange, page: HistoryPage, isNow = false): void {
+  const { topic, position, recovered } = page;
+  const first = isNow ? null : page.first;
+  const { items, skipped } = isNow ? { items: [], skipped: 0 } : itemsOf(page);
+  const start = (first ?? 0) + skipped;
+  const publications = items.map((item, index) => `{"offset":${start + index},${item}}`);
+  const next = nextOf(page, items.length === 0 ? null : start, items.length);
+  const head = `"topic":"${topic}","epoch":"${position.epoch}","offset":${position.offset},"recovered":${recovered || isNow}`;
+  const body = `{${head},"publications":[${publications.join(',')}],"next":${JSON.stringify(next)}}`;
+  exchange.answer(ok, body, next === null ? {} : { [positionHeader]: next });
+}
+
+/**
+ * Where the next page begins; null if nothing is left backward. `first`: the offset of the first of `count`
+ * publications in the answer.
+ */
+function nextOf({ position, direction }: HistoryPage, first: number | null, count: number): string | null {
+  const { epoch } = position;
+  if (direction === 'backward') return first === null ? null : positionText({ epoch, offset: first });
+  return positionText(first === null ? position : { epoch, offset: first + count - 1 });
+}
+
+/** The JSON members of each publication, as many as an answer may have. `skipped`: how many before them are left out. */
+function itemsOf({ publications, direction }: HistoryPage): { readonly items: string[]; readonly skipped: number } {
+  const payloads: Payload[] = [];
+  forEachItem(publications, (payload) => payloads.push(payload));
+  const isBackward = direction === 'backward';
+  if (isBackward) payloads.reverse();
+  const writer = new JsonWriter(4_096);
+  const items: string[] = [];
+  let bytes = 0;
+  for (const payload of payloads) {
+    writer.clear();
+    writer.ascii('"data":');
+    if (payload.encoding === 'json') writer.copy(payload.bytes, payload.start, payload.end);
+    else if (!writeAsJson(writer, payload)) {
+      writer.clear();
+      writer.ascii('"error":"undecodable"');
+    }
+    bytes += writer.length;
+    if (bytes > maxReplyBytes && items.length > 0) break;
+    items.push(Buffer.from(writer.view()).toString('utf8'));
+  }
+  if (isBackward) items.reverse();
+  return { items, skipped: isBackward ? payloads.length - items.length : 0 };
+}

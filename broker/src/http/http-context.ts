@@ -1,0 +1,100 @@
+/** What the HTTP routes of a node share, and how a request finds out who sends it. */
+import { endpointPath, type NodeCodec } from '@fanfare/protocol';
+import { bearerOf } from '../connection/handshake.js';
+import type { HandshakePolicy } from '../connection/handshake-policy.js';
+import type { Parts } from '../handlers/parts.js';
+import type { Address } from '../limits/addresses.js';
+import type { RequestSession, RequestSessions } from '../session/request-sessions.js';
+import type { SessionContext } from '../session/session-context.js';
+import type { Exchange, ExchangeContext } from './exchange.js';
+import { Problem, problemOf, problemOfRefusal } from './problem.js';
+import { type OnReply, RequestCaller } from './request-caller.js';
+
+export interface HttpContext extends ExchangeContext {
+  readonly parts: Parts;
+  readonly policy: Pick<HandshakePolicy, 'judgePost' | 'judgeOrigin'>;
+  /** Both are null without authentication. */
+  readonly sessions: SessionContext | null;
+  readonly requestSessions: RequestSessions | null;
+  readonly json: NodeCodec;
+  /** Longest body of one publication, or of a frame of commands. */
+  readonly maxFrameBytes: number;
+}
+
+/** The sender of a request. */
+export interface Sender {
+  /** Null without authentication. */
+  readonly session: RequestSession | null;
+  /** Which address an incomplete body counts for; null if none is counted. */
+  readonly address: Address | null;
+  readonly isService: boolean;
+}
+
+const anyone: Sender = { session: null, address: null, isService: false };
+
+/** The token of `Authorization: Bearer`; null if there is none. */
+export function tokenOf(exchange: Exchange): string | null {
+  const authorization = exchange.header('authorization');
+  return authorization === '' ? null : bearerOf(authorization);
+}
+
+/**
+ * Finds out who sends a request, then calls `next`: at once if the token is known, otherwise when it is checked. A
+ * request that is not accepted is answered here.
+ */
+export function identify(exchange: Exchange, context: HttpContext, next: (sender: Sender) => void): void {
+  const { requestSessions, policy } = context;
+  const origin = exchange.header('origin');
+  if (origin !== '') {
+    const refusal = policy.judgeOrigin(origin);
+    if (refusal !== null) return exchange.refuse(problemOfRefusal(refusal));
+  }
+  if (requestSessions === null) return next(anyone);
+  const token = tokenOf(exchange);
+  const known = token === null ? null : requestSessions.known(token);
+  if (known !== null) return next({ session: known, address: null, isService: known.identity.isService });
+  let isService = false;
+  const judgement = policy.judgePost(exchange.requester, () => {
+    isService = token !== null && requestSessions.isService(token);
+    return isService;
+  });
+  if ('status' in judgement) return exchange.refuse(problemOfRefusal(judgement));
+  requestSessions.open(token).then(
+    (session) => {
+      if (exchange.isOpen) next({ session, address: judgement.address, isService });
+    },
+    (error) => exchange.refuse(problemOf(error, false)),
+  );
+}
+
+/** Reads the body and finds out who sends it, whichever is done last. `onBody` as in {@link Exchange.readBody}. */
+export function receive(
+  exchange: Exchange,
+  context: HttpContext,
+  most: number,
+  onBody: (body: Uint8Array, sender: Sender) => void,
+): void {
+  let sender: Sender | null = null;
+  let body: Uint8Array | null = null;
+  identify(exchange, context, (found) => {
+    sender = found;
+    if (body !== null) onBody(body, found);
+  });
+  if (!exchange.isOpen) return;
+  const { address = null, isService = false } = (sender as Sender | null) ?? {};
+  exchange.readBody(most, address, isService, (bytes) => {
+    if (sender !== null) onBody(bytes, sender);
+    // A copy: the bytes are valid only now.
+    else body = bytes.slice();
+  });
+}
+
+export function callerOf({ session }: Sender, context: HttpContext, onReply: OnReply): RequestCaller {
+  return new RequestCaller(session, context.sessions, context.parts, onReply);
+}
+
+/** For paths that no route has. */
+export const notFound = new Problem(
+  'notFound',
+  `Not found. GET /v1/openapi.json lists the paths; the WebSocket endpoint is ${endpointPath}.`,
+);

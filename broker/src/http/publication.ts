@@ -1,0 +1,113 @@
+/** Reads what the publish routes share: data, messageIds, and outcomes. */
+import {
+  isMessageId,
+  isMsgpackValue,
+  jsonFault,
+  maxDataDepth,
+  maxMessageIdBytes,
+  type OutgoingReply,
+  type Payload,
+  type Topic,
+  valueSpan,
+} from '@fanfare/protocol';
+import { nanoid } from 'nanoid';
+import { isMaybeDelivered, Problem } from './problem.js';
+
+// Strict, and it keeps a byte order mark, which JSON.parse refuses: subscribers get the text unchanged.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The JSON value in a body or a line. `what` begins the sentence if it is none. Throws Problem `malformed`. */
+export function parseJson(text: Uint8Array, what = 'The body'): unknown {
+  try {
+    return JSON.parse(utf8.decode(text));
+  } catch (error) {
+    throw new Problem('malformed', `${what} is not JSON: ${jsonFault(error)}.`);
+  }
+}
+
+/** The media type of a `Content-Type`, in lower case and without parameters. */
+export function mediaTypeOf(contentType: string): string {
+  const end = contentType.indexOf(';');
+  return (end < 0 ? contentType : contentType.slice(0, end)).trim().toLowerCase();
+}
+
+/** The body as the data of a publication, unchanged. Throws Problem. */
+export function readData(contentType: string, body: Uint8Array): Payload {
+  switch (mediaTypeOf(contentType)) {
+    case 'application/json': {
+      parseJson(body);
+      const { start, end, depth } = valueSpan(body);
+      if (depth > maxDataDepth) throw tooDeep('The data');
+      return { encoding: 'json', bytes: body, start, end };
+    }
+    case 'application/msgpack':
+    case 'application/vnd.msgpack':
+    case 'application/x-msgpack':
+      if (!isMsgpackValue(body)) throw new Problem('malformed', 'The body is not exactly one MessagePack value.');
+      return { encoding: 'msgpack', bytes: body, start: 0, end: body.length };
+    default:
+      throw new Problem(
+        'unsupportedMediaType',
+        `${shownType(contentType)} The data is application/json or application/msgpack.`,
+      );
+  }
+}
+
+/** The beginning of the sentence about a wrong `Content-Type`. */
+export function shownType(contentType: string): string {
+  if (contentType === '') return 'The request has no Content-Type.';
+  return `The Content-Type ${JSON.stringify(contentType.slice(0, 100))} is not supported.`;
+}
+
+export function tooDeep(what: string): Problem {
+  return new Problem('malformed', `${what} is nested deeper than ${maxDataDepth} levels.`);
+}
+
+/**
+ * The key in an `Idempotency-Key` header; null if there is none. It may be in quotes, as the IETF draft has it. Throws
+ * Problem.
+ */
+export function readIdempotencyKey(header: string): string | null {
+  if (header === '') return null;
+  const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
+  if (isMessageId(key)) return key;
+  const rule = `must be 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces`;
+  throw new Problem('malformed', `Idempotency-Key ${rule}.`);
+}
+
+/** A key for a publication whose sender gave none. It is in the answer, so that an unknown outcome can be repeated. */
+export function newMessageId(): string {
+  return nanoid();
+}
+
+/** The members of the answer to one accepted publication, as JSON without braces. `messageId`: null if it has none. */
+export function acceptedText(
+  topic: Topic,
+  messageId: string | null,
+  reply: OutgoingReply & { type: 'published' },
+): string {
+  const { position, isDuplicate = false } = reply;
+  const id = messageId === null ? '' : `,"messageId":${JSON.stringify(messageId)}`;
+  // Neither topics nor epochs contain anything that JSON escapes.
+  if (position === null) return `"topic":"${topic}"${id}`;
+  return `"topic":"${topic}","epoch":"${position.epoch}","offset":${position.offset}${id},"duplicate":${isDuplicate}`;
+}
+
+/** The members of a batch's answer for one publication that failed. */
+export function failedResult(
+  topic: Topic,
+  messageId: string | null,
+  { code, message, retryable, retryAfterMs }: OutgoingReply & { type: 'error' },
+  status: number,
+): object {
+  return {
+    topic,
+    ...(messageId === null ? {} : { messageId }),
+    status,
+    code,
+    detail: message,
+    retryable,
+    maybeDelivered: isMaybeDelivered(code),
+    ...(retryAfterMs === null ? {} : { retryAfterMs }),
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * Who sends an HTTP request. A request has no connection that could remember its token, so accepted tokens are
+ * remembered here for a while. Used only if the node requires authentication.
+ */
+import { ReplyError, type Topic } from '@fanfare/protocol';
+import { AuthError } from '../auth/auth-error.js';
+import { refuseOutdated } from '../auth/auth-store.js';
+import type { Identity } from '../auth/identity.js';
+import type { Action } from '../auth/permissions.js';
+import type { Subject } from '../limits/subjects.js';
+import { type IdScope, scopeOf } from '../relay/scoped-id.js';
+import { publisherOf, reasonOf, refusalOf, subjectNameOf } from './authentication.js';
+import type { GateSession } from './command-gate.js';
+import type { SessionContext } from './session-context.js';
+
+/**
+ * How long an accepted token is used without checking its signature and asking the hook about `connect` again, in
+ * milliseconds. Its expiry, revocations and removed keys take effect at once.
+ */
+export const rememberedForMs = 60_000;
+
+/** The maximum number of remembered tokens. One more makes the node forget the one that was accepted first. */
+export const maxRememberedTokens = 10_000;
+
+/** The sender of one request. */
+export class RequestSession implements GateSession {
+  readonly state = 'authenticated';
+  /** A request has no connection. */
+  readonly id = null;
+
+  constructor(
+    readonly identity: Identity,
+    /** Null for services, which have no limits. */
+    readonly subject: Subject | null,
+    readonly idScope: IdScope,
+  ) {}
+
+  /** How long the token is still valid, in milliseconds; null if it does not expire. */
+  get expiresInMs(): number | null {
+    const { expiresAtMs } = this.identity;
+    return expiresAtMs === null ? null : Math.max(0, expiresAtMs - Date.now());
+  }
+
+  allows(action: Action, topic: Topic): boolean {
+    return this.identity.permissions.allows(action, topic);
+  }
+
+  beginWith(): void {
+    // It has begun.
+  }
+
+  failUnreadable(): void {
+    // The answer to the request says so.
+  }
+}
+
+interface Accepted {
+  readonly identity: Identity;
+  readonly idScope: IdScope;
+  readonly until: number;
+}
+
+export class RequestSessions {
+  readonly #accepted = new Map<string, Accepted>();
+
+  constructor(private readonly context: SessionContext) {}
+
+  /** The session of a token that was accepted before; null if the token has to be checked with {@link open}. */
+  known(token: string): RequestSession | null {
+    const accepted = this.#accepted.get(token);
+    if (accepted === undefined) return null;
+    const { identity, until } = accepted;
+    const { authenticator, revocations, store } = this.context;
+    const now = Date.now();
+    const isValid =
+      now < until &&
+      now < (identity.acceptedUntilMs ?? Number.POSITIVE_INFINITY) &&
+      store.isCurrent &&
+      authenticator.accepts(identity) &&
+      !revocations.has(identity, '');
+    if (isValid) return this.#sessionOf(accepted);
+    this.#accepted.delete(token);
+    return null;
+  }
+
+  /** Checks a token. Rejects with ReplyError if it is not accepted. */
+  async open(token: string | null): Promise<RequestSession> {
+    const { counters, onFailed } = this.context;
+    try {
+      if (token === null) {
+        throw new ReplyError('unauthenticated', 'Send "Authorization: Bearer" with a token or API key.');
+      }
+      const accepted = await this.#check(token);
+      counters.authentications++;
+      this.#remember(token, accepted);
+      return this.#sessionOf(accepted);
+    } catch (error) {
+      counters.authenticationsFailed++;
+      const known = this.#translated(error);
+      onFailed(reasonOf(known));
+      throw known;
+    }
+  }
+
+  /** Whether the token is a valid API key of this node. Costs one hash. */
+  isService(token: string): boolean {
+    const identity = this.context.authenticator.serviceOf(token);
+    return identity !== null && !this.context.revocations.has(identity, '');
+  }
+
+  async #check(token: string): Promise<Accepted> {
+    const { authenticator, revocations, store, hook } = this.context;
+    refuseOutdated(store);
+    const identity = await authenticator.authenticate(token);
+    if (revocations.has(identity, '')) throw new ReplyError('invalidToken', 'The token was revoked.');
+    if (hook?.asksAbout('connect') === true) {
+      const { issuer, subject } = identity;
+      const decision = await hook.decide({ issuer, subject, event: 'connect', connection: null, topic: null });
+      if (!decision.isAllowed) throw refusalOf(decision);
+      // It may have been revoked meanwhile.
+      if (revocations.has(identity, '')) throw new ReplyError('invalidToken', 'The token was revoked.');
+    }
+    return { identity, idScope: scopeOf(publisherOf(identity)), until: Date.now() + rememberedForMs };
+  }
+
+  #remember(token: string, accepted: Accepted): void {
+    this.#accepted.delete(token);
+    this.#accepted.set(token, accepted);
+    if (this.#accepted.size <= maxRememberedTokens) return;
+    for (const oldest of this.#accepted.keys()) {
+      this.#accepted.delete(oldest);
+      return;
+    }
+  }
+
+  #sessionOf({ identity, idScope }: Accepted): RequestSession {
+    const subject = identity.isService ? null : this.context.subjects.named(subjectNameOf(identity));
+    return new RequestSession(identity, subject, idScope);
+  }
+
+  #translated(error: unknown): ReplyError {
+    if (error instanceof ReplyError) return error;
+    if (error instanceof AuthError) return new ReplyError(error.code, error.message);
+    this.context.onBug(error);
+    return new ReplyError('internal', 'Internal error while checking the token. See the log of the node.');
+  }
+}
