@@ -122,7 +122,7 @@ const polls = [
 
 it.each([1, 2, 3, 7, 64, 100, 10_000])('long polls are read correctly in pieces of %i bytes', (pieceBytes) => {
   const next = (position: string): string =>
-    `reply GET /v1/topics/a/publications?since=${position}&limit=1000&wait=60 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n`;
+    `reply GET /v1/topics/a/publications?since=${position}&limit=1000&wait=55 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n`;
   expect(eventsOf(protocols['long-poll'].subscriber, Buffer.from(polls), pieceBytes)).toEqual([
     ...[next('7-0'), 'greeted', next('7-0'), 'greeted'],
     ...['publication 1', 'publication 2', next('7-2'), 'greeted', 'refused 403 Forbidden no'],

@@ -28,6 +28,7 @@ function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = 
     topicsPerSubscriber: 1,
     bytes: 50,
     level: 'recoverable',
+    transports: ['websocket', 'http'],
     seconds: 3,
     ...more,
   };

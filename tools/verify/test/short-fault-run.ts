@@ -14,6 +14,7 @@ const options: FaultRunOptions = {
   bytes: 100,
   nodes: 2,
   level: 'recoverable',
+  transports: ['websocket', 'http'],
   seconds: 2,
   clients: 30,
 };

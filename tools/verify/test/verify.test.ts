@@ -19,6 +19,7 @@ const options: FaultRunOptions = {
   bytes: 100,
   nodes: 3,
   level: 'recoverable',
+  transports: ['websocket', 'http'],
   seconds: 3,
   clients: null,
 };

@@ -6,11 +6,15 @@ import { type Client, type ClientOptions, createClient } from '@fanfare/client';
 import { Disposables } from '@fanfare/kit/disposables';
 import { becomes, within } from '@fanfare/kit/within';
 import { publisherOptions, publishTimeoutMs } from './client-options.js';
+import type { Level } from '@fanfare/kit/level';
 import { addFindings, type Findings, noFindings } from './findings.js';
 import { type LatencyByPhase, phases } from './latency.js';
 import { Load } from './load.js';
+import { type HttpPlace, httpPlace } from './http-exchange.js';
+import { HttpPublisher } from './http-publisher.js';
+import { HttpSubscribers, type HttpTransport } from './http-subscribers.js';
 import type { VerifyTopic, VerifyTopics } from './numbered.js';
-import { PublisherStream } from './publisher-stream.js';
+import { PublisherStream, type StreamPublisher } from './publisher-stream.js';
 import { RepairClock, type RepairTimes } from './repair-clock.js';
 import type { GroupReport, Patience, SubscriberGroup } from './subscriber-group.js';
 import { type TopicPlan } from './subscriber-logs.js';
@@ -27,7 +31,18 @@ export interface CheckerOptions {
   readonly topicsPerSubscriber: number;
   /** Length of the filler in each publication. */
   readonly bytes: number;
+  readonly level: Level;
+  /** At least one of them subscribes. */
+  readonly transports: readonly Transport[];
 }
+
+/**
+ * How clients reach the nodes. `websocket`: the typed client, subscribers and publishers. `sse` and `long-poll`:
+ * subscribers over HTTP. `http`: publishers, one request for each publication. Subscribers take turns, and so do
+ * publishers.
+ */
+export const transports = ['websocket', 'sse', 'long-poll', 'http'] as const;
+export type Transport = (typeof transports)[number];
 
 /** Topics and options of the clients. */
 interface CheckerPlace {
@@ -35,6 +50,10 @@ interface CheckerPlace {
   readonly topicPrefix?: 'verify' | `verify.${string}`;
   /** Of publishers and subscribers. */
   readonly clientOptions?: ClientOptions;
+  /** For clients over HTTP. Default: the URL of the others, without a token. */
+  readonly http?: HttpPlace;
+  /** A node sends at least a comment on an event stream in this time, in milliseconds. */
+  readonly streamSilenceMs?: number;
 }
 
 /** The result of a run. */
@@ -57,6 +76,11 @@ export interface CheckerReport {
  */
 const lookIntervalMs = 20;
 const streamsPerLook = 1_000;
+
+/** For nodes with the settings of cluster-under-test.ts. */
+const usualStreamSilenceMs = 5_000;
+
+const groupNames: Readonly<Record<HttpTransport, string>> = { sse: 'event streams', 'long-poll': 'long polls' };
 const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
 
 /** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
@@ -99,7 +123,8 @@ export class Checker implements AsyncDisposable {
       return client;
     });
     await within(60_000, Promise.all(clients.map((client) => client.connect())), 'The publishers were not connected');
-    const checker = new Checker(clients, parts.move());
+    const { http = httpPlace([url], null) } = place;
+    const checker = new Checker(publishersOf(clients, http, options), parts.move());
     try {
       await checker.#gather(url, options, place);
       return checker;
@@ -115,7 +140,8 @@ export class Checker implements AsyncDisposable {
   }
 
   private constructor(
-    private readonly publishers: readonly Client<VerifyTopics>[],
+    /** Gives the publisher of a stream. */
+    private readonly publisherOf: (stream: number) => StreamPublisher & Partial<AsyncDisposable>,
     parts: Disposables,
   ) {
     this.#parts.use(parts);
@@ -228,8 +254,11 @@ export class Checker implements AsyncDisposable {
   async #gather(
     url: string,
     options: CheckerOptions,
-    { topicPrefix = 'verify', clientOptions = {} }: CheckerPlace,
+    place: CheckerPlace,
   ): Promise<void> {
+    const { topicPrefix = 'verify', clientOptions = {}, http = httpPlace([url], null) } = place;
+    const { streamSilenceMs: silenceMs = usualStreamSilenceMs } = place;
+    const { level, transports: chosen } = options;
     const { bytes, publishersPerTopic, rate, subscribers, topics, topicsPerSubscriber } = options;
     const plans = Array.from({ length: topics }, (_, index): TopicPlan => {
       const perSecond = rate / topics;
@@ -248,14 +277,26 @@ export class Checker implements AsyncDisposable {
       ).filter((plan) => plan !== undefined),
     );
     const published = (stream: number): number => this.publishedBy(stream);
-    const group = await Subscribers.open({ url, topicsOfClients, published, clientOptions });
-    this.addGroup(group, 'subscribers');
+    const subscribing = chosen.filter((transport) => transport !== 'http');
+    for (const [turn, transport] of subscribing.entries()) {
+      const own = topicsOfClients.filter((_, client) => client % subscribing.length === turn);
+      if (own.length === 0) continue;
+      if (transport === 'websocket') {
+        this.addGroup(await Subscribers.open({ url, topicsOfClients: own, published, clientOptions }), 'subscribers');
+        continue;
+      }
+      const name = groupNames[transport];
+      const hasHistory = level !== 'fast';
+      const more = { place: http, topicsOfClients: own, published, name, hasHistory, silenceMs };
+      this.addGroup(await HttpSubscribers.open({ transport, ...more }), name);
+    }
   }
 
   #addStream(topic: VerifyTopic, order: TopicOrder, perSecond: number, bytes: number): PublisherStream {
     const id = this.#streams.length;
-    const publisher = this.publishers[id % this.publishers.length];
-    if (publisher === undefined) throw new Error('There is no publisher.');
+    const publisher = this.publisherOf(id);
+    const dispose = publisher[Symbol.asyncDispose]?.bind(publisher);
+    if (dispose !== undefined) this.#parts.use({ [Symbol.asyncDispose]: dispose });
     const maxPending = window(perSecond, pendingSeconds, 64);
     const stream = new PublisherStream({ id, topic, publisher, order, filler: 'x'.repeat(bytes), maxPending });
     this.#streams.push(stream);
@@ -280,6 +321,22 @@ export class Checker implements AsyncDisposable {
     }
     return counts;
   }
+}
+
+/** Streams take turns: one of a typed client, one with a publisher over HTTP. */
+function publishersOf(
+  clients: readonly Client<VerifyTopics>[],
+  http: HttpPlace,
+  { transports: chosen, level }: CheckerOptions,
+): (stream: number) => StreamPublisher & Partial<AsyncDisposable> {
+  const isTyped = chosen.includes('websocket') || !chosen.includes('http');
+  const turns = isTyped && chosen.includes('http') ? 2 : 1;
+  return (stream) => {
+    if (!isTyped || stream % turns === 1) return new HttpPublisher(http, level);
+    const client = clients[Math.floor(stream / turns) % clients.length];
+    if (client === undefined) throw new Error('There is no publisher.');
+    return { publish: (topic, data) => client.publish(topic, data) };
+  };
 }
 
 function describeLatency(latency: LatencyByPhase): string {
