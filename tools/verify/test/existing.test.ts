@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { type Cluster, startCluster, startNode } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
+import { transports } from '../src/checker/checker.js';
 import { checkExistingCluster, type ExistingClusterOptions } from '../src/existing-cluster/existing-cluster.js';
 import { reportExistingCluster } from '../src/existing-cluster/existing-cluster-report.js';
 
@@ -28,7 +29,7 @@ function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = 
     topicsPerSubscriber: 1,
     bytes: 50,
     level: 'recoverable',
-    transports: ['websocket', 'http'],
+    transports,
     seconds: 3,
     ...more,
   };

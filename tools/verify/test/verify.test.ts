@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
 import { Subscribers } from '../src/checker/subscribers.js';
+import { transports } from '../src/checker/checker.js';
 import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
 import { reportVerdicts } from '../src/fault-run/verdict-report.js';
 import type { Fault } from '../src/faults/fault.js';
@@ -19,7 +20,7 @@ const options: FaultRunOptions = {
   bytes: 100,
   nodes: 3,
   level: 'recoverable',
-  transports: ['websocket', 'http'],
+  transports,
   seconds: 3,
   clients: null,
 };

@@ -4,20 +4,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, type ClientOptions, createClient } from '@fanfare/client';
 import { Disposables } from '@fanfare/kit/disposables';
+import type { Level } from '@fanfare/kit/level';
 import { becomes, within } from '@fanfare/kit/within';
 import { publisherOptions, publishTimeoutMs } from './client-options.js';
-import type { Level } from '@fanfare/kit/level';
 import { addFindings, type Findings, noFindings } from './findings.js';
-import { type LatencyByPhase, phases } from './latency.js';
-import { Load } from './load.js';
 import { type HttpPlace, httpPlace } from './http-exchange.js';
 import { HttpPublisher } from './http-publisher.js';
-import { HttpSubscribers, type HttpTransport } from './http-subscribers.js';
+import { type HttpKind, HttpSubscribers } from './http-subscribers.js';
+import { type LatencyByPhase, phases } from './latency.js';
+import { Load } from './load.js';
 import type { VerifyTopic, VerifyTopics } from './numbered.js';
 import { PublisherStream, type StreamPublisher } from './publisher-stream.js';
 import { RepairClock, type RepairTimes } from './repair-clock.js';
 import type { GroupReport, Patience, SubscriberGroup } from './subscriber-group.js';
-import { type TopicPlan } from './subscriber-logs.js';
+import type { TopicPlan } from './subscriber-logs.js';
 import { Subscribers } from './subscribers.js';
 import { TopicOrder } from './topic-order.js';
 import type { Published } from './verdict.js';
@@ -80,8 +80,20 @@ const streamsPerLook = 1_000;
 /** For nodes with the settings of cluster-under-test.ts. */
 const usualStreamSilenceMs = 5_000;
 
-const groupNames: Readonly<Record<HttpTransport, string>> = { sse: 'event streams', 'long-poll': 'long polls' };
-const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
+const kindNames: Readonly<Record<'client' | HttpKind, string>> = {
+  client: 'subscribers',
+  'event-stream': 'event streams',
+  'event-poll': 'long polls of events',
+  'history-poll': 'long polls of histories',
+};
+
+/** The kinds of subscribers that take turns. */
+function kindsOf({ transports: chosen, level }: CheckerOptions): readonly ('client' | HttpKind)[] {
+  // Topics of level `fast` have no history.
+  const polls: readonly HttpKind[] = level === 'fast' ? ['event-poll'] : ['event-poll', 'history-poll'];
+  const kinds = { websocket: ['client'], sse: ['event-stream'], 'long-poll': polls, http: [] } as const;
+  return chosen.flatMap((transport) => kinds[transport]);
+}
 
 /** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
 const quietMs = 500;
@@ -251,14 +263,9 @@ export class Checker implements AsyncDisposable {
   }
 
   /** Streams and subscribers. */
-  async #gather(
-    url: string,
-    options: CheckerOptions,
-    place: CheckerPlace,
-  ): Promise<void> {
+  async #gather(url: string, options: CheckerOptions, place: CheckerPlace): Promise<void> {
     const { topicPrefix = 'verify', clientOptions = {}, http = httpPlace([url], null) } = place;
     const { streamSilenceMs: silenceMs = usualStreamSilenceMs } = place;
-    const { level, transports: chosen } = options;
     const { bytes, publishersPerTopic, rate, subscribers, topics, topicsPerSubscriber } = options;
     const plans = Array.from({ length: topics }, (_, index): TopicPlan => {
       const perSecond = rate / topics;
@@ -277,18 +284,17 @@ export class Checker implements AsyncDisposable {
       ).filter((plan) => plan !== undefined),
     );
     const published = (stream: number): number => this.publishedBy(stream);
-    const subscribing = chosen.filter((transport) => transport !== 'http');
-    for (const [turn, transport] of subscribing.entries()) {
-      const own = topicsOfClients.filter((_, client) => client % subscribing.length === turn);
+    const kinds = kindsOf(options);
+    for (const [turn, kind] of kinds.entries()) {
+      const own = topicsOfClients.filter((_, client) => client % kinds.length === turn);
       if (own.length === 0) continue;
-      if (transport === 'websocket') {
-        this.addGroup(await Subscribers.open({ url, topicsOfClients: own, published, clientOptions }), 'subscribers');
-        continue;
-      }
-      const name = groupNames[transport];
-      const hasHistory = level !== 'fast';
-      const more = { place: http, topicsOfClients: own, published, name, hasHistory, silenceMs };
-      this.addGroup(await HttpSubscribers.open({ transport, ...more }), name);
+      const name = kindNames[kind];
+      const common = { topicsOfClients: own, published };
+      const group =
+        kind === 'client'
+          ? await Subscribers.open({ ...common, url, clientOptions })
+          : await HttpSubscribers.open({ ...common, kind, place: http, name, silenceMs });
+      this.addGroup(group, name);
     }
   }
 

@@ -81,7 +81,6 @@ export class EventStreamClient {
         ...(this.#lastId === null ? {} : { 'Last-Event-ID': this.#lastId }),
       },
       silenceMs: silenceMs + (waitSeconds ?? 0) * 1_000,
-      signal: this.#closing.signal,
     });
     if (response.statusCode !== 200) return await this.#refused(response);
     let isEnding = false;

@@ -69,7 +69,6 @@ export class HistoryPollClient {
       method: 'GET',
       path: `/v1/topics/${encodeURIComponent(topic)}/publications?${query}`,
       silenceMs: waitSeconds * 1_000 + silenceMs,
-      signal: this.#closing.signal,
     });
   }
 

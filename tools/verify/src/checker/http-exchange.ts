@@ -2,8 +2,14 @@
  * HTTP as a client in any language speaks it: requests on kept-alive connections of Node's `http`. Nothing here knows
  * our client or our protocol package.
  */
-import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
-import { Agent as TlsAgent, request as requestHttps } from 'node:https';
+import {
+  Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as requestHttp,
+} from 'node:http';
+import { request as requestHttps, Agent as TlsAgent } from 'node:https';
 import { text } from 'node:stream/consumers';
 
 /** Where the HTTP routes of a cluster are. */
@@ -41,7 +47,6 @@ interface Exchange {
   readonly body?: string;
   /** How long the node may be silent, in milliseconds. */
   readonly silenceMs: number;
-  readonly signal: AbortSignal;
 }
 
 export interface Answer {
@@ -55,6 +60,7 @@ export class HttpConnection {
   readonly #agent: Agent | TlsAgent;
   readonly #isTls: boolean;
   #origin: string;
+  #request: ClientRequest | null = null;
 
   constructor(private readonly place: HttpPlace) {
     this.#origin = place.origin();
@@ -64,23 +70,27 @@ export class HttpConnection {
   }
 
   /** Resolves with the head; the body follows. Rejects with {@link NoAnswer}. */
-  open({ method, path, headers = {}, body, silenceMs, signal }: Exchange): Promise<IncomingMessage> {
+  open({ method, path, headers = {}, body, silenceMs }: Exchange): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       let isSent = false;
       const { token } = this.place;
       const sent = (this.#isTls ? requestHttps : requestHttp)(`${this.#origin}${path}`, {
         method,
         agent: this.#agent,
-        signal,
         timeout: silenceMs,
         headers: { ...headers, ...(token === null ? {} : { Authorization: `Bearer ${token}` }) },
       });
+      this.#request = sent;
       sent.once('socket', (socket) => {
         if (!socket.connecting) isSent = true;
         else socket.once('connect', () => (isSent = true));
       });
       sent.once('timeout', () => sent.destroy(new Error(`The node was silent for ${silenceMs} ms.`)));
-      sent.once('response', resolve);
+      sent.once('response', (response) => {
+        // Readers of the body get the error too.
+        response.on('error', () => {});
+        resolve(response);
+      });
       sent.on('error', ({ message }) => {
         this.leave();
         reject(new NoAnswer(message, isSent));
@@ -99,11 +109,11 @@ export class HttpConnection {
     }
   }
 
-  /** Closes the connection. The next request opens another one, at the next address. */
+  /** Closes the connection, also during a request. The next request opens another one, at the next address. */
   leave(): void {
     this.#origin = this.place.origin();
-    for (const sockets of Object.values(this.#agent.sockets)) for (const socket of sockets ?? []) socket.destroy();
-    for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+    this.#request?.destroy();
+    this.#agent.destroy();
   }
 }
 

@@ -88,7 +88,6 @@ export class HttpPublisher implements StreamPublisher, AsyncDisposable {
         headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
         body,
         silenceMs,
-        signal: this.#closing.signal,
       });
       return judge(answer, key);
     } catch (error) {

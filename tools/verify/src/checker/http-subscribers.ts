@@ -1,4 +1,4 @@
-/** Subscribers over HTTP, as a group: event streams, or long polls. */
+/** Subscribers over HTTP, as a group of one kind. */
 import { within } from '@fanfare/kit/within';
 import { EventStreamClient } from './event-stream-client.js';
 import { HistoryPollClient } from './history-poll-client.js';
@@ -7,17 +7,12 @@ import type { LedgerEntries } from './publish-ledger.js';
 import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from './subscriber-group.js';
 import { SubscriberLogs, type TopicPlan } from './subscriber-logs.js';
 
-/**
- * `sse`: an event stream for each subscriber. `long-poll`: half of them poll `/v1/events`, the others the history of
- * each topic.
- */
-export type HttpTransport = 'sse' | 'long-poll';
+/** `event-poll`: long polls of `/v1/events`. `history-poll`: long polls of the history of each topic. */
+export type HttpKind = 'event-stream' | 'event-poll' | 'history-poll';
 
 interface HttpSubscribersOptions {
-  readonly transport: HttpTransport;
+  readonly kind: HttpKind;
   readonly place: HttpPlace;
-  /** Whether topics keep history, which polls of the history need. */
-  readonly hasHistory: boolean;
   /** A node sends at least a comment on an event stream in this time, in milliseconds. */
   readonly silenceMs: number;
   /** One subscriber for each element: its topics. */
@@ -86,11 +81,10 @@ export class HttpSubscribers implements SubscriberGroup {
 
   /** Resolves once it is subscribed to all its topics. */
   async #add(number: number, plans: readonly TopicPlan[]): Promise<void> {
-    const { transport, place, hasHistory, silenceMs, name } = this.options;
+    const { kind, place, silenceMs, name } = this.options;
     const topics = plans.map((plan) => ({ topic: plan.topic, view: this.#logs.add(`${name} ${number}`, plan) }));
     const onEnd = (): void => void this.#reconnects++;
-    const isHistory = transport === 'long-poll' && hasHistory && number % 2 === 1;
-    if (isHistory) {
+    if (kind === 'history-poll') {
       const subscribed = topics.map(({ topic, view }) =>
         this.#start((onSubscribed) => {
           return new HistoryPollClient({ place, topic, view, waitSeconds, onSubscribed, onBroken: onEnd });
@@ -99,7 +93,7 @@ export class HttpSubscribers implements SubscriberGroup {
       await Promise.all(subscribed);
       return;
     }
-    const wait = transport === 'long-poll' ? waitSeconds : null;
+    const wait = kind === 'event-poll' ? waitSeconds : null;
     await this.#start((onSubscribed) => {
       return new EventStreamClient({ place, topics, waitSeconds: wait, silenceMs, onSubscribed, onEnd });
     });
