@@ -11,6 +11,7 @@ import { logEvents } from '../broker/src/observe/log.js';
 import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
 import { resultParts } from '../loadtest/src/load/result.js';
 import { logEventsPage, metricsPage, settingsPage } from './reference/broker-reference.js';
+import { cliPage } from './reference/cli-reference.js';
 import { loadtestPage } from './reference/loadtest-reference.js';
 import { safeguardsPage } from './reference/safeguards-reference.js';
 
@@ -31,6 +32,7 @@ describe('generated pages', () => {
     ['docs/reference/metrics.md', metricsPage],
     ['docs/reference/log-events.md', logEventsPage],
     ['docs/reference/loadtest.md', loadtestPage],
+    ['docs/reference/cli.md', cliPage],
     ['docs/reference/safeguards.md', safeguardsPage],
     ['k8s/components/prometheus-rule/prometheus-rule.yaml', prometheusRule],
   ])('%s matches the declarations in the code', async (file, generate) => {
@@ -50,6 +52,8 @@ describe('the declarations', () => {
     const metrics = new Metrics();
     metrics.read({
       connections: () => 0,
+      eventStreams: () => 0,
+      heldPolls: () => 0,
       maxConnections: () => 0,
       ready: () => true,
       authRefused: () => false,

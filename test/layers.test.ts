@@ -22,6 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'tools/verify': ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/abuse': ['client', 'tools/kit', 'tools/local-cluster'],
   'tools/fuzz': ['protocol', 'broker', 'client', 'tools/kit'],
+  cli: ['protocol', 'client', 'broker', 'tools/kit', 'loadtest'],
   examples: ['client', 'tools/local-cluster'],
 };
 
@@ -31,15 +32,54 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
  */
 const order: Readonly<Record<string, readonly string[]>> = {
   broker: [
-    ...['main.ts', 'index.ts', 'testing.ts'],
+    ...['main.ts', 'command.ts', 'index.ts', 'testing.ts'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
-    ...['node', 'settings', 'api', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
+    ...['node', 'settings', 'api', 'streams', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay'],
+    ...['topics'],
     // Used by all of them.
     ...['redis', 'observe', 'files'],
   ],
+  client: [
+    ...['fallback.ts', 'index.ts', 'json.ts', 'msgpackr.ts', 'fallback', 'msgpackr-data.ts', 'msgpackr-no-eval.d.ts'],
+    ...['msgpack-data.ts', 'msgpack-writer.ts', 'msgpack-reader.ts', 'websocket-node.ts'],
+    // The client, and its parts.
+    ...['api.ts', 'client.ts', 'feeds.ts', 'feed.ts', 'catch-up.ts', 'delivery.ts', 'histories.ts', 'cursor.ts'],
+    ...['publisher.ts', 'publish-queue.ts', 'levels.ts', 'reads.ts', 'reconnector.ts', 'handover.ts', 'address.ts'],
+    ...['schemas.ts', 'slots.ts', 'subscription.ts', 'condition.ts', 'emitter.ts', 'queue.ts', 'topic-queues.ts'],
+    ...['posting.ts', 'requests.ts', 'pacer.ts', 'topics.ts', 'data-types.ts', 'position.ts'],
+    // Used by many of them.
+    ...['connection.ts', 'command-ids.ts', 'debug-log.ts', 'explain.ts', 'frames.ts', 'message-id.ts', 'state.ts'],
+    ...['token.ts', 'options.ts', 'errors.ts', 'reconnect.ts', 'standard-schema.ts', 'websocket.ts'],
+  ],
   loadtest: [
-    ...['page', 'main.ts', 'levels', 'costs', 'compare', 'command-line', 'runs', 'report', 'servers', 'launch'],
+    ...[
+      'page',
+      'main.ts',
+      'command.ts',
+      'levels',
+      'costs',
+      'compare',
+      'command-line',
+      'runs',
+      'report',
+      'servers',
+      'launch',
+    ],
     ...['scenarios', 'load', 'protocols'],
+  ],
+  cli: [
+    ...[
+      'main.ts',
+      'node.ts',
+      'bench.ts',
+      'program.ts',
+      'commands',
+      'doctor',
+      'topic-info.ts',
+      'broker.ts',
+      'command.ts',
+    ],
+    ...['token-report.ts', 'input.ts', 'output.ts', 'failure.ts', 'version.ts'],
   ],
   'tools/verify': [
     ...[

@@ -1,9 +1,5 @@
 #!/usr/bin/env node
-/**
- * Starts the program. The settings of V8 come before its modules, because loading them would make the young generation
- * grow.
- */
-import { shortenCollections } from './settings/v8-settings.js';
+/** Starts a node: what `npm start` and the image run. The command `fanfare node` of @fanfare/cli does the same. */
+import { runNode } from './command.js';
 
-shortenCollections();
-await import('./node/program.js');
+await runNode(process.argv.slice(2));

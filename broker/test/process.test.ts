@@ -19,7 +19,7 @@ describe('the command', () => {
   it('prints every setting for --help', async () => {
     const { code, out } = await run(['--help']);
     expect(code).toBe(0);
-    expect(out).toContain('Usage: fanfare [--help]');
+    expect(out).toContain('Usage: fanfare node [--help]');
     expect(out).toContain('FANFARE_REDIS_URL');
   });
 

@@ -135,7 +135,7 @@ describe('a RedisRelay', () => {
     const admin = new Redis(redis.url);
     const silent = new Redis(redis.url);
     try {
-      // A node that hangs still receives the question. It is waited for while its heartbeats are recent.
+      // A node that hangs still receives the question. The others wait for it while its heartbeats are recent.
       await silent.subscribe(`p${prefixes}:questions`);
       const subscribers = { count: 2, nodes: { asked: 3, answered: 2 } };
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
@@ -148,7 +148,7 @@ describe('a RedisRelay', () => {
       await admin.zadd(`p${prefixes}:nodes`, Number(score) + 60_000, 'hung');
       await until('it is known', () => relay.nodes === 3);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
-      // Answers that nobody waits for, and questions that are none.
+      // Answers that nobody waits for, and invalid questions.
       for (const channel of ['questions', `answers:${nodeId}`])
         for (const text of ['', 'x', 'x 1 a..b', '1 2 3', '99 1']) await admin.publish(`p${prefixes}:${channel}`, text);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);

@@ -41,6 +41,11 @@ export class ApiKeys {
     return subject.startsWith(apiKeySubjectPrefix) && this.#keys.has(subject.slice(apiKeySubjectPrefix.length));
   }
 
+  /** What identifies the key with this subject; null if there is none. */
+  secretOf(subject: string): Buffer | null {
+    return this.#keys.get(subject.slice(apiKeySubjectPrefix.length))?.hash ?? null;
+  }
+
   /** Whether the key of the service still exists, unchanged. */
   accepts({ subject, permissions }: Identity): boolean {
     return this.#keys.get(subject.slice(apiKeySubjectPrefix.length))?.permissions === permissions;
@@ -52,10 +57,19 @@ export class ApiKeys {
     const [, id = ''] = token.split('_', 2);
     const key = this.#keys.get(id);
     const isMatch = timingSafeEqual(hashOf(token), key?.hash ?? noHash);
-    if (key === undefined || !isMatch) return null;
+    return key === undefined || !isMatch ? null : this.#identityOf(key);
+  }
+
+  /** The service with this subject; null if there is none. The caller has checked who it is. */
+  named(subject: string): Identity | null {
+    const key = this.has(subject) ? this.#keys.get(subject.slice(apiKeySubjectPrefix.length)) : undefined;
+    return key === undefined ? null : this.#identityOf(key);
+  }
+
+  #identityOf(key: ApiKey): Identity {
     return {
       issuer: null,
-      subject: apiKeySubjectPrefix + id,
+      subject: apiKeySubjectPrefix + key.id,
       signedWith: null,
       tokenId: null,
       issuedAtMs: null,

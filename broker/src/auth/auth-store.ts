@@ -6,6 +6,9 @@ import type { Revocation } from './revocations.js';
 /** How long a report of connections is valid, in milliseconds, if its node sends heartbeats. */
 export const reportedForMs = 90_000;
 
+/** Length of a key of {@link AuthStore.clusterKeys}. */
+export const clusterKeyBytes = 32;
+
 export interface AuthStore {
   /**
    * Revokes at this node immediately, and at all other nodes within a second. Rejects with {@link AuthError}
@@ -22,6 +25,12 @@ export interface AuthStore {
 
   /** Returns the value of the name and removes it; null if there is none. Rejects as {@link keep} does. */
   take(name: string): Promise<string | null>;
+
+  /**
+   * Secret keys of all nodes together, of 32 bytes each: the current one first, then those that were current before. A
+   * key is random and kept as long as the store. Rejects as {@link keep} does.
+   */
+  clusterKeys(): Promise<readonly [Buffer, ...Buffer[]]>;
 
   /** Age of the revocation list of this node, in milliseconds; before the first read, the age of the store. */
   readonly revocationLagMs: number;

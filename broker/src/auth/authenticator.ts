@@ -1,5 +1,5 @@
 /** Finds out who a token belongs to. */
-import { KeyObject } from 'node:crypto';
+import { createHmac, KeyObject, timingSafeEqual } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../observe/log.js';
 import { ApiKeys, apiKeyPrefix } from './api-keys.js';
@@ -17,6 +17,11 @@ interface KnownIssuer {
   readonly published: JwksKeys | null;
   readonly verifier: JwtVerifier;
 }
+
+/** A key of an issuer, or the service with an API key. */
+type FoundKey =
+  | { readonly issuer: string; readonly clockSkewSeconds: number; readonly signedWith: IssuerKey }
+  | { readonly identity: Identity };
 
 export class Authenticator {
   #issuers: ReadonlyMap<string, KnownIssuer> = new Map();
@@ -70,6 +75,37 @@ export class Authenticator {
     return this.#issuers.get(issuer ?? '')?.verifier.accepts(signedWith) === true;
   }
 
+  /**
+   * 8 bytes that say which key signed the token, or which API key it is. Nobody can compute them without `secret`, so
+   * they show nothing about a key that can be guessed.
+   */
+  keyNameOf({ issuer, subject, signedWith }: Identity, secret: Buffer): Buffer {
+    if (signedWith === null) return nameOf(secret, subject, this.#apiKeys.secretOf(subject) ?? Buffer.alloc(0));
+    return nameOf(secret, issuer ?? '', bytesOf(signedWith));
+  }
+
+  /**
+   * Finds the key with a name of {@link keyNameOf}. Null if this node accepts no such key. Rejects with
+   * {@link AuthError} `unavailable` if the node cannot read the keys of an issuer now.
+   */
+  async findKey(name: Buffer, subject: string, secret: Buffer): Promise<FoundKey | null> {
+    const service = this.#apiKeys.named(subject);
+    if (service !== null) return timingSafeEqual(this.keyNameOf(service, secret), name) ? { identity: service } : null;
+    let failure: unknown = null;
+    for (const [issuer, { verifier }] of this.#issuers) {
+      const isWanted = (key: IssuerKey): boolean => timingSafeEqual(nameOf(secret, issuer, bytesOf(key)), name);
+      try {
+        const signedWith = await verifier.findKey(isWanted);
+        if (signedWith !== null) return { issuer, clockSkewSeconds: verifier.clockSkewSeconds, signedWith };
+      } catch (error) {
+        // Another issuer may have it.
+        failure = error;
+      }
+    }
+    if (failure !== null) throw failure;
+    return null;
+  }
+
   close(): void {
     for (const { published } of this.#issuers.values()) published?.close();
   }
@@ -106,6 +142,15 @@ export class Authenticator {
     const keys = known?.keys?.filter(({ algorithm }) => algorithms.includes(algorithm)) ?? null;
     return new JwksKeys({ jwksUrl, algorithms }, keys, place, this.log, this.counters, this.onKeyRemoved);
   }
+}
+
+function nameOf(secret: Buffer, owner: string, key: Buffer): Buffer {
+  return createHmac('sha256', secret).update(`key ${owner}\n`).update(key).digest().subarray(0, 8);
+}
+
+function bytesOf({ key }: IssuerKey): Buffer {
+  if (!(key instanceof KeyObject)) return Buffer.from(key);
+  return key.type === 'secret' ? key.export() : key.export({ format: 'der', type: 'spki' });
 }
 
 function isSameKey(one: IssuerKey, other: IssuerKey): boolean {

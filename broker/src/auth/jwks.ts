@@ -65,14 +65,14 @@ export class JwksKeys implements KeySource {
     clearInterval(this.#timer);
   }
 
-  async find(kid: string | null): Promise<readonly IssuerKey[]> {
-    const found = this.#matching(kid);
+  async find(isWanted: (key: IssuerKey) => boolean): Promise<readonly IssuerKey[]> {
+    const found = this.#matching(isWanted);
     if (found.length > 0) return found;
     const mayRead = this.#reading !== null || this.now() - this.#readAt >= retryMs;
     if (mayRead) await this.#read();
     if (this.#keys === null)
       throw new AuthError('unavailable', 'The keys of the issuer are currently unavailable. Retry.');
-    const foundNow = this.#matching(kid);
+    const foundNow = this.#matching(isWanted);
     // The issuer may have a new key that this node has not read yet: the client should retry.
     if (foundNow.length === 0 && (!mayRead || this.#hasFailed)) {
       throw new AuthError('unavailable', 'This node does not have the key of the token yet. Retry.');
@@ -84,8 +84,8 @@ export class JwksKeys implements KeySource {
     return this.#keys?.includes(key) === true;
   }
 
-  #matching(kid: string | null): readonly IssuerKey[] {
-    return (this.#keys ?? []).filter((key) => kid === null || key.kid === kid);
+  #matching(isWanted: (key: IssuerKey) => boolean): readonly IssuerKey[] {
+    return (this.#keys ?? []).filter(isWanted);
   }
 
   /** Reads the keys, once for all concurrent callers. Never rejects. */

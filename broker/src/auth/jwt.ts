@@ -11,10 +11,8 @@ import { type Grants, Permissions, readGrants } from './permissions.js';
 
 /** A source of keys. */
 export interface KeySource {
-  /**
-   * Keys that may have signed a token with this `kid` (null: the token has none). Rejects with AuthError `unavailable`.
-   */
-  find(kid: string | null): Promise<readonly IssuerKey[]>;
+  /** The keys that are wanted. Rejects with AuthError `unavailable` if there are none and the source may get them. */
+  find(isWanted: (key: IssuerKey) => boolean): Promise<readonly IssuerKey[]>;
   /** Whether the source still has a key that was found in it. */
   has(key: IssuerKey): boolean;
 }
@@ -23,8 +21,8 @@ export interface KeySource {
 export class LocalKeys implements KeySource {
   constructor(private readonly keys: readonly IssuerKey[]) {}
 
-  async find(kid: string | null): Promise<readonly IssuerKey[]> {
-    return this.keys.filter((key) => key.kid === null || kid === null || key.kid === kid);
+  async find(isWanted: (key: IssuerKey) => boolean): Promise<readonly IssuerKey[]> {
+    return this.keys.filter(isWanted);
   }
 
   has(key: IssuerKey): boolean {
@@ -63,6 +61,19 @@ export class JwtVerifier {
     return String(readUnverified(() => decodeJwt(token)).iss ?? '');
   }
 
+  get clockSkewSeconds(): number {
+    return this.settings.clockSkewSeconds;
+  }
+
+  /** The first wanted key; null if there is none. Rejects as {@link KeySource.find} does. */
+  async findKey(isWanted: (key: IssuerKey) => boolean): Promise<IssuerKey | null> {
+    for (const source of this.sources) {
+      const [key] = await source.find(isWanted);
+      if (key !== undefined) return key;
+    }
+    return null;
+  }
+
   /** Whether tokens that were signed with this key are still accepted. */
   accepts(key: IssuerKey): boolean {
     return this.sources.some((source) => source.has(key));
@@ -75,9 +86,11 @@ export class JwtVerifier {
     if (refused !== undefined) throw invalid(`The header of the token has "${refused}", which is not accepted.`);
     const { kid = null, alg } = header;
     if (kid !== null && typeof kid !== 'string') throw invalid('The "kid" of the token is not a string.');
+    // A key or a token without `kid` fits any.
+    const fits = (key: IssuerKey): boolean => key.kid === null || kid === null || key.kid === kid;
     let tries = 0;
     for (const source of this.sources) {
-      for (const key of await source.find(kid)) {
+      for (const key of await source.find(fits)) {
         if (key.algorithm !== alg || ++tries > maxTries) continue;
         const payload = await this.#verifyWith(key, token);
         if (payload !== null) return this.#identify(payload, key);

@@ -1,7 +1,8 @@
 /** The store of a single node, in memory. */
+import { randomBytes } from 'node:crypto';
 import type { Spending } from '../limits/shared-bucket.js';
 import { AuthError } from './auth-error.js';
-import type { AuthStore, OnRevoked } from './auth-store.js';
+import { type AuthStore, clusterKeyBytes, type OnRevoked } from './auth-store.js';
 import type { Revocation } from './revocations.js';
 
 /** Maximum number of unused tickets, of up to 10 kB each. */
@@ -14,6 +15,7 @@ interface Kept {
 
 export class MemoryAuthStore implements AuthStore {
   readonly #kept = new Map<string, Kept>();
+  readonly #clusterKey = randomBytes(clusterKeyBytes);
 
   constructor(private readonly onRevoked: OnRevoked) {}
 
@@ -52,6 +54,10 @@ export class MemoryAuthStore implements AuthStore {
     clearTimeout(kept.timer);
     this.#kept.delete(name);
     return kept.value;
+  }
+
+  async clusterKeys(): Promise<readonly [Buffer]> {
+    return [this.#clusterKey];
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@
  * The store that several nodes share, in Redis. Each node reads new revocations twice a second: a notification could be
  * lost with a connection.
  */
+import { randomBytes } from 'node:crypto';
 import type { Spending } from '../limits/shared-bucket.js';
 import type { Log } from '../observe/log.js';
 import {
@@ -15,7 +16,7 @@ import {
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Keys } from '../relay/keys.js';
 import { AuthError } from './auth-error.js';
-import { type AuthStore, type OnRevoked, reportedForMs } from './auth-store.js';
+import { type AuthStore, clusterKeyBytes, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
 interface RedisAuthStoreSettings extends RedisSettings {
@@ -33,6 +34,9 @@ const pageSize = 1_000;
 
 /** The position before the first entry of a stream. */
 const start = '0-0';
+
+/** Current and earlier keys of all nodes. There is a second one only if Redis has lost the first one. */
+const maxClusterKeys = 4;
 
 /** The maximum number of subjects in one report: Redis does nothing else during a report. */
 const reportSize = 200;
@@ -52,6 +56,7 @@ export class RedisAuthStore implements AuthStore {
   readonly #link: StoreLink;
   readonly #revocationsKey: string;
   readonly #keptPrefix: string;
+  readonly #clusterKeyName: string;
   readonly #budgetPrefix: string;
   readonly #connectionsPrefix: string;
   /** The nodes that send heartbeats (relay/keys.ts). */
@@ -73,6 +78,10 @@ export class RedisAuthStore implements AuthStore {
   readonly #entries = new Map<string, string>();
   /** Ids of entries that have expired or were replaced. */
   readonly #stale: string[] = [];
+  /** The keys of all nodes, the current one first. */
+  #clusterKeys: readonly Buffer[] = [];
+  /** Null if the current key has to be read: before the first time, and when Redis has lost its state. */
+  #readingKey: Promise<unknown> | null = null;
 
   /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
   constructor(
@@ -85,6 +94,7 @@ export class RedisAuthStore implements AuthStore {
     this.#link = new StoreLink(settings, log, counters, { onReady: () => void this.#pollOnce() });
     this.#revocationsKey = `${settings.redisPrefix}:revocations`;
     this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
+    this.#clusterKeyName = `${settings.redisPrefix}:streamKey`;
     this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
     this.#connectionsPrefix = `${settings.redisPrefix}:connections:`;
     this.#nodesKey = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database).nodes;
@@ -152,6 +162,30 @@ export class RedisAuthStore implements AuthStore {
     const args = [this.#node, count, most, reportedForMs];
     const [isAdmitted] = await this.#answer(this.#link.evaluate([{ script: scripts.admit, keys, args }]));
     return isAdmitted === 1;
+  }
+
+  async clusterKeys(): Promise<readonly [Buffer, ...Buffer[]]> {
+    this.#readingKey ??= this.#readClusterKey().catch((error: unknown) => {
+      this.#readingKey = null;
+      throw error;
+    });
+    await this.#readingKey;
+    return this.#clusterKeys as readonly [Buffer, ...Buffer[]];
+  }
+
+  /** The first node chooses the key. If Redis has lost it, a node that knows it writes it again. */
+  async #readClusterKey(): Promise<void> {
+    const mine = this.#clusterKeys[0] ?? randomBytes(clusterKeyBytes);
+    const [, text] = await this.#answer(
+      this.#link.run([
+        ['SET', this.#clusterKeyName, mine.toString('base64'), 'NX'],
+        ['GET', this.#clusterKeyName],
+      ]),
+    );
+    const current = Buffer.from(String(text), 'base64');
+    if (current.length !== clusterKeyBytes) throw new AuthError('unavailable', 'The key in Redis is damaged. Retry.');
+    if (this.#clusterKeys[0]?.equals(current) === true) return;
+    this.#clusterKeys = [current, ...this.#clusterKeys].slice(0, maxClusterKeys);
   }
 
   report(counts: readonly (readonly [name: string, count: number])[]): void {
@@ -222,6 +256,7 @@ export class RedisAuthStore implements AuthStore {
   /** Redis has lost its state: all nodes read everything again, and write the revocations that are missing. */
   #startOver(): void {
     this.#cursor = start;
+    if (this.#clusterKeys.length > 0) this.#readingKey = null;
     this.#entries.clear();
     this.#stale.length = 0;
     for (const revocation of this.#known.all()) this.#unread.set(keyOf(revocation), revocation);

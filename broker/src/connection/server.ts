@@ -65,7 +65,7 @@ export class Server {
   #closing = 0;
   #isDraining = false;
   /**
-   * Sockets that are not WebSockets, or not yet. uWebSockets closes them if no request is complete within about twelve
+   * Sockets that are no connections, or not yet. uWebSockets closes them if no request is complete within about twelve
    * seconds.
    */
   #plainSockets = 0;
@@ -120,6 +120,32 @@ export class Server {
   close(): void {
     this.stopListening();
     this.#listeners.close();
+  }
+
+  // For event streams and held polls: requests whose response stays open.
+
+  /** Counts one more connection of the requester's address, or says why there cannot be one. */
+  admit(requester: Requester): { readonly address: Address | null } | HttpRefusal {
+    const { policy, unauthenticated, counters } = this.parts;
+    const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
+    const admitted = this.#isDraining ? refuseDraining : policy.judge(requester, occupancy);
+    if ('status' in admitted) counters.connectionsRefused++;
+    return admitted;
+  }
+
+  /** The socket of a request is a connection until {@link closed}. */
+  opened(connection: OpenConnection): void {
+    this.parts.counters.connectionsOpened++;
+    this.#plainSockets--;
+    this.#remember(connection);
+  }
+
+  /** The response has ended. Its socket may be open for the next request. */
+  closed(connection: OpenConnection, address: Address | null): void {
+    this.parts.counters.connectionsClosed++;
+    this.#plainSockets++;
+    if (address !== null) this.parts.policy.leave(address);
+    this.#forget(connection);
   }
 
   #addRoutes(listener: Listener): void {

@@ -56,6 +56,7 @@ export class Exchange {
   readonly #route: string;
   #isOpen = true;
   #onGone: (() => void) | null = null;
+  #isCredentialed = false;
 
   /** `route`: its name in metrics. Must be called in the handler of the request. */
   constructor(context: ExchangeContext, route: string, response: HttpResponse, request: HttpRequest) {
@@ -155,10 +156,36 @@ export class Exchange {
     this.#end(status, '', '', headers);
   }
 
+  /**
+   * Begins an answer that stays open, with the first chunk of its body, and hands over the response. The caller replaces
+   * its abort handler. `headers` has `Cache-Control`.
+   */
+  begin(headers: Headers, chunk: string): HttpResponse {
+    this.#isOpen = false;
+    const response = this.#response;
+    response.cork(() => {
+      for (const name in headers) response.writeHeader(name, headers[name] as string);
+      this.#writeCommon();
+      response.write(chunk);
+    });
+    this.#context.onAnswered(this.#route, Number.parseInt(ok, 10));
+    return response;
+  }
+
+  /** Lets the page of this origin read an answer to a request with a cookie. The origin is allowed by name. */
+  allowCredentials(): void {
+    this.#isCredentialed = true;
+  }
+
+  /** Reports a refusal that is answered in another form than {@link refuse}. */
+  report(problem: Problem): void {
+    this.#context.onRefused?.(this.requester, problem);
+  }
+
   /** Answers with an error. */
   refuse(problem: Problem): void {
     if (!this.#isOpen) return;
-    this.#context.onRefused?.(this.requester, problem);
+    this.report(problem);
     const status = `${problem.status} ${problem.body['title']}`;
     this.#end(status, 'application/problem+json', JSON.stringify(problem.body), problem.headers);
   }
@@ -181,6 +208,7 @@ export class Exchange {
       if (status !== ok) response.writeStatus(status);
       if (contentType !== '') response.writeHeader('Content-Type', contentType);
       for (const name in headers) response.writeHeader(name, headers[name] as string);
+      response.writeHeader('Cache-Control', 'no-store');
       this.#writeCommon();
       if (this.isHead) endWithoutBody(response, Buffer.byteLength(body));
       else response.end(body, mustClose);
@@ -192,10 +220,11 @@ export class Exchange {
   #writeCommon(): void {
     const { origin, traceparent } = this.#head;
     const response = this.#response;
-    response.writeHeader('Cache-Control', 'no-store');
+    if (this.#isCredentialed) response.writeHeader('Vary', 'Origin');
     if (origin !== '') {
       // Pages of origins that are not allowed only get errors, which contain no secret.
-      response.writeHeader('Access-Control-Allow-Origin', '*');
+      response.writeHeader('Access-Control-Allow-Origin', this.#isCredentialed ? origin : '*');
+      if (this.#isCredentialed) response.writeHeader('Access-Control-Allow-Credentials', 'true');
       response.writeHeader('Access-Control-Expose-Headers', exposedHeaders);
     }
     if (traceparent !== '' && traceparentGrammar.test(traceparent)) response.writeHeader('traceparent', traceparent);

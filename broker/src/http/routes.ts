@@ -1,5 +1,5 @@
 /** The routes for publishing and reading, with their documentation. */
-import { historyDirections, maxHistoryLimit } from '@fanfare/protocol';
+import { historyDirections, maxHistoryLimit, maxTopicBytes } from '@fanfare/protocol';
 import { maxBatchBytes, maxBatchPublications, maxItemTopics, onBatch } from './batch-request.js';
 import { maxCommands, onCommands } from './commands-request.js';
 import type { Exchange } from './exchange.js';
@@ -11,6 +11,7 @@ import {
   acceptedSchema,
   dataSchema,
   epochSchema,
+  levelSchema,
   messageIdSchema,
   object,
   offsetSchema,
@@ -20,6 +21,7 @@ import {
   topicSchema,
   traceparentParameter,
 } from './schemas.js';
+import { defaultListLimit, maxListLimit, onTopicInfo, onTopics } from './topic-requests.js';
 
 /** `hold`: answers a request for history when there is something after its `since`. */
 export function publishRoutes(
@@ -205,6 +207,89 @@ export function publishRoutes(
         if (query.wait === null) onHistory(exchange, context, query);
         else hold(exchange, query);
       },
+    },
+    {
+      method: 'get',
+      path: '/v1/topics/{topic}',
+      operation: {
+        id: 'topicInfo',
+        summary: 'Read the level, position and subscribers of a topic',
+        description:
+          'Asks all nodes for their subscribers: WebSockets, event streams and held requests. If answered is less than asked, some nodes did not answer within a second, and their subscribers are not counted.',
+        parameters: [topicParameter, traceparentParameter],
+        answers: {
+          200: {
+            description: 'The topic as it is now.',
+            content: {
+              'application/json': {
+                schema: object(['topic', 'level', 'subscribers', 'nodes'], {
+                  topic: topicSchema,
+                  level: levelSchema,
+                  epoch: {
+                    oneOf: [epochSchema, { type: 'null' }],
+                    description:
+                      'Of the newest publication. Missing at level fast; null if the topic has no history yet.',
+                  },
+                  offset: {
+                    oneOf: [offsetSchema, { type: 'null' }],
+                    description:
+                      'Of the newest publication. Missing at level fast; null if the topic has no history yet.',
+                  },
+                  subscribers: { type: 'integer', minimum: 0, description: 'Subscribers on the nodes that answered.' },
+                  nodes: object(['asked', 'answered'], {
+                    asked: { type: 'integer', minimum: 1, description: 'Nodes that may have subscribers.' },
+                    answered: { type: 'integer', minimum: 1, description: 'Those of them that answered.' },
+                  }),
+                }),
+              },
+            },
+          },
+        },
+        problems: ['malformed', 'invalidTopic', 'notPermitted', 'rateLimited', 'overloaded', 'unavailable'],
+      },
+      handle: (exchange) => onTopicInfo(exchange, context),
+    },
+    {
+      method: 'get',
+      path: '/v1/topics',
+      operation: {
+        id: 'topics',
+        summary: 'List the topics that have a history',
+        description:
+          'A page of topics, in no particular order. A topic may be on several pages, and a page may have more topics than limit, fewer, or none: read until next is null. If the broker requires tokens, only API keys may list topics.',
+        parameters: [
+          {
+            name: 'prefix',
+            in: 'query',
+            description: 'How the topics begin.',
+            schema: { type: 'string', maxLength: maxTopicBytes },
+            example: 'orders.',
+          },
+          { name: 'cursor', in: 'query', description: '"next" of the previous page.', schema: { type: 'string' } },
+          {
+            name: 'limit',
+            in: 'query',
+            description: 'How many topics a page should have.',
+            schema: { type: 'integer', minimum: 1, maximum: maxListLimit, default: defaultListLimit },
+          },
+          traceparentParameter,
+        ],
+        answers: {
+          200: {
+            description: 'A page.',
+            content: {
+              'application/json': {
+                schema: object(['topics', 'next'], {
+                  topics: { type: 'array', items: topicSchema },
+                  next: { type: ['string', 'null'], description: 'The cursor of the next page; null at the end.' },
+                }),
+              },
+            },
+          },
+        },
+        problems: ['malformed', 'notPermitted', 'unavailable'],
+      },
+      handle: (exchange) => onTopics(exchange, context),
     },
     {
       method: 'post',

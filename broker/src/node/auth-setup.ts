@@ -9,6 +9,7 @@ import { Authenticator } from '../auth/authenticator.js';
 import { Hook, type HookSettings } from '../auth/hook.js';
 import { MemoryAuthStore } from '../auth/memory-auth-store.js';
 import { keptForMs, Revocations } from '../auth/revocations.js';
+import { StreamCredentials } from '../auth/stream-credentials.js';
 import { Tickets } from '../auth/tickets.js';
 import { type Shared, Subjects } from '../limits/subjects.js';
 import type { Log } from '../observe/log.js';
@@ -88,6 +89,7 @@ export function openAuth(auth: AuthSetting, config: Config, parts: AuthParts): A
     sessions: {
       authenticator,
       tickets,
+      streamCredentials: new StreamCredentials(store, authenticator),
       revocations,
       store,
       subjects,

@@ -31,6 +31,11 @@ import { RequestSessions } from '../session/request-sessions.js';
 import type { Config } from '../settings/config.js';
 import { maxClientSockets } from '../settings/file-descriptors.js';
 import { memoryLimitBytes } from '../settings/system-limits.js';
+import { CorkedWriter } from '../streams/corked-writer.js';
+import { PagePieces } from '../streams/page-pieces.js';
+import { onPoll } from '../streams/poll-request.js';
+import type { StreamContext } from '../streams/stream-context.js';
+import { streamRoutes } from '../streams/stream-routes.js';
 import { Fanout } from '../topics/fanout.js';
 import { Registry } from '../topics/registry.js';
 import { Admin, aboutOf, type Readiness } from './admin.js';
@@ -149,8 +154,34 @@ export async function startBroker(
     onAnswered: (route, status) => counters.countHttpAnswer(route, status),
     onBug,
   };
+  const streams: StreamContext = {
+    relay,
+    registry,
+    sessions,
+    // The server is created below.
+    host: {
+      admit: (requester) => server.admit(requester),
+      opened: (connection) => server.opened(connection),
+      closed: (connection, address) => server.closed(connection, address),
+    },
+    http,
+    counters,
+    open: { eventStreams: 0, heldPolls: 0 },
+    writer: new CorkedWriter(),
+    pages: new PagePieces(),
+    sseHeartbeatMs: config.sseHeartbeatMs,
+    idleTimeoutSeconds: config.idleTimeoutSeconds,
+    maxSubscriptions: config.maxSubscriptions,
+    cookieName: config.cookieName,
+    origins: config.origins,
+  };
   const routes = [
-    ...publishRoutes(http, (exchange, query) => onHistory(exchange, http, query)),
+    ...publishRoutes(http, (exchange, query) => {
+      // HEAD has no answer to wait for.
+      if (exchange.isHead) onHistory(exchange, http, query);
+      else onPoll(exchange, streams, query);
+    }),
+    ...streamRoutes(streams),
     ...(auth?.api.routes(http) ?? []),
   ];
   routes.push(openApiRoute(routes, version, isAuthenticated));
@@ -225,6 +256,8 @@ export async function startBroker(
   metrics.readReasons(Object.keys(notReadyReasons), notReadyReason);
   metrics.read({
     connections: () => server.connections.length,
+    eventStreams: () => streams.open.eventStreams,
+    heldPolls: () => streams.open.heldPolls,
     maxConnections: () => maxConnections,
     ready: () => notReadyReason() === null,
     draining: () => isDraining,

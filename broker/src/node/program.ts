@@ -4,16 +4,27 @@ import { createLog, endOnBug, type Log } from '../observe/log.js';
 import { isLoopback, loadConfig, sentencesOf } from '../settings/config.js';
 import { systemLimits } from '../settings/system-limits.js';
 
-function readFlags() {
+function readFlags(args: readonly string[]) {
   try {
-    return parseArgs({ options: { help: { type: 'boolean', short: 'h' } }, allowPositionals: true });
+    const options = { help: { type: 'boolean', short: 'h' } } as const;
+    return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch {
     throw new Error('Unknown option. The only option is --help.');
   }
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = readFlags();
+/** Never rejects. */
+export async function run(args: readonly string[]): Promise<void> {
+  try {
+    await carryOut(args);
+  } catch (error) {
+    for (const sentence of sentencesOf(error)) process.stderr.write(`fanfare: ${sentence}\n`);
+    process.exitCode = 2;
+  }
+}
+
+async function carryOut(args: readonly string[]): Promise<void> {
+  const { values, positionals } = readFlags(args);
   if (values.help) {
     const { helpText } = await import('../settings/help-text.js');
     process.stdout.write(helpText());
@@ -87,8 +98,3 @@ function drainOnSignal(log: Log, drain: (options: { readonly atOnce: boolean }) 
     });
   }
 }
-
-main().catch((error: unknown) => {
-  for (const sentence of sentencesOf(error)) process.stderr.write(`fanfare: ${sentence}\n`);
-  process.exitCode = 2;
-});

@@ -54,6 +54,9 @@ export class Counters {
   framesDropped = 0;
   gapsNotified = 0;
   resetsNotified = 0;
+  streamEvents = 0;
+  streamPauses = 0;
+  streamsUnavailable = 0;
   connectionsInvited = 0;
   connectionsRebalanced = 0;
   probesSent = 0;
@@ -115,8 +118,8 @@ type CounterField = { [Field in keyof Counters]: Counters[Field] extends number 
 
 /** Metric name (without the prefix `fanfare_` and the suffix `_total`) and help of each counter. */
 export const counterMetrics: Readonly<Record<CounterField, readonly [name: string, help: string]>> = {
-  connectionsOpened: ['connections_opened', 'WebSocket connections opened.'],
-  connectionsClosed: ['connections_closed', 'WebSocket connections closed, for any reason.'],
+  connectionsOpened: ['connections_opened', 'Connections opened: WebSockets, event streams and held polls.'],
+  connectionsClosed: ['connections_closed', 'Connections closed, for any reason.'],
   connectionsRefused: ['connections_refused', 'WebSocket handshakes answered with an HTTP error.'],
   originsRefused: ['origins_refused', 'WebSocket handshakes refused because the origin is not allowed.'],
   addressesRefused: [
@@ -194,6 +197,15 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
     'repairs',
     'Repairs of a topic that had missed publications; one read serves all subscribers on this node.',
   ],
+  streamEvents: ['stream_events', 'Events sent to event streams.'],
+  streamPauses: [
+    'stream_pauses',
+    'How often an event stream stopped because its client reads too slowly. It continues from the history.',
+  ],
+  streamsUnavailable: [
+    'streams_unavailable',
+    'Event streams that were refused or ended with `unavailable`, so that their clients return later.',
+  ],
   deliveries: ['deliveries', 'Publications sent to connections: publications times subscribers.'],
   framesDropped: [
     'frames_dropped',
@@ -248,6 +260,8 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
 /** Values that are read when Prometheus asks. */
 export interface Readings {
   connections(): number;
+  eventStreams(): number;
+  heldPolls(): number;
   maxConnections(): number;
   ready(): boolean;
   draining(): boolean;
@@ -268,7 +282,9 @@ export interface Readings {
 
 /** Name and help of each gauge. */
 export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: string, help: string]>> = {
-  connections: ['connections', 'Open WebSocket connections.'],
+  connections: ['connections', 'Open connections: WebSockets, event streams and held polls.'],
+  eventStreams: ['event_streams', 'Open event streams.'],
+  heldPolls: ['held_polls', 'Requests for history that wait for a publication.'],
   maxConnections: [
     'max_connections',
     'Connection limit of this node: FANFARE_MAX_CONNECTIONS, or less if the system allows fewer file descriptors.',

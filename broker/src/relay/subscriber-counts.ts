@@ -6,13 +6,13 @@
  *     answer     <number> <count> <count>…
  *
  * A node that does not answer never delays others for long. Redis says how many nodes have received the question, and
- * the heartbeats say how many nodes are alive: the smaller number is waited for, and only until the deadline.
+ * the heartbeats say how many nodes are alive: this node waits for the smaller number, and only until the deadline.
  */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import type { Keys } from './keys.js';
 import type { SubscriberCount } from './relay.js';
 
-/** How long answers are waited for, in milliseconds. */
+/** How long a node waits for answers, in milliseconds. */
 const deadlineMs = 1_000;
 
 /** The connection that publishes, as this file needs it. */

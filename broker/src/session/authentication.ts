@@ -2,7 +2,7 @@
  * Who a connection belongs to, from its token to its end (PROTOCOL.md section 3). Used only if the node requires
  * authentication.
  */
-import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
+import { type CloseReason, type Command, closeReasons, impossible, ReplyError, type Topic } from '@fanfare/protocol';
 import { AuthError } from '../auth/auth-error.js';
 import { refuseOutdated } from '../auth/auth-store.js';
 import type { Decision } from '../auth/hook.js';
@@ -12,11 +12,13 @@ import type { Subject } from '../limits/subjects.js';
 import { type IdScope, scopeOf } from '../relay/scoped-id.js';
 import type { SessionContext } from './session-context.js';
 
-/** What a client brings to authenticate at the handshake. */
-export interface Credential {
-  readonly kind: 'token' | 'ticket';
-  readonly text: string;
-}
+/**
+ * What a client brings to authenticate at the handshake. `resumed`: the credential in the id of an event, for a stream of
+ * the same topics.
+ */
+export type Credential =
+  | { readonly kind: 'token' | 'ticket'; readonly text: string }
+  | { readonly kind: 'resumed'; readonly text: string; readonly topics: readonly Topic[] };
 
 /** The connection, as this file needs it. */
 export interface AuthenticationHost {
@@ -32,8 +34,7 @@ export interface AuthenticationHost {
 type State = 'new' | 'checking' | 'authenticated' | 'closed';
 
 export class Authentication {
-  /** Unique in the broker. A connection can be revoked by this name. */
-  readonly id: string;
+  #id: string;
   #state: State = 'new';
   #identity: Identity | null = null;
   #subject: Subject | null = null;
@@ -47,9 +48,17 @@ export class Authentication {
     private readonly context: SessionContext,
     private readonly host: AuthenticationHost,
   ) {
-    this.id = context.nextId();
+    this.#id = context.nextId();
     this.#endsAtMs = Date.now() + context.authTimeoutMs;
     context.unauthenticated++;
+  }
+
+  /**
+   * Unique in the broker. A connection can be revoked by this name. A stream that is resumed has the name that it had
+   * before.
+   */
+  get id(): string {
+    return this.#id;
   }
 
   get state(): State {
@@ -84,8 +93,21 @@ export class Authentication {
   }
 
   /** Checks the credential of the handshake. */
-  begin({ kind, text }: Credential): void {
-    void this.#authenticateWith(() => (kind === 'token' ? this.#verify(text) : this.#redeem(text)), null);
+  begin(credential: Credential): void {
+    void this.#authenticateWith(() => this.#identify(credential), null);
+  }
+
+  #identify(credential: Credential): Promise<Identity> {
+    switch (credential.kind) {
+      case 'token':
+        return this.#verify(credential.text);
+      case 'ticket':
+        return this.#redeem(credential.text);
+      case 'resumed':
+        return this.#resume(credential.text, credential.topics);
+      default:
+        return impossible(credential);
+    }
   }
 
   /** The first command of a connection without a credential in the handshake. It must be `connect` with a token. */
@@ -227,6 +249,16 @@ export class Authentication {
         return this.context.tickets.redeem(ticket);
       }),
     );
+  }
+
+  async #resume(text: string, topics: readonly Topic[]): Promise<Identity> {
+    const { identity, connection } = await this.#translate(() => {
+      refuseOutdated(this.context.store);
+      return this.context.streamCredentials.open(text, topics);
+    });
+    this.#id = connection;
+    this.#requireAccess(identity);
+    return identity;
   }
 
   /** Repeated after each wait, because the token or its key may have been revoked meanwhile. Throws ReplyError. */

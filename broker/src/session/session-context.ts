@@ -3,6 +3,7 @@ import type { AuthStore } from '../auth/auth-store.js';
 import type { Authenticator } from '../auth/authenticator.js';
 import type { Hook } from '../auth/hook.js';
 import type { Revocations } from '../auth/revocations.js';
+import type { StreamCredentials } from '../auth/stream-credentials.js';
 import type { Tickets } from '../auth/tickets.js';
 import type { Subjects } from '../limits/subjects.js';
 import type { Relay } from '../relay/relay.js';
@@ -10,6 +11,7 @@ import type { Relay } from '../relay/relay.js';
 export interface SessionContext {
   readonly authenticator: Authenticator;
   readonly tickets: Tickets;
+  readonly streamCredentials: StreamCredentials;
   readonly revocations: Revocations;
   readonly store: Pick<AuthStore, 'isCurrent' | 'revocationLagMs'>;
   readonly subjects: Subjects;

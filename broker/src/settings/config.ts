@@ -499,6 +499,23 @@ export const settings = {
     900_000,
     'How often the node sends a WebSocket ping to each connection, so that load balancers do not consider it idle. The node pings at least twice per FANFARE_IDLE_TIMEOUT_SECONDS. `connected` contains this value: if the node is silent for this long, clients send the command `ping`.',
   ),
+  sseHeartbeatMs: integer(
+    'FANFARE_SSE_HEARTBEAT_MS',
+    'ms',
+    15_000,
+    1_000,
+    900_000,
+    'Longest time between two comments in an event stream, so that proxies do not consider it idle. Keep it below the idle timeout of each proxy.',
+  ),
+  cookieName: {
+    name: 'FANFARE_COOKIE_NAME',
+    unit: 'text',
+    mustBe: 'the name of a cookie: 1 to 64 characters of A-Z a-z 0-9 _ . -',
+    fallback: 'cookies are ignored',
+    about:
+      'Name of the cookie that contains the token of an event stream, for pages of this host and of the origins that FANFARE_ORIGINS lists by name. Give it the attributes HttpOnly, Secure and SameSite. Other requests never use it.',
+    read: or(null, matching(/^[A-Za-z0-9_.-]{1,64}$/)),
+  } satisfies Setting<string | null>,
   drainWindowMs: integer(
     'FANFARE_DRAIN_WINDOW_MS',
     'ms',

@@ -1,4 +1,4 @@
-/** The text of `fanfare --help`: every setting, from its declaration. */
+/** The text of `fanfare node --help`: every setting, from its declaration. */
 import { settings } from './config.js';
 import { policyFields } from './config-documents.js';
 
@@ -19,10 +19,10 @@ export function helpText(): string {
   const fields = Object.entries(policyFields).map(([field, declaration]) => entry(field, declaration));
   return `Fanfare: a node of a pub/sub broker.
 
-Usage: fanfare [--help]
+Usage: fanfare node [--help]
        fanfare api-key <id>    create an API key and its entry for FANFARE_AUTH
 
-In a clone of the repository, write "npm start --" instead of "fanfare": npm start -- api-key orders
+In a clone of the repository: npm start, npm start -- --help, npm start -- api-key orders
 
 All settings are environment variables:
 

@@ -1,9 +1,10 @@
 /**
  * Local delivery: encode a run of publications once for each encoding in use, and hand that frame to every subscriber
- * here.
+ * here. Event streams get the run as events, which are encoded once too.
  */
 import type { Frame, NodeCodec, Position, Run, Topic } from '@fanfare/protocol';
-import { type Audience, groupOf, type Registry } from './registry.js';
+import { EventRun } from './event-run.js';
+import { type Audience, groupOf, type Registry, type StreamSubscriber } from './registry.js';
 
 /** Where frames go. */
 interface Outlet {
@@ -54,6 +55,7 @@ export class Fanout {
   #group = '';
   #subscribers = 0;
   #isBinary = false;
+  readonly #eventRun = new EventRun();
 
   constructor(
     private readonly registry: Registry,
@@ -78,7 +80,7 @@ export class Fanout {
         this.#encodeAndSend(audience, topic, position, run);
         const endedAt = performance.now();
         const bytes = this.counters.bytesOut - bytesBefore;
-        const subscribers = audience.msgpack + audience.json;
+        const subscribers = audience.size;
         const { epoch } = position;
         if (this.#runs++ % timedRuns === 0) this.counters.observeFanoutSeconds((endedAt - startedAt) / 1_000);
         const times = { startedAt, endedAt };
@@ -97,23 +99,35 @@ export class Fanout {
 
   /** Notifies the subscribers of a topic that they may have missed publications. */
   notifyGap(topic: Topic, position: Position | null): void {
-    this.#notify(topic, (codec) => codec.gap(topic, position));
+    this.#notify(
+      topic,
+      (codec) => codec.gap(topic, position),
+      (stream) => stream.onGap(topic, position),
+    );
   }
 
   /** Notifies the subscribers of a topic that it has another history. */
   notifyReset(topic: Topic, position: Position): void {
-    this.#notify(topic, (codec) => codec.reset(topic, position));
+    this.#notify(
+      topic,
+      (codec) => codec.reset(topic, position),
+      (stream) => stream.onReset(topic, position),
+    );
   }
 
   subscribersOf(topic: Topic): number {
     return this.registry.audienceOf(topic)?.size ?? 0;
   }
 
-  #notify(topic: Topic, frameOf: (codec: NodeCodec) => Frame): void {
+  #notify(topic: Topic, frameOf: (codec: NodeCodec) => Frame, notifyStream: (stream: StreamSubscriber) => void): void {
     const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return;
     this.outlet.sendEarlier();
     for (const codec of this.codecs) if (this.#aim(codec, topic, audience)) this.#emit(frameOf(codec));
+    const { streams } = audience;
+    // A copy: a held poll leaves when it is notified.
+    if (streams instanceof Set) for (const stream of [...streams]) notifyStream(stream);
+    else if (streams !== null) notifyStream(streams);
   }
 
   #encodeAndSend(audience: Audience, topic: Topic, position: Position | null, run: Run): void {
@@ -123,6 +137,19 @@ export class Fanout {
       this.counters.deliveries += run.count * this.#subscribers;
       codec.publications(topic, position, run, this.#emit);
     }
+    if (audience.streams !== null) this.#sendEvents(audience.streams, topic, position, run);
+  }
+
+  #sendEvents(
+    streams: StreamSubscriber | ReadonlySet<StreamSubscriber>,
+    topic: Topic,
+    position: Position | null,
+    run: Run,
+  ): void {
+    const events = this.#eventRun.begin(topic, position, run);
+    // Held polls leave the Set during the loop. That is safe: a Set does not skip or repeat the others.
+    if (streams instanceof Set) for (const stream of streams) stream.onRun(events);
+    else (streams as StreamSubscriber).onRun(events);
   }
 
   /** Chooses who gets the next frames. Returns false if nobody uses this encoding. */

@@ -56,6 +56,7 @@ ${describeNames(Object.entries(scenarios).map(([name, { about }]) => [name, abou
 options of all scenarios and of plan:
 ${describeOptions(commonOptions)}
 
+Only a clone of the repository can start servers (--servers, --garbage, levels) and make pages (--html, report). There,
 npm run compare compares Fanfare with other brokers.
 `;
 }

@@ -167,13 +167,16 @@ function scenarioNamed(name: string): Scenario {
   throw new UsageError(`Unknown scenario "${name}". Valid: ${Object.keys(scenarios).join(', ')}.`);
 }
 
+/** The command in the texts of this workspace. */
+export const ownName = 'npm run loadtest --';
+
 /** The command as it was given, without its token, because people share results. */
-export function describeCommand(args: readonly string[]): string {
+export function describeCommand(args: readonly string[], name = ownName): string {
   const shown = args.map((arg, index) => {
     if (args[index - 1] === '--token') return '***';
     return arg.startsWith('--token=') ? '--token=***' : arg;
   });
-  return `npm run loadtest -- ${shown.join(' ')}`;
+  return `${name} ${shown.join(' ')}`;
 }
 
 const reportOptions = { html: commonOptions.html };

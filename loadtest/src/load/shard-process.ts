@@ -1,4 +1,5 @@
 /** A shard as its parent sees it: a process with its own sockets, CPU and source address. */
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from '@fanfare/kit/worker';
 import type { Progress, RunReport, SettleReport, ShardPlan } from './shard.js';
@@ -12,7 +13,11 @@ export type ShardCommands = {
   settle: [{ readonly published: Float64Array; readonly timeoutMs: number }, SettleReport];
 };
 
-const main = fileURLToPath(new URL('../../dist/load/shard-main.js', import.meta.url));
+/** Next to this file in `dist` and in the package @fanfare/cli. Tests run the sources, which start the built file. */
+const [built, fromSources] = ['./shard-main.js', '../../dist/load/shard-main.js'].map((path) =>
+  fileURLToPath(new URL(path, import.meta.url)),
+) as [string, string];
+const main = existsSync(built) ? built : fromSources;
 
 export class ShardProcess extends Worker<ShardCommands, Progress> {
   /** At most a quarter of a second old. */

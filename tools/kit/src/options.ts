@@ -247,14 +247,24 @@ function wrap(words: string, width: number): string[] {
   return lines;
 }
 
+interface CommandOptions {
+  readonly args?: readonly string[];
+  /** Changes a text before it is printed. */
+  readonly shown?: (text: string) => string;
+}
+
 /** Runs a command. Help is printed. A wrong command line ends it with code 2, any other error with code 1. */
-export async function runCommand(run: (args: readonly string[]) => Promise<void>): Promise<void> {
+export async function runCommand(
+  run: (args: readonly string[]) => Promise<void>,
+  { args = process.argv.slice(2), shown = (text) => text }: CommandOptions = {},
+): Promise<void> {
   try {
-    await run(process.argv.slice(2));
+    await run(args);
   } catch (error) {
-    if (error instanceof HelpRequest) return void process.stdout.write(error.message);
+    const message = shown((error as Error).message);
+    if (error instanceof HelpRequest) return void process.stdout.write(message);
     const isUsage = error instanceof UsageError;
-    process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
+    process.stderr.write(`${message}${isUsage ? ' See --help.' : ''}\n`);
     process.exitCode = isUsage ? 2 : 1;
   }
 }

@@ -25,27 +25,34 @@ interface LibraryOptions {
   readonly pages: readonly string[];
   /** Names of the packages that users install. */
   readonly imported: readonly string[];
+  /** Modules that the package leaves out, as the end of their path without extension: importing one fails. */
+  readonly excluded: readonly string[];
 }
 
 export async function buildLibrary(
   folder: string,
   manifest: Manifest,
-  { processes, pages, imported }: LibraryOptions,
+  { processes, pages, imported, excluded }: LibraryOptions,
 ): Promise<void> {
   const lib = join(folder, 'lib');
   await rm(lib, { recursive: true, force: true });
+  // What a package's own `imports` name stays in its tarball. Included packages have theirs resolved.
   const external = (specifier: string): boolean =>
-    specifier.startsWith('#') || imported.some((name) => specifier === name || specifier.startsWith(`${name}/`));
-  // A package with a command runs only in Node.
-  const platform = manifest.bin === undefined ? 'browser' : 'node';
+    (specifier.startsWith('#') && manifest.imports !== undefined) ||
+    imported.some((name) => specifier === name || specifier.startsWith(`${name}/`)) ||
+    excluded.some((module) => specifier.endsWith(`/${module}.js`));
+  // A package with a command, or with processes, runs only in Node.
+  const platform = manifest.bin === undefined && processes.length === 0 ? 'browser' : 'node';
   const target: Package = { folder, lib, external, conditionNames: [platform, 'import', 'default'] };
 
   const entries = entryPoints(manifest).map(([, module]) => module);
   const shared = [...entries, ...platformModules(manifest)];
   const programs = [...Object.values(manifest.bin ?? {}).map(moduleOf), ...processes];
   const modules = await build(target, inputs(target, [...shared, ...programs], 'js'), named('esm', 'js'));
-  await build(target, inputs(target, shared, 'js'), named('cjs', 'cjs'));
-  await buildTypes(target, entries);
+  if (shared.length > 0) {
+    await build(target, inputs(target, shared, 'js'), named('cjs', 'cjs'));
+    await buildTypes(target, entries);
+  }
   await buildForPages(target, pages);
   await copyLicenses(target, modules);
 }

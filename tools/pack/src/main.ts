@@ -5,6 +5,8 @@
  * `--page <entry>`: an entry that pages load without a bundler, as a module in `dist`. The package needs a file
  * `internal-names.js` that exports `mangleProps`: which members get short names.
  * `--include <name>`: a dependency to include in the package, because a tool that loads CommonJS cannot load it.
+ * `--exclude <module>`: a module that the package leaves out, as the end of its path without extension: importing it
+ * fails.
  */
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -22,9 +24,10 @@ interface Options {
   readonly process: readonly string[];
   readonly page: readonly string[];
   readonly include: readonly string[];
+  readonly exclude: readonly string[];
 }
 
-async function prepack({ process: processes, page: pages, include }: Options): Promise<void> {
+async function prepack({ process: processes, page: pages, include, exclude }: Options): Promise<void> {
   // An earlier `npm pack` may have been interrupted.
   await restoreFiles(folder);
   const read = (...path: string[]): Promise<string> => readFile(join(...path), 'utf8');
@@ -33,7 +36,7 @@ async function prepack({ process: processes, page: pages, include }: Options): P
   const place = { repository, directory: relative(root, folder) };
   const dependencies = remainingDependencies(manifest, include);
   const imported = Object.keys({ ...dependencies, ...manifest.peerDependencies });
-  await buildLibrary(folder, manifest, { processes, pages, imported });
+  await buildLibrary(folder, manifest, { processes, pages, imported, excluded: exclude });
   await putPublishedFiles(folder, {
     'package.json': `${JSON.stringify(publishedManifest(manifest, place, dependencies), null, 2)}\n`,
     'README.md': withAbsoluteLinks(await read(folder, 'README.md'), place),
@@ -43,7 +46,7 @@ async function prepack({ process: processes, page: pages, include }: Options): P
 
 const several = { type: 'string', multiple: true, default: [] as string[] } as const;
 const { values, positionals } = parseArgs({
-  options: { process: several, page: several, include: several },
+  options: { process: several, page: several, include: several, exclude: several },
   allowPositionals: true,
 });
 if (positionals[0] === 'prepack') await prepack(values);

@@ -20,8 +20,8 @@ export interface Manifest {
   /** The files for pages without a bundler. */
   readonly unpkg?: string;
   readonly jsdelivr?: string;
-  /** An entry without `default` is for this repository only. */
-  readonly exports: Readonly<Record<string, { readonly default?: string }>>;
+  /** An entry without `default` is for this repository only. Missing if nothing can be imported: the package is a command. */
+  readonly exports?: Readonly<Record<string, { readonly default?: string }>>;
   readonly imports?: Readonly<Record<string, Readonly<Record<string, { readonly default: string }>>>>;
   readonly files: readonly string[];
   readonly scripts: { readonly prepack: string; readonly postpack: string };
@@ -36,7 +36,7 @@ export interface RootManifest {
 }
 
 /** The entry points that users import: subpath, and module in `dist` without extension. */
-export function entryPoints({ exports }: Manifest): (readonly [subpath: string, module: string])[] {
+export function entryPoints({ exports = {} }: Manifest): (readonly [subpath: string, module: string])[] {
   return Object.entries(exports).flatMap(([subpath, target]) =>
     target.default === undefined ? [] : [[subpath, moduleOf(target.default)] as const],
   );
@@ -94,8 +94,7 @@ export function publishedManifest(manifest: Manifest, { repository, directory }:
     bin:
       bin && Object.fromEntries(Object.entries(bin).map(([command, path]) => [command, fileOf(moduleOf(path), 'js')])),
     // For tools that do not read `exports`.
-    main: './lib/index.cjs',
-    types: './lib/index.d.cts',
+    ...(entries.length === 0 ? {} : { main: './lib/index.cjs', types: './lib/index.d.cts' }),
     typesVersions:
       others.length === 0
         ? undefined

@@ -1,0 +1,401 @@
+/**
+ * One event stream (`GET /v1/events`). It holds no publications: what its client has not read yet is read again from the
+ * history, so each stream has few fields. The id of each event contains the positions of all its topics, and any node
+ * continues from them.
+ */
+import {
+  type CloseReason,
+  closeReasons,
+  type Position,
+  positionsText,
+  type ReplyError,
+  type Run,
+  type Topic,
+} from '@fanfare/protocol';
+import type { Exchange } from '../http/exchange.js';
+import { problemOf } from '../http/problem.js';
+import type { Address } from '../limits/addresses.js';
+import type { EventForm, EventRun, OwnIds } from '../topics/event-run.js';
+import { type EventName, eventText, heartbeat, placeOf, retryField, unavailableRetryField } from './event-text.js';
+import { errorOf, HeldResponse } from './held-response.js';
+import { beginStream, refuseStream } from './stream-answer.js';
+import type { StreamContext, StreamStart } from './stream-context.js';
+import type { StreamResponse } from './stream-response.js';
+
+/**
+ * `opening`: the answer has not begun. `catchingUp`: publications are read from the history. `blocked`: the client has
+ * to read first. `live`: publications are sent as they arrive.
+ */
+type State = 'opening' | 'catchingUp' | 'blocked' | 'live';
+
+export interface EventStreamOptions {
+  readonly form: EventForm;
+  /** The stream ends after the first news, or after this many seconds; null: it stays open. */
+  readonly waitSeconds: number | null;
+  /** Whether the id contains a credential, because the client has only a ticket, which is used up. */
+  readonly needsCredential: boolean;
+}
+
+/** Publications that are read from the history at once. */
+const pageLimit = 1_000;
+
+/** Comments are early by a random share of the interval, up to this, so that not all streams get them at once. */
+const heartbeatSpread = 0.25;
+
+export class EventStream extends HeldResponse {
+  protected readonly action = 'subscribe';
+  readonly #form: EventForm;
+  readonly #needsCredential: boolean;
+  /** The position of each topic, up to which the client gets everything. Null if the topic keeps no history. */
+  readonly #positions: (Position | null)[];
+  #state: State = 'opening';
+  /** Null when the answer has begun. */
+  #exchange: Exchange | null;
+  /** Null before the answer has begun. */
+  #response: StreamResponse | null = null;
+  /** What is behind the positions in the id. */
+  #credential = '';
+  /** One bit for each topic whose client may have missed publications that are in no history. */
+  #missed = 0;
+  /** Whether the client has got anything that ends a stream with `wait`. */
+  #hasNews = false;
+  #isWritableSet = false;
+  /** Bytes of the chunk that did not fit; 0 if there is none. */
+  bufferedBytes = 0;
+  /** When the next comment is due, or, if it is blocked, when it is dropped: whole seconds of performance.now(). */
+  #dueAt = 0;
+  /** When a stream with `wait` ends; 0 if it stays open. */
+  #endsAt: number;
+
+  constructor(
+    context: StreamContext,
+    { topics, since }: StreamStart,
+    address: Address | null,
+    exchange: Exchange,
+    { form, waitSeconds, needsCredential }: EventStreamOptions,
+  ) {
+    super(context, topics, address);
+    this.#form = form;
+    this.#needsCredential = needsCredential;
+    this.#exchange = exchange;
+    this.#positions = topics.map((_, index) => since?.[index] ?? null);
+    // A client that was here before may have missed what no history has.
+    if (since !== null) {
+      for (const [index, topic] of topics.entries()) {
+        if (since[index] === null || !context.relay.hasHistory(topic)) this.#miss(index);
+      }
+    }
+    this.#endsAt = waitSeconds === null ? 0 : secondsOf(performance.now()) + waitSeconds;
+    context.open.eventStreams++;
+    exchange.onGone = () => this.onAborted();
+  }
+
+  protected sinceOf(index: number): Position | null {
+    return this.#positions[index] ?? null;
+  }
+
+  protected override async prepare(): Promise<void> {
+    const { sessions } = this.context;
+    const identity = this.authentication?.identity ?? null;
+    if (!this.#needsCredential || sessions === null || identity === null || this.authentication === null) return;
+    this.#credential = `~${await sessions.streamCredentials.seal(identity, this.authentication.id, this.topics)}`;
+  }
+
+  protected begin(): void {
+    const exchange = this.#exchange as Exchange;
+    for (const [index, topic] of this.topics.entries()) this.#positions[index] = this.#beginningOf(index, topic);
+    const response = beginStream(exchange, `${retryField()}${eventText('ready', {}, this.#id)}`);
+    // From here on, nothing needs the head of the request.
+    response.onAborted(() => this.onAborted());
+    this.#exchange = null;
+    this.#response = response;
+    this.#planHeartbeat(performance.now());
+    this.#catchUp();
+  }
+
+  /** The position after which the stream begins in a topic. */
+  #beginningOf(index: number, topic: Topic): Position | null {
+    const since = this.#positions[index] ?? null;
+    if (!this.context.relay.hasHistory(topic)) return null;
+    if (since !== null) return since;
+    const { position, publications } = this.context.relay.subscribeResult(topic, null);
+    // `publications` has the last value, if the topic gives it to new subscribers.
+    return position === null ? null : { ...position, offset: position.offset - publications.count };
+  }
+
+  override onAborted(): void {
+    this.#response = null;
+    this.#exchange = null;
+    super.onAborted();
+  }
+
+  protected override finish(): void {
+    if (!this.isOver) this.context.open.eventStreams--;
+    this.#response = null;
+    this.#exchange = null;
+    super.finish();
+  }
+
+  // Deliveries.
+
+  onRun(run: EventRun): void {
+    if (this.#state !== 'live') {
+      // The history has it.
+      if (run.first !== null || this.#state === 'opening') return;
+      if (this.#state === 'blocked') return this.#miss(this.topics.indexOf(run.topic));
+    }
+    this.#send(this.#indexOf(run.topic), run);
+    this.#endIfDone();
+  }
+
+  onGap(topic: Topic, position: Position | null): void {
+    if (this.#state === 'live') {
+      this.#notify('gap', this.#indexOf(topic), position);
+      this.#endIfDone();
+    } else if (position === null && this.#state !== 'opening') this.#miss(this.topics.indexOf(topic));
+  }
+
+  onReset(topic: Topic, position: Position): void {
+    // A stream that catches up finds out itself that its epoch is over.
+    if (this.#state !== 'live') return;
+    this.#notify('reset', this.#indexOf(topic), position);
+    this.#endIfDone();
+  }
+
+  #indexOf(topic: Topic): number {
+    return this.topics.length === 1 ? 0 : this.topics.indexOf(topic);
+  }
+
+  #miss(index: number): void {
+    this.#missed |= 1 << index;
+  }
+
+  #send(index: number, run: EventRun): void {
+    const { counters } = this.context;
+    this.#positions[index] = run.last;
+    const chunk = this.#hasOwnIds ? run.own(this.#form, this.#ownIds(index)) : run.shared(this.#form);
+    counters.deliveries += run.run.count;
+    counters.streamEvents += run.run.count;
+    counters.bytesOut += chunk.length;
+    this.#hasNews = true;
+    this.#write(chunk);
+  }
+
+  #notify(name: EventName, index: number, position: Position | null, isNews = true): void {
+    this.#positions[index] = position;
+    if (isNews) this.#hasNews = true;
+    this.context.counters.streamEvents++;
+    this.#write(eventText(name, placeOf(this.topics[index] as Topic, position), this.#id));
+  }
+
+  #write(chunk: string | Uint8Array): void {
+    if (!this.context.writer.write(this.#response as StreamResponse, chunk)) this.#block(chunk.length);
+  }
+
+  // The client reads more slowly than publications arrive.
+
+  #block(bytes: number): void {
+    this.context.counters.streamPauses++;
+    this.#state = 'blocked';
+    this.bufferedBytes = bytes;
+    this.#dueAt = secondsOf(performance.now()) + this.context.idleTimeoutSeconds;
+    // Most streams never need it.
+    if (this.#isWritableSet) return;
+    this.#isWritableSet = true;
+    this.#response?.onWritable(() => {
+      this.#onWritable();
+      return true;
+    });
+  }
+
+  #onWritable(): void {
+    if (this.#state !== 'blocked' || this.#response === null) return;
+    this.bufferedBytes = 0;
+    this.#planHeartbeat(performance.now());
+    this.#catchUp();
+  }
+
+  /** Sends everything up to now, and then continues with what arrives. */
+  #catchUp(): void {
+    this.#state = 'catchingUp';
+    for (let index = 0; index < this.topics.length; index++) if (!this.#catchUpIn(index)) return;
+    // Nothing was awaited since the first topic, so deliveries follow without gap or overlap.
+    this.#state = 'live';
+    this.#endIfDone();
+  }
+
+  /** Returns false if the stream is blocked, or reads from the history first. */
+  #catchUpIn(index: number): boolean {
+    const topic = this.topics[index] as Topic;
+    const since = this.#positions[index] ?? null;
+    const { relay } = this.context;
+    if ((this.#missed & (1 << index)) !== 0) {
+      this.#missed &= ~(1 << index);
+      // Before anything else, such a gap is no news for a client that returns.
+      this.#notify('gap', index, since, this.#hasNews);
+      if (this.#isBlocked) return false;
+    }
+    if (since === null) return true;
+    const { position, recovered, publications } = relay.subscribeResult(topic, since);
+    if (position === null) return true;
+    if (recovered) return this.#sendPage(index, since.offset + 1, publications);
+    if (position.epoch === since.epoch && position.offset >= since.offset) {
+      void this.#readPage(index, since);
+      return false;
+    }
+    this.#notify('reset', index, position);
+    return !this.#isBlocked;
+  }
+
+  /** Returns false if the client has to read first. */
+  #sendPage(index: number, first: number, run: Run): boolean {
+    if (run.count === 0) return true;
+    this.authentication?.subject?.onPublicationsRead(run.bytes.length);
+    const { epoch } = this.#positions[index] as Position;
+    return this.context.pages.forEach(this.topics[index] as Topic, { epoch, offset: first }, run, (piece) => {
+      this.#send(index, piece);
+      return !this.#isBlocked;
+    });
+  }
+
+  /** Reads what is not in the memory of the node. */
+  async #readPage(index: number, since: Position): Promise<void> {
+    const { relay } = this.context;
+    try {
+      const topic = this.topics[index] as Topic;
+      const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' });
+      if (this.#response === null) return;
+      if (page.position.epoch === since.epoch && !page.recovered) {
+        const offset = page.first === null ? page.position.offset : page.first - 1;
+        this.#notify('gap', index, { epoch: since.epoch, offset });
+        if (this.#isBlocked) return;
+      }
+      if (page.position.epoch === since.epoch && page.first !== null) {
+        if (!this.#sendPage(index, page.first, page.publications)) return;
+      }
+      this.#catchUp();
+    } catch (error) {
+      if (this.#response === null) return;
+      this.failWith(error);
+    }
+  }
+
+  get #isBlocked(): boolean {
+    return this.#state === 'blocked';
+  }
+
+  // Ids.
+
+  get #id(): string {
+    return positionsText(this.#positions) + this.#credential;
+  }
+
+  get #hasOwnIds(): boolean {
+    return this.topics.length > 1 || this.#credential !== '';
+  }
+
+  #ownIds(index: number): OwnIds {
+    const before = this.#positions.slice(0, index);
+    const after = this.#positions.slice(index + 1);
+    return {
+      before: before.length === 0 ? '' : `${positionsText(before)}.`,
+      after: (after.length === 0 ? '' : `.${positionsText(after)}`) + this.#credential,
+    };
+  }
+
+  // The end.
+
+  /** A stream with `wait` ends after its first news. */
+  #endIfDone(): void {
+    if (this.#endsAt > 0 && this.#hasNews && this.#state === 'live') this.#end('');
+  }
+
+  protected fail(error: ReplyError): void {
+    if (this.isOver) return;
+    const problem = problemOf(error, false);
+    if (this.#exchange !== null) {
+      refuseStream(this.#exchange, problem, this.context.counters);
+      return this.finish();
+    }
+    const data = { code: error.code, detail: error.message };
+    this.context.counters.streamsUnavailable++;
+    this.#end(unavailableRetryField() + eventText('unavailable', data, this.#id));
+  }
+
+  close(reason: CloseReason): void {
+    if (this.isOver) return;
+    if (this.#response === null) return this.fail(errorOf(reason));
+    switch (reason.code) {
+      case closeReasons.draining.code:
+        return this.#goAway();
+      case closeReasons.tokenExpired.code:
+        return this.#end(eventText('tokenExpired', {}, this.#id));
+      case closeReasons.revoked.code: {
+        const { code, message: detail } = errorOf(reason);
+        const ends = this.topics.map((topic) => eventText('unsubscribed', { topic, code, detail }, this.#id));
+        return this.#end(ends.join(''));
+      }
+      default:
+        return this.fail(errorOf(reason));
+    }
+  }
+
+  invite(delayMs: number): void {
+    if (this.isOver || this.isInvited) return;
+    this.isInvited = true;
+    setTimeout(() => this.#goAway(), delayMs).unref();
+  }
+
+  /** Ends the stream, so that the client connects again, perhaps to another node. */
+  #goAway(): void {
+    if (this.isOver) return;
+    if (this.#response === null) return this.fail(errorOf(closeReasons.draining));
+    this.#end(retryField() + eventText('goaway', {}, this.#id));
+  }
+
+  /** Sends the last events, and ends the response cleanly: Firefox never returns after a stream that was cut off. */
+  #end(events: string): void {
+    const response = this.#response;
+    if (response === null) return;
+    const mustClose = this.context.http.isDraining();
+    response.cork(() => {
+      if (events === '') response.end(undefined, mustClose);
+      else response.end(events, mustClose);
+    });
+    this.finish();
+  }
+
+  // For the sweep.
+
+  keepAlive(nowMs: number): void {
+    const response = this.#response;
+    if (response === null) return;
+    const now = secondsOf(nowMs);
+    if (this.#endsAt > 0 && now >= this.#endsAt && !this.#isBlocked) return this.#end('');
+    if (this.#isBlocked) {
+      // Otherwise uWebSockets would close it after 12 s, although the client may still be reading from the kernel.
+      if (now < this.#dueAt) response.resume();
+      else this.#drop(response);
+    } else if (now >= this.#dueAt) {
+      this.#planHeartbeat(nowMs);
+      this.#write(heartbeat);
+    }
+  }
+
+  /** The client has read nothing for too long. */
+  #drop(response: StreamResponse): void {
+    this.context.counters.slowSubscribers++;
+    // This calls `onAborted`.
+    response.close();
+  }
+
+  #planHeartbeat(nowMs: number): void {
+    const intervalMs = this.context.sseHeartbeatMs * (1 - Math.random() * heartbeatSpread);
+    this.#dueAt = secondsOf(nowMs + intervalMs);
+  }
+}
+
+/** A small integer takes no memory of its own. */
+function secondsOf(ms: number): number {
+  return Math.floor(ms / 1_000);
+}

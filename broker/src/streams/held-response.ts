@@ -1,0 +1,179 @@
+/**
+ * A response that stays open: the base of event streams and held polls. It counts as a connection, with the same limits,
+ * authentication and permissions as a WebSocket.
+ */
+import { type CloseReason, type Command, closeReasons, type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import { AuthError } from '../auth/auth-error.js';
+import { eventOf } from '../auth/hook.js';
+import type { Action } from '../auth/permissions.js';
+import type { OpenConnection } from '../connection/open-connection.js';
+import type { Address } from '../limits/addresses.js';
+import type { Subject } from '../limits/subjects.js';
+import { Authentication, type AuthenticationHost, type Credential, refusalOf } from '../session/authentication.js';
+import type { EventRun } from '../topics/event-run.js';
+import type { StreamSubscriber } from '../topics/registry.js';
+import type { StreamContext } from './stream-context.js';
+
+export abstract class HeldResponse implements OpenConnection, StreamSubscriber, AuthenticationHost {
+  index = -1;
+  readonly authentication: Authentication | null;
+  isInvited = false;
+  #isJoined = false;
+  protected isOver = false;
+
+  constructor(
+    protected readonly context: StreamContext,
+    protected readonly topics: readonly Topic[],
+    /** Null if it is not counted. */
+    private readonly address: Address | null,
+  ) {
+    const { sessions } = context;
+    this.authentication = sessions === null ? null : new Authentication(sessions, this);
+    context.host.opened(this);
+  }
+
+  /** What it does with its topics. */
+  protected abstract readonly action: Action;
+  /** Where it begins in each topic. */
+  protected abstract sinceOf(index: number): Position | null;
+  /** The node receives the topics. Everything that the relay returned until now precedes the next deliveries. */
+  protected abstract begin(): void;
+  /** Answers with an error, or ends with it, and calls {@link finish}. */
+  protected abstract fail(error: ReplyError): void;
+  abstract close(reason: CloseReason): void;
+  abstract invite(delayMs: number): void;
+  abstract keepAlive(nowMs: number): void;
+  abstract readonly bufferedBytes: number;
+  abstract onRun(run: EventRun): void;
+  abstract onGap(topic: Topic, position: Position | null): void;
+  abstract onReset(topic: Topic, position: Position): void;
+
+  /** It leaves the list of the node as soon as it has ended. */
+  readonly isClosing = false;
+
+  tickPublishOrder(): void {
+    // It publishes nothing.
+  }
+
+  /** `credential`: null if the request has none. */
+  start(credential: Credential | null): void {
+    if (this.authentication === null) void this.#open();
+    else if (credential !== null) this.authentication.begin(credential);
+    else {
+      this.fail(
+        new ReplyError('unauthenticated', 'Send "Authorization: Bearer" with a token, or "?ticket=" with a ticket.'),
+      );
+    }
+  }
+
+  // For authentication.
+
+  onAuthenticated(): void {
+    void this.#open();
+  }
+
+  onPermissions(): void {
+    // The token of a response cannot be replaced.
+  }
+
+  refuse(_command: Command | null, error: ReplyError): void {
+    this.fail(error);
+  }
+
+  /** The client is gone. */
+  onAborted(): void {
+    this.finish();
+  }
+
+  /** It has ended: leaves its topics and the list of the node. */
+  protected finish(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    const { registry, relay, host } = this.context;
+    if (this.#isJoined) {
+      for (const topic of this.topics) if (registry.removeStream(topic, this) === 'last') relay.unsubscribe(topic);
+    }
+    this.authentication?.onClosed();
+    host.closed(this, this.address);
+  }
+
+  async #open(): Promise<void> {
+    const { registry, relay } = this.context;
+    try {
+      await this.prepare();
+      for (const topic of this.topics) await this.#permit(topic);
+      if (this.isOver) return;
+      this.#isJoined = true;
+      for (const topic of this.topics) registry.addStream(topic, this);
+      await Promise.all(this.topics.map((topic, index) => relay.subscribe(topic, this.sinceOf(index))));
+      if (!this.isOver) this.begin();
+    } catch (error) {
+      if (!this.isOver) this.failWith(error);
+    }
+  }
+
+  protected failWith(error: unknown): void {
+    if (error instanceof ReplyError) return this.fail(error);
+    if (error instanceof AuthError) return this.fail(new ReplyError(error.code, error.message));
+    this.context.http.onBug(error);
+    this.fail(new ReplyError('internal', 'Internal error. See the log of the node.'));
+  }
+
+  /** Called when the client is authenticated. */
+  protected async prepare(): Promise<void> {
+    // Most need nothing.
+  }
+
+  /** Throws ReplyError if the client may not read the topic, or not now. */
+  async #permit(topic: Topic): Promise<void> {
+    const { sessions, counters } = this.context;
+    const { authentication, action } = this;
+    if (sessions === null || authentication === null) return;
+    if (!authentication.allows(action, topic)) {
+      counters.commandsNotPermitted++;
+      const what = action === 'subscribe' ? 'subscribe to' : 'read the history of';
+      throw new ReplyError('notPermitted', `The token does not grant permission to ${what} ${topic}.`);
+    }
+    if (authentication.subject !== null) await this.#charge(authentication.subject);
+    const { hook } = sessions;
+    const { identity, id } = authentication;
+    if (hook?.asksAbout(eventOf[action]) !== true || identity === null) return;
+    const { issuer, subject } = identity;
+    const decision = await hook.decide({ event: eventOf[action], issuer, subject, connection: id, topic });
+    if (!decision.isAllowed) throw refusalOf(decision);
+  }
+
+  /** A topic costs one command. */
+  async #charge(subject: Subject): Promise<void> {
+    for (;;) {
+      const admission = subject.admitCommand(performance.now());
+      if (admission === 'admitted') return;
+      if (admission !== 'undecided') {
+        this.context.counters.commandsLimited++;
+        const { retryAfterMs } = admission;
+        throw new ReplyError('rateLimited', `Rate limit exceeded. Retry in ${retryAfterMs} ms.`, retryAfterMs);
+      }
+      await new Promise<void>((resolve) => subject.onceDecided(resolve));
+    }
+  }
+}
+
+/** The error that a client gets if the node closes its response before the answer has begun. */
+export function errorOf(reason: CloseReason): ReplyError {
+  const { code } = reason;
+  switch (code) {
+    case closeReasons.tokenExpired.code:
+      return new ReplyError('tokenExpired', 'The token has expired.');
+    case closeReasons.revoked.code:
+    case closeReasons.unauthenticated.code:
+      return new ReplyError('invalidToken', 'The token was revoked.');
+    case closeReasons.tooManyConnections.code:
+      return new ReplyError('rateLimited', 'The subject of the token has too many connections. Close some first.');
+    case closeReasons.draining.code:
+      return new ReplyError('unavailable', 'This node is shutting down. Retry to reach another node.');
+    case closeReasons.authenticationTimeout.code:
+      return new ReplyError('unavailable', 'The node could not check the token in time. Retry.');
+    default:
+      return new ReplyError('overloaded', 'This node has too much to do. Retry.');
+  }
+}
