@@ -91,7 +91,7 @@ export function answerPage(exchange: Exchange, page: HistoryPage, isNow = false)
   const { items, skipped } = isNow ? { items: [], skipped: 0 } : itemsOf(page);
   const start = (first ?? 0) + skipped;
   const publications = items.map((item, index) => `{"offset":${start + index},${item}}`);
-  const next = nextOf(page, items.length === 0 ? null : start, items.length);
+  const next = isNow ? positionText(position) : nextOf(page, items.length === 0 ? null : start, items.length);
   const head = `"topic":"${topic}","epoch":"${position.epoch}","offset":${position.offset},"recovered":${recovered || isNow}`;
   const body = `{${head},"publications":[${publications.join(',')}],"next":${JSON.stringify(next)}}`;
   exchange.answer(ok, body, next === null ? {} : { [positionHeader]: next });

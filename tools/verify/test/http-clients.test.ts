@@ -111,7 +111,7 @@ async function judged(kind: HttpKind, handler: Handler) {
 }
 
 const streamHead = { 'Content-Type': 'text/event-stream' };
-const begun = (offset: number): string => `retry: 20\nid: e-${offset}\ndata:\n\n`;
+const begun = (offset: number): string => `retry: 20\nevent: ready\ndata: {}\nid: e-${offset}\n\n`;
 const event = (n: number, offset = n): string => `data: ${JSON.stringify(item(n))}\nid: e-${offset}\n\n`;
 
 it('an event stream that breaks goes on after the last id', async () => {
@@ -193,6 +193,6 @@ it('long polls of events have envelopes, and begin the next one at once', async 
 it('a subscriber that is refused ends with the reason', async () => {
   const handler: Handler = (_, response) => problem(response, 403, 'notPermitted', false, false);
   for (const kind of ['event-stream', 'event-poll', 'history-poll'] as const) {
-    await expect(judged(kind, handler)).rejects.toThrow('one: refused.');
+    await expect(judged(kind, handler)).rejects.toThrow('one: 403 notPermitted: As the test wants.');
   }
 });

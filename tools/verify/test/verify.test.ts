@@ -4,8 +4,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import { Subscribers } from '../src/checker/subscribers.js';
 import { transports } from '../src/checker/checker.js';
+import { Subscribers } from '../src/checker/subscribers.js';
 import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
 import { reportVerdicts } from '../src/fault-run/verdict-report.js';
 import type { Fault } from '../src/faults/fault.js';

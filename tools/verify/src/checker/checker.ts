@@ -91,9 +91,13 @@ const kindNames: Readonly<Record<'client' | HttpKind, string>> = {
 function kindsOf({ transports: chosen, level }: CheckerOptions): readonly ('client' | HttpKind)[] {
   // Topics of level `fast` have no history.
   const polls: readonly HttpKind[] = level === 'fast' ? ['event-poll'] : ['event-poll', 'history-poll'];
-  const kinds = { websocket: ['client'], sse: ['event-stream'], 'long-poll': polls, http: [] } as const;
+  const kinds: Readonly<Record<Transport, readonly ('client' | HttpKind)[]>> = {
+    ...{ websocket: ['client'], sse: ['event-stream'], 'long-poll': polls, http: [] },
+  };
   return chosen.flatMap((transport) => kinds[transport]);
 }
+
+const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
 
 /** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
 const quietMs = 500;

@@ -6,7 +6,14 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Position } from '@fanfare/client';
-import { type Answer, HttpConnection, type HttpPlace, readProblem, retryAfterMs } from './http-exchange.js';
+import {
+  type Answer,
+  explainRefusal,
+  HttpConnection,
+  type HttpPlace,
+  readProblem,
+  retryAfterMs,
+} from './http-exchange.js';
 import type { TopicView } from './subscriber-logs.js';
 
 export interface StreamTopic {
@@ -49,17 +56,19 @@ export class EventStreamClient {
     this.#hasEnvelopes = options.topics.length > 1 || options.waitSeconds !== null;
   }
 
-  /** Reads until {@link close}. */
-  async run(): Promise<void> {
+  /** Reads until {@link close}, or until a node refuses it for good: then it resolves with the reason. */
+  async run(): Promise<string | null> {
     const { onEnd, waitSeconds } = this.options;
     while (!this.#closing.signal.aborted) {
-      const isOver = await this.#read().catch(() => 'broken' as const);
-      if (this.#closing.signal.aborted || isOver === 'stop') return;
-      if (isOver === 'broken' || waitSeconds === null) {
+      const end = await this.#read().catch(() => 'broken' as const);
+      if (typeof end !== 'string') return end.refusal;
+      if (this.#closing.signal.aborted) return null;
+      if (end === 'broken' || waitSeconds === null) {
         onEnd();
         await delay(this.#retryMs, null, { signal: this.#closing.signal }).catch(() => null);
       }
     }
+    return null;
   }
 
   close(): void {
@@ -67,8 +76,8 @@ export class EventStreamClient {
     this.#connection.leave();
   }
 
-  /** One response. `stop`: there is no use in another request. */
-  async #read(): Promise<'ended' | 'broken' | 'stop'> {
+  /** One response, and how it ended. */
+  async #read(): Promise<'ended' | 'broken' | { readonly refusal: string }> {
     const { topics, waitSeconds, silenceMs } = this.options;
     const query = new URLSearchParams(topics.map(({ topic }): [string, string] => ['topic', topic]));
     if (waitSeconds !== null) query.set('wait', String(waitSeconds));
@@ -97,7 +106,7 @@ export class EventStreamClient {
     return isEnding ? 'broken' : 'ended';
   }
 
-  async #refused(response: IncomingMessage): Promise<'broken' | 'stop'> {
+  async #refused(response: IncomingMessage): Promise<'broken' | { readonly refusal: string }> {
     response.setEncoding('utf8');
     let body = '';
     for await (const piece of response as AsyncIterable<string>) body += piece;
@@ -105,19 +114,21 @@ export class EventStreamClient {
     const problem = readProblem(answer);
     this.#retryMs = retryAfterMs(answer) ?? this.#retryMs;
     if (problem?.retryable) return 'broken';
-    const reason = `${answer.status} ${problem?.code ?? ''} ${problem?.detail ?? body}`;
-    for (const { view } of this.options.topics) view.end(reason);
-    return 'stop';
+    const refusal = explainRefusal(answer);
+    for (const { view } of this.options.topics) view.end(refusal);
+    return { refusal };
   }
 
   /** Whether the stream ends after the event, and the next one must wait. */
   #take({ name, data, id }: StreamEvent): boolean {
     const { topics, onSubscribed } = this.options;
+    // Only a stream that never began has none.
+    if (name === 'unavailable' && id === null) return true;
     if (id === null) return this.#wrong(`The event ${name} has no id`);
     this.#lastId = id;
     const positions = readId(id, topics.length);
     if (positions === null) return this.#wrong(`The id is ${id}`);
-    if (name === 'message' && data === '') {
+    if (name === 'ready') {
       for (const [index, { view }] of topics.entries()) view.confirm(positions[index] ?? null);
       onSubscribed();
       return false;

@@ -3,7 +3,14 @@
  * the next request, at any node.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Answer, HttpConnection, type HttpPlace, readProblem, retryAfterMs } from './http-exchange.js';
+import {
+  type Answer,
+  explainRefusal,
+  HttpConnection,
+  type HttpPlace,
+  readProblem,
+  retryAfterMs,
+} from './http-exchange.js';
 import type { TopicView } from './subscriber-logs.js';
 
 interface PollOptions {
@@ -37,24 +44,26 @@ export class HistoryPollClient {
     this.#connection = new HttpConnection(options.place);
   }
 
-  /** Polls until {@link close}. */
-  async run(): Promise<void> {
+  /** Polls until {@link close}, or until a node refuses it for good: then it resolves with the reason. */
+  async run(): Promise<string | null> {
     while (!this.#closing.signal.aborted) {
       const answer = await this.#ask().catch(() => null);
-      if (this.#closing.signal.aborted) return;
+      if (this.#closing.signal.aborted) return null;
       if (answer?.status === 200 || answer?.status === 204) {
         this.#take(answer);
         continue;
       }
       const problem = answer === null ? null : readProblem(answer);
       if (answer !== null && problem?.retryable !== true) {
-        this.options.view.end(`${answer.status} ${problem?.code ?? ''} ${problem?.detail ?? answer.body}`);
-        return;
+        const refusal = explainRefusal(answer);
+        this.options.view.end(refusal);
+        return refusal;
       }
       this.options.onBroken();
       const waitMs = answer === null ? pauseMs : (retryAfterMs(answer) ?? pauseMs);
       await delay(waitMs, null, { signal: this.#closing.signal }).catch(() => null);
     }
+    return null;
   }
 
   close(): void {

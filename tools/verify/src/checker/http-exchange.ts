@@ -117,7 +117,7 @@ export class HttpConnection {
   }
 }
 
-/** Of a problem (RFC 9457). Null: the body is none. */
+/** The body of an answer that reports an error (RFC 9457). */
 interface Problem {
   readonly code: string;
   readonly detail: string;
@@ -138,4 +138,10 @@ export function readProblem({ body, headers }: Answer): Problem | null {
 export function retryAfterMs({ headers }: Answer): number | null {
   const seconds = Number(headers['retry-after'] ?? Number.NaN);
   return Number.isFinite(seconds) ? seconds * 1_000 : null;
+}
+
+/** An answer that will not change if the request is repeated. */
+export function explainRefusal(answer: Answer): string {
+  const problem = readProblem(answer);
+  return problem === null ? `${answer.status} ${answer.body}` : `${answer.status} ${problem.code}: ${problem.detail}`;
 }

@@ -27,8 +27,13 @@ interface HttpSubscribersOptions {
 const waitSeconds = 5;
 const openTimeoutMs = 30_000;
 
+/** A node has refused a subscriber for good. */
+export class Refused extends Error {
+  override readonly name = 'Refused';
+}
+
 interface RunningClient {
-  run(): Promise<void>;
+  run(): Promise<string | null>;
   close(): void;
 }
 
@@ -103,8 +108,8 @@ export class HttpSubscribers implements SubscriberGroup {
     return new Promise((resolve, reject) => {
       const client = make(resolve);
       this.#clients.push(client);
-      // If it ends before, it has been refused; the log says why.
-      client.run().then(() => reject(new Error(`${this.options.name}: refused.`)), reject);
+      // Once it is subscribed, the log has the reason.
+      client.run().then((reason) => reject(new Refused(`${this.options.name}: ${reason}`)), reject);
     });
   }
 }

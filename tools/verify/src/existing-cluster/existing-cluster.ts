@@ -10,6 +10,7 @@ import { closeReasons } from '@fanfare/protocol';
 import { WebSocket } from 'ws';
 import { Checker, type CheckerOptions, type CheckerReport, publishersFor } from '../checker/checker.js';
 import { httpPlace } from '../checker/http-exchange.js';
+import { Refused } from '../checker/http-subscribers.js';
 import { reasonsAgainst } from '../checker/verdict.js';
 
 export interface ExistingClusterOptions extends CheckerOptions {
@@ -90,6 +91,8 @@ function explain(error: unknown): never {
       `The token must permit publish, subscribe and history on verify.>. The cluster answered: ${error.message}`,
     );
   }
+  if (error instanceof Refused && error.message.includes('noHistory'))
+    throw new Error(`With --level recoverable or durable: ${noHistory}.`);
   throw error;
 }
 
