@@ -195,7 +195,7 @@ const ticketsOperation: Operation = {
       },
     },
   },
-  problems: ['rateLimited', 'overloaded', 'unavailable'],
+  problems: ['contentTooLarge', 'requestTimeout', 'rateLimited', 'overloaded', 'unavailable'],
 };
 
 const revocationsOperation: Operation = {

@@ -121,7 +121,7 @@ class Batch {
     });
     const text = `"results":[${results.join(',')}]`;
     if (failed === null) return this.exchange.answer(ok, `{${text}}`);
-    // Nothing was accepted, and all for the same reason: a client that only looks at the status is told so.
+    // Nothing was accepted, and all for the same reason: a client that only looks at the status learns that.
     if (statuses.size === 1) return this.exchange.refuse(noneAccepted(failed, text));
     this.exchange.answer(`207 ${STATUS_CODES[207]}`, `{${text}}`);
   }

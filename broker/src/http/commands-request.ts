@@ -27,7 +27,7 @@ export function onCommands(exchange: Exchange, context: HttpContext): void {
   });
 }
 
-/** The commands of one request. Commands get ids of their own, so that those without an id are waited for too. */
+/** The commands of one request. Commands get ids of their own: the answer waits for those without an id too. */
 class Commands implements CommandSink {
   readonly #caller: RequestCaller;
   /** The ids of the commands, as the client gave them. */
@@ -35,6 +35,8 @@ class Commands implements CommandSink {
   /** The replies in the order of the commands; null if there is none. */
   readonly #replies: (string | null)[] = [];
   #answered = 0;
+  /** The error of a command that could not be read, not even its id. */
+  #unreadable: CommandError | null = null;
   #hasFailed = false;
   #isRead = false;
 
@@ -69,6 +71,7 @@ class Commands implements CommandSink {
 
   onCommandError(error: CommandError): void {
     const id = this.#begin(error.id);
+    if (error.id === null) this.#unreadable = error;
     this.#caller.refuse({ type: 'ping', id }, new ReplyError(error.code, error.message));
   }
 
@@ -91,6 +94,9 @@ class Commands implements CommandSink {
 
   #answerIfDone(): void {
     if (!this.#isRead || this.#answered < this.#ids.length) return;
+    if (this.#unreadable !== null && this.#ids.length === 1) {
+      return this.exchange.refuse(new Problem(this.#unreadable.code, this.#unreadable.message));
+    }
     const text = `[${this.#replies.filter((reply) => reply !== null).join(',')}]`;
     this.exchange.answer(this.#hasFailed ? `207 ${STATUS_CODES[207]}` : ok, text);
   }

@@ -55,6 +55,8 @@ export class Exchange {
   readonly #context: ExchangeContext;
   readonly #route: string;
   #isOpen = true;
+  /** While its body is incomplete. */
+  #openRequest: OpenRequest | null = null;
   #onGone: (() => void) | null = null;
   #isCredentialed = false;
 
@@ -75,6 +77,7 @@ export class Exchange {
     this.query = request.getQuery() ?? '';
     response.onAborted(() => {
       this.#isOpen = false;
+      this.#closeRequest();
       this.#onGone?.();
     });
   }
@@ -109,20 +112,12 @@ export class Exchange {
     const { openRequests } = this.#context;
     const pieces: Buffer[] = [];
     let length = 0;
-    const open: OpenRequest = {
-      address,
-      expire: () => {
-        openRequests.delete(open);
-        this.refuse(bodyNotInTime);
-      },
-    };
-    openRequests.add(open, performance.now());
-    this.onGone = () => openRequests.delete(open);
+    this.#openRequest = { address, expire: () => this.refuse(bodyNotInTime) };
+    openRequests.add(this.#openRequest, performance.now());
     this.#response.onData((piece, isLast) => {
       if (!this.#isOpen) return;
       length += piece.byteLength;
       if (length > most) {
-        openRequests.delete(open);
         // The rest of the body is read and dropped: closing the connection now would reset it, and the client could
         // not read the answer.
         return this.refuse(
@@ -130,20 +125,22 @@ export class Exchange {
         );
       }
       if (isLast) {
-        openRequests.delete(open);
+        this.#closeRequest();
         if (pieces.length === 0) return onBody(new Uint8Array(piece));
       } else if (pieces.length === 0) {
         // Most bodies arrive whole, and are not refused because others are slow.
         const tooMany = openRequests.judge(address, isService);
-        if (tooMany !== null) {
-          openRequests.delete(open);
-          return this.refuse(tooMany);
-        }
+        if (tooMany !== null) return this.refuse(tooMany);
       }
       // A copy: uWebSockets reuses its memory.
       pieces.push(Buffer.from(piece.slice(0)));
       if (isLast) onBody(Buffer.concat(pieces));
     });
+  }
+
+  #closeRequest(): void {
+    if (this.#openRequest !== null) this.#context.openRequests.delete(this.#openRequest);
+    this.#openRequest = null;
   }
 
   /** Answers with JSON. */
@@ -200,6 +197,7 @@ export class Exchange {
   #end(status: string, contentType: string, body: string, headers: Headers): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.#closeRequest();
     const response = this.#response;
     const context = this.#context;
     // The rest of a body that did not arrive in time would be read as the next request.

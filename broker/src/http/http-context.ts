@@ -1,6 +1,6 @@
 /** What the HTTP routes of a node share, and how a request finds out who sends it. */
 import { endpointPath, type NodeCodec } from '@fanfare/protocol';
-import { bearerOf } from '../connection/handshake.js';
+import { bearerOf, type HttpRefusal } from '../connection/handshake.js';
 import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import type { Parts } from '../handlers/parts.js';
 import type { Address } from '../limits/addresses.js';
@@ -25,12 +25,18 @@ export interface HttpContext extends ExchangeContext {
 export interface Sender {
   /** Null without authentication. */
   readonly session: RequestSession | null;
+}
+
+/** What a request may use before its token is checked. */
+interface Admission {
   /** Which address an incomplete body counts for; null if none is counted. */
   readonly address: Address | null;
+  /** Whether it has a valid API key. */
   readonly isService: boolean;
 }
 
-const anyone: Sender = { session: null, address: null, isService: false };
+const anyone: Sender = { session: null };
+const uncounted: Admission = { address: null, isService: false };
 
 /** The token of `Authorization: Bearer`; null if there is none. */
 export function tokenOf(exchange: Exchange): string | null {
@@ -40,31 +46,42 @@ export function tokenOf(exchange: Exchange): string | null {
 
 /**
  * Finds out who sends a request, then calls `next`: at once if the token is known, otherwise when it is checked. A
- * request that is not accepted is answered here.
+ * request that is not accepted is answered here. Returns null if it has been answered.
  */
-export function identify(exchange: Exchange, context: HttpContext, next: (sender: Sender) => void): void {
+export function identify(exchange: Exchange, context: HttpContext, next: (sender: Sender) => void): Admission | null {
   const { requestSessions, policy } = context;
+  const refuse = (refusal: HttpRefusal): null => {
+    exchange.refuse(problemOfRefusal(refusal));
+    return null;
+  };
   const origin = exchange.header('origin');
   if (origin !== '') {
     const refusal = policy.judgeOrigin(origin);
-    if (refusal !== null) return exchange.refuse(problemOfRefusal(refusal));
+    if (refusal !== null) return refuse(refusal);
   }
-  if (requestSessions === null) return next(anyone);
+  if (requestSessions === null) {
+    next(anyone);
+    return uncounted;
+  }
   const token = tokenOf(exchange);
   const known = token === null ? null : requestSessions.known(token);
-  if (known !== null) return next({ session: known, address: null, isService: known.identity.isService });
+  if (known !== null) {
+    next({ session: known });
+    return { address: null, isService: known.identity.isService };
+  }
   let isService = false;
   const judgement = policy.judgePost(exchange.requester, () => {
     isService = token !== null && requestSessions.isService(token);
     return isService;
   });
-  if ('status' in judgement) return exchange.refuse(problemOfRefusal(judgement));
+  if ('status' in judgement) return refuse(judgement);
   requestSessions.open(token).then(
     (session) => {
-      if (exchange.isOpen) next({ session, address: judgement.address, isService });
+      if (exchange.isOpen) next({ session });
     },
     (error) => exchange.refuse(problemOf(error, false)),
   );
+  return { address: judgement.address, isService };
 }
 
 /** Reads the body and finds out who sends it, whichever is done last. `onBody` as in {@link Exchange.readBody}. */
@@ -76,13 +93,12 @@ export function receive(
 ): void {
   let sender: Sender | null = null;
   let body: Uint8Array | null = null;
-  identify(exchange, context, (found) => {
+  const admission = identify(exchange, context, (found) => {
     sender = found;
     if (body !== null) onBody(body, found);
   });
-  if (!exchange.isOpen) return;
-  const { address = null, isService = false } = (sender as Sender | null) ?? {};
-  exchange.readBody(most, address, isService, (bytes) => {
+  if (admission === null) return;
+  exchange.readBody(most, admission.address, admission.isService, (bytes) => {
     if (sender !== null) onBody(bytes, sender);
     // A copy: the bytes are valid only now.
     else body = bytes.slice();

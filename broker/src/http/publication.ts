@@ -16,7 +16,7 @@ import { isMaybeDelivered, Problem } from './problem.js';
 // Strict, and it keeps a byte order mark, which JSON.parse refuses: subscribers get the text unchanged.
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** The JSON value in a body or a line. `what` begins the sentence if it is none. Throws Problem `malformed`. */
+/** The JSON value in a body or a line. `what` begins the sentence if it is invalid. Throws Problem `malformed`. */
 export function parseJson(text: Uint8Array, what = 'The body'): unknown {
   try {
     return JSON.parse(utf8.decode(text));

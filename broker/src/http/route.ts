@@ -31,7 +31,7 @@ export interface Operation {
   readonly body?: Body;
   /** By status. */
   readonly answers: Readonly<Record<number, Body & { readonly headers?: Readonly<Record<string, string>> }>>;
-  /** The codes of errors that it may answer, in addition to those of all routes. */
+  /** The codes of errors that it may answer, in addition to those of wrong tokens and of a bug. */
   readonly problems: readonly ProblemCode[];
   /** Whether it needs no token. */
   readonly isFree?: boolean;

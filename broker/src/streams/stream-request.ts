@@ -18,7 +18,7 @@ export const maxStreamTopics = 32;
 export function onEvents(exchange: Exchange, context: StreamContext): void {
   const query = new Query(exchange.query, ['topic', 'since', 'envelope', 'wait', 'ticket'], ['topic']);
   const topics = topicsOf(query, context.maxSubscriptions);
-  const waitSeconds = query.integer('wait', 1, maxWaitSeconds);
+  const waitSeconds = query.integer('wait', 0, maxWaitSeconds);
   const isEnvelope = query.integer('envelope', 0, 1) === 1 || topics.length > 1;
   const lastEventId = exchange.header('last-event-id');
   const id = lastEventId === '' ? null : idOf('Last-Event-ID', lastEventId, topics);
