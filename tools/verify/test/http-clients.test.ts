@@ -114,7 +114,7 @@ const streamHead = { 'Content-Type': 'text/event-stream' };
 const begun = (offset: number): string => `retry: 20\nevent: ready\ndata: {}\nid: e-${offset}\n\n`;
 const event = (n: number, offset = n): string => `data: ${JSON.stringify(item(n))}\nid: e-${offset}\n\n`;
 
-it('an event stream that breaks goes on after the last id', async () => {
+it('an event stream that breaks continues after the last id', async () => {
   const ids: unknown[] = [];
   const found = await judged('event-stream', (request, response, turn) => {
     ids.push(request.headers['last-event-id']);

@@ -42,7 +42,7 @@ export interface CheckerOptions {
  * publishers.
  */
 export const transports = ['websocket', 'sse', 'long-poll', 'http'] as const;
-export type Transport = (typeof transports)[number];
+type Transport = (typeof transports)[number];
 
 /** Topics and options of the clients. */
 interface CheckerPlace {

@@ -16,12 +16,12 @@ import {
 } from './http-exchange.js';
 import type { TopicView } from './subscriber-logs.js';
 
-export interface StreamTopic {
+interface StreamTopic {
   readonly topic: string;
   readonly view: TopicView;
 }
 
-export interface StreamOptions {
+interface StreamOptions {
   readonly place: HttpPlace;
   readonly topics: readonly StreamTopic[];
   /** For long polls; null: the stream stays open. */
@@ -30,7 +30,7 @@ export interface StreamOptions {
   readonly silenceMs: number;
   /** All topics are subscribed; called for each response. */
   readonly onSubscribed: () => void;
-  /** A stream has ended, for whatever reason. */
+  /** A stream has ended. */
   readonly onEnd: () => void;
 }
 

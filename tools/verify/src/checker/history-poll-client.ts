@@ -37,7 +37,7 @@ const pauseMs = 200;
 export class HistoryPollClient {
   readonly #connection: HttpConnection;
   readonly #closing = new AbortController();
-  /** Null: the first answer tells it. */
+  /** The position of the last answer; null before the first one. */
   #since: string | null = null;
 
   constructor(private readonly options: PollOptions) {
