@@ -8,7 +8,7 @@ import type { RequestSession, RequestSessions } from '../session/request-session
 import type { SessionContext } from '../session/session-context.js';
 import type { Exchange, ExchangeContext } from './exchange.js';
 import { Problem, problemOf, problemOfRefusal } from './problem.js';
-import { type OnReply, RequestCaller } from './request-caller.js';
+import { type ReplyReader, RequestCaller } from './request-caller.js';
 
 export interface HttpContext extends ExchangeContext {
   readonly parts: Parts;
@@ -28,13 +28,19 @@ export interface Sender {
 }
 
 /** What a request may use before its token is checked. */
-interface Admission {
+export interface Admission {
   /** Which address an incomplete body counts for; null if none is counted. */
   readonly address: Address | null;
   /** Whether it has a valid API key. */
   readonly isService: boolean;
 }
 
+/** What waits for the sender of a request. */
+export interface SenderReader {
+  onSender(sender: Sender): void;
+}
+
+/** Without authentication. */
 const anyone: Sender = { session: null };
 const uncounted: Admission = { address: null, isService: false };
 
@@ -45,28 +51,21 @@ export function tokenOf(exchange: Exchange): string | null {
 }
 
 /**
- * Finds out who sends a request, then calls `next`: at once if the token is known, otherwise when it is checked. A
- * request that is not accepted is answered here. Returns null if it has been answered.
+ * Finds out who sends a request: at once if the token is known, otherwise when it is checked. A request that is not
+ * accepted is answered here. Returns null if it has been answered. Call it in the handler of the request.
  */
-export function identify(exchange: Exchange, context: HttpContext, next: (sender: Sender) => void): Admission | null {
+export function identify(exchange: Exchange, context: HttpContext, reader: SenderReader): Admission | null {
   const { requestSessions, policy } = context;
-  const refuse = (refusal: HttpRefusal): null => {
-    exchange.refuse(problemOfRefusal(refusal));
-    return null;
-  };
-  const origin = exchange.header('origin');
-  if (origin !== '') {
-    const refusal = policy.judgeOrigin(origin);
-    if (refusal !== null) return refuse(refusal);
-  }
+  const refusal = policy.judgeOrigin(exchange.origin);
+  if (refusal !== null) return refuse(exchange, refusal);
   if (requestSessions === null) {
-    next(anyone);
+    reader.onSender(anyone);
     return uncounted;
   }
   const token = tokenOf(exchange);
   const known = token === null ? null : requestSessions.known(token);
   if (known !== null) {
-    next({ session: known });
+    reader.onSender({ session: known });
     return { address: null, isService: known.identity.isService };
   }
   let isService = false;
@@ -74,39 +73,23 @@ export function identify(exchange: Exchange, context: HttpContext, next: (sender
     isService = token !== null && requestSessions.isService(token);
     return isService;
   });
-  if ('status' in judgement) return refuse(judgement);
+  if ('status' in judgement) return refuse(exchange, judgement);
   requestSessions.open(token).then(
     (session) => {
-      if (exchange.isOpen) next({ session });
+      if (exchange.isOpen) reader.onSender({ session });
     },
     (error) => exchange.refuse(problemOf(error, false)),
   );
   return { address: judgement.address, isService };
 }
 
-/** Reads the body and finds out who sends it, whichever is done last. `onBody` as in {@link Exchange.readBody}. */
-export function receive(
-  exchange: Exchange,
-  context: HttpContext,
-  most: number,
-  onBody: (body: Uint8Array, sender: Sender) => void,
-): void {
-  let sender: Sender | null = null;
-  let body: Uint8Array | null = null;
-  const admission = identify(exchange, context, (found) => {
-    sender = found;
-    if (body !== null) onBody(body, found);
-  });
-  if (admission === null) return;
-  exchange.readBody(most, admission.address, admission.isService, (bytes) => {
-    if (sender !== null) onBody(bytes, sender);
-    // A copy: the bytes are valid only now.
-    else body = bytes.slice();
-  });
+function refuse(exchange: Exchange, refusal: HttpRefusal): null {
+  exchange.refuse(problemOfRefusal(refusal));
+  return null;
 }
 
-export function callerOf({ session }: Sender, context: HttpContext, onReply: OnReply): RequestCaller {
-  return new RequestCaller(session, context.sessions, context.parts, onReply);
+export function callerOf({ session }: Sender, context: HttpContext, reader: ReplyReader): RequestCaller {
+  return new RequestCaller(session, context.sessions, context.parts, reader);
 }
 
 /** For paths that no route has. */

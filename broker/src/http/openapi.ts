@@ -1,6 +1,6 @@
 /** `GET /v1/openapi.json`: the document of all routes, made from their table. */
 import { httpStatusOf } from '@fanfare/protocol';
-import { type Exchange, ok } from './exchange.js';
+import { type Exchange, notStored, ok } from './exchange.js';
 import type { ProblemCode } from './problem.js';
 import type { Body, Operation, Route } from './route.js';
 import { problemSchema } from './schemas.js';
@@ -33,7 +33,7 @@ export function openApiRoute(routes: readonly Route[], version: string, isAuthen
       problems: [],
       isFree: true,
     },
-    handle: (exchange: Exchange) => exchange.answer(ok, text),
+    handle: (exchange: Exchange) => exchange.answer(ok, text, notStored),
   };
   const text = JSON.stringify(openApiOf([...routes, own], version, isAuthenticated));
   return own;
