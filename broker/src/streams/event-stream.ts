@@ -104,7 +104,8 @@ export class EventStream extends HeldResponse {
   protected begin(): void {
     const exchange = this.#exchange as Exchange;
     for (const [index, topic] of this.topics.entries()) this.#positions[index] = this.#beginningOf(index, topic);
-    const response = beginStream(exchange, `${retryField()}${eventText('ready', {}, this.#id)}`);
+    const keepsConnection = this.#endsAt > 0;
+    const response = beginStream(exchange, `${retryField()}${eventText('ready', {}, this.#id)}`, keepsConnection);
     // From here on, nothing needs the head of the request.
     response.onAborted(() => this.onAborted());
     this.#exchange = null;
@@ -357,11 +358,7 @@ export class EventStream extends HeldResponse {
   #end(events: string): void {
     const response = this.#response;
     if (response === null) return;
-    const mustClose = this.context.http.isDraining();
-    response.cork(() => {
-      if (events === '') response.end(undefined, mustClose);
-      else response.end(events, mustClose);
-    });
+    response.cork(() => response.end(events === '' ? undefined : events));
     this.finish();
   }
 
@@ -373,9 +370,11 @@ export class EventStream extends HeldResponse {
     const now = secondsOf(nowMs);
     if (this.#endsAt > 0 && now >= this.#endsAt && !this.#isBlocked) return this.#end('');
     if (this.#isBlocked) {
-      // Otherwise uWebSockets would close it after 12 s, although the client may still be reading from the kernel.
-      if (now < this.#dueAt) response.resume();
-      else this.#drop(response);
+      if (now >= this.#dueAt) return this.#drop(response);
+      // This restarts the timeout of uWebSockets. Otherwise it would close the stream after 12 s, although the client may
+      // still be reading what is in the kernel. `resume` alone would end the calls of `onWritable`.
+      response.pause();
+      response.resume();
     } else if (now >= this.#dueAt) {
       this.#planHeartbeat(nowMs);
       this.#write(heartbeat);
