@@ -6,4 +6,4 @@ export interface Bundle {
   readonly inputs: readonly string[];
 }
 
-export function bundle(entry: 'index' | 'json', options: { readonly minify: boolean }): Promise<Bundle>;
+export function bundle(entry: 'index' | 'json' | 'fallback', options: { readonly minify: boolean }): Promise<Bundle>;

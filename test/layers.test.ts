@@ -39,6 +39,18 @@ const order: Readonly<Record<string, readonly string[]>> = {
     // Used by all of them.
     ...['redis', 'observe', 'files'],
   ],
+  client: [
+    ...['fallback.ts', 'index.ts', 'json.ts', 'msgpackr.ts', 'fallback', 'msgpackr-data.ts', 'msgpackr-no-eval.d.ts'],
+    ...['msgpack-data.ts', 'msgpack-writer.ts', 'msgpack-reader.ts', 'websocket-node.ts'],
+    // The client, and its parts.
+    ...['api.ts', 'client.ts', 'feeds.ts', 'feed.ts', 'catch-up.ts', 'delivery.ts', 'histories.ts', 'cursor.ts'],
+    ...['publisher.ts', 'publish-queue.ts', 'levels.ts', 'reads.ts', 'reconnector.ts', 'handover.ts', 'address.ts'],
+    ...['schemas.ts', 'slots.ts', 'subscription.ts', 'condition.ts', 'emitter.ts', 'queue.ts', 'topic-queues.ts'],
+    ...['posting.ts', 'requests.ts', 'pacer.ts', 'topics.ts', 'data-types.ts', 'position.ts'],
+    // Used by many of them.
+    ...['connection.ts', 'command-ids.ts', 'debug-log.ts', 'explain.ts', 'frames.ts', 'message-id.ts', 'state.ts'],
+    ...['token.ts', 'options.ts', 'errors.ts', 'reconnect.ts', 'standard-schema.ts', 'websocket.ts'],
+  ],
   loadtest: [
     ...[
       'page',

@@ -26,7 +26,7 @@ async function launchChromium(): Promise<Browser> {
 }
 
 /** Serves pages with this script, and the bundle of this entry as a module. */
-async function serve(script: string, entry: 'index' | 'json' = 'index') {
+async function serve(script: string, entry: 'index' | 'json' | 'fallback' = 'index') {
   const { code } = await bundle(entry, { minify: true });
   const server = createServer((request, response) => {
     const isClient = request.url === '/fanfare.js';
@@ -70,10 +70,12 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
   });
   afterAll(() => browser?.[Symbol.asyncDispose]());
 
-  it.skipIf(!isHere).each(['index', 'json'] as const)('the bundle "%s" publishes and subscribes', async (entry) => {
-    await using node = await startNode({});
-    await using site = await serve(
-      `
+  it.skipIf(!isHere).each(['index', 'json', 'fallback'] as const)(
+    'the bundle "%s" publishes and subscribes',
+    async (entry) => {
+      await using node = await startNode({});
+      await using site = await serve(
+        `
       import { createClient } from '/fanfare.js';
       window.log = { seen: [], states: [], errors: [] };
       addEventListener('error', ({ message }) => log.errors.push(message));
@@ -84,21 +86,22 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
       await subscription.ready;
       await client.publish('news', { from: 'browser', bytes: 'ä€😀' });
     `,
-      entry,
-    );
-    await using client = createClient(node.url);
-    const received: unknown[] = [];
-    await client.subscribe('news', ({ data }) => received.push(data)).ready;
-    await using tab = await browser.open();
-    await tab.goto(site.url);
-    const both = [{ from: 'browser', bytes: 'ä€😀' }, { from: 'node' }];
-    await expect.poll(() => received).toEqual(both.slice(0, 1));
-    await client.publish('news', both[1]);
-    await expect
-      .poll(() => tab.evaluate('log'))
-      .toEqual({ seen: both, states: ['connecting', 'connected'], errors: [] });
-    expect(received).toEqual(both);
-  });
+        entry,
+      );
+      await using client = createClient(node.url);
+      const received: unknown[] = [];
+      await client.subscribe('news', ({ data }) => received.push(data)).ready;
+      await using tab = await browser.open();
+      await tab.goto(site.url);
+      const both = [{ from: 'browser', bytes: 'ä€😀' }, { from: 'node' }];
+      await expect.poll(() => received).toEqual(both.slice(0, 1));
+      await client.publish('news', both[1]);
+      await expect
+        .poll(() => tab.evaluate('log'))
+        .toEqual({ seen: both, states: ['connecting', 'connected'], errors: [] });
+      expect(received).toEqual(both);
+    },
+  );
 
   it.skipIf(!isHere)('a page that the user left and returns to has missed nothing', async () => {
     await using node = await startNode({});

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { sentenceOf } from './broker.js';
 import { benchCommand } from './commands/bench.js';
 
+import { doctorCommand } from './commands/doctor.js';
 import { historyCommand } from './commands/history.js';
 import { apiKeyCommand, nodeCommand } from './commands/node.js';
 import { publishCommand } from './commands/publish.js';
@@ -41,6 +42,7 @@ Exit codes: 0 all is well; 1 refused or failed; 2 wrong usage; 130 or 143 stoppe
     topicsCommand(),
     tapCommand(),
     tokenCommand(),
+    doctorCommand(),
 
     benchCommand(),
   ];

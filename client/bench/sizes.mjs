@@ -13,6 +13,7 @@ import { build } from 'esbuild';
 /** What an application imports, and the packages to install for it. */
 const clients = [
   ['@fanfare/client/json', "export { createClient } from '@fanfare/client/json'"],
+  ['@fanfare/client/fallback', "export { createClient } from '@fanfare/client/fallback'"],
   ['@fanfare/client', "export { createClient } from '@fanfare/client'"],
   ['graphql-ws 6.4.2', "export { createClient } from 'graphql-ws'", 'graphql-ws@6.4.2', 'graphql@17.1.0'],
   [

@@ -60,7 +60,7 @@ const notFanfare = 'The server does not speak Fanfare: check the host, port and 
 interface Failure {
   readonly message?: string;
   readonly error?: unknown;
-  /** What our WebSocket for Node read in `Retry-After`, in milliseconds. */
+  /** When to try again, in milliseconds: what our WebSocket for Node read in `Retry-After`, or a fallback was told. */
   readonly retryAfterMs?: number;
 }
 
@@ -131,7 +131,9 @@ export class Connection {
       if (!this.#isOpen) void this.#fail(socket, failure);
     };
     socket.onclose = ({ code, reason }) => {
-      if (this.#isOpen) this.drop(closureOf(code, this.#refusal || reason || failure.message));
+      // A fallback is open before it has reached a node.
+      if (this.#isOpen && failure.retryAfterMs === undefined)
+        this.drop(closureOf(code, this.#refusal || reason || failure.message));
       else void this.#fail(socket, failure);
     };
   }

@@ -147,7 +147,7 @@ export function refuseUnknown(of: string, options: object, known: readonly strin
 }
 
 /** Types of the options that are not numbers. */
-const kinds: { readonly [name: string]: string } = {
+export const kinds: { readonly [name: string]: string } = {
   encoding: 'string',
   schemas: 'object',
   autoConnect: 'boolean',

@@ -17,15 +17,16 @@ const kB = 1_024;
 it.each([
   ['json', 18 * kB],
   ['index', 21.9 * kB],
+  ['fallback', 25 * kB],
 ] as const)('the entry %s stays within %i bytes of gzip', async (entry, limit) => {
   const { gzipBytes } = await bundle(entry, { minify: true });
   expect(gzipBytes).toBeLessThanOrEqual(limit);
 });
 
 it('the browser bundle contains no code for Node, and none that a Content-Security-Policy forbids', async () => {
-  for (const entry of ['json', 'index'] as const) {
+  for (const entry of ['json', 'index', 'fallback'] as const) {
     const { code, inputs } = await bundle(entry, { minify: false });
-    expect(inputs.filter((file) => /node_modules|websocket-node/.test(file))).toEqual([]);
+    expect(inputs.filter((file) => /node_modules\/(?!eventsource-parser)|websocket-node/.test(file))).toEqual([]);
     expect(code).not.toMatch(/["']node:|\brequire\(|\bnew Function\b|\beval\(/);
   }
 });
@@ -35,8 +36,8 @@ it('the client still has each name that gets a short one in files for pages', as
   expect(internalNames.filter((name) => !new RegExp(`[.{,]\\s*${name}\\b`).test(code))).toEqual([]);
 });
 
-it('the JSON entry contains no MessagePack code', async () => {
-  const { inputs, code } = await bundle('json', { minify: false });
+it.each(['json', 'fallback'] as const)('the entry %s contains no MessagePack code', async (entry) => {
+  const { inputs, code } = await bundle(entry, { minify: false });
   expect(inputs.filter((file) => /client\/src\/.*msgpack/.test(file))).toEqual([]);
   expect(code).not.toMatch(/class \w*(Msgpack|Reader2?\b|Writer)/);
 });

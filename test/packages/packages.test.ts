@@ -209,7 +209,7 @@ describe('a node from the tarball', () => {
 
   it('delivers messages to clients that are ES modules or CommonJS', async () => {
     await using node = await startNode({ program: program() });
-    for (const entry of ['@fanfare/client', '@fanfare/client/json']) {
+    for (const entry of ['@fanfare/client', '@fanfare/client/json', '@fanfare/client/fallback']) {
       const esModule = await deliver(node, 'app.mjs', `import { createClient } from '${entry}';`);
       const commonJs = await deliver(node, 'app.cjs', `const { createClient } = require('${entry}');`);
       expect([esModule, commonJs]).toEqual(['hello\n', 'hello\n']);
@@ -250,7 +250,7 @@ describe('a node from the tarball', () => {
       const client = ${createClient}(${JSON.stringify(node.url)});
       client.subscribe('news', ({ data }) => { document.title = data; }).ready.then(() => client.publish('news', 'hello'));`;
     const pages: Readonly<Record<string, string>> = Object.fromEntries(
-      ['fanfare', 'fanfare-json'].flatMap((file) => [
+      ['fanfare', 'fanfare-json', 'fanfare-fallback'].flatMap((file) => [
         [`/${file}`, `<script src="/${file}.min.js"></script><script>${use('Fanfare.createClient')}</script>`],
         [
           `/${file}.module`,

@@ -71,10 +71,14 @@ export class Problem extends PeerError {
   }
 }
 
-/** `isPublish`: whether the request may have published. */
-export function problemOf({ code, message, retryAfterMs }: ReplyError, isPublish: boolean): Problem {
+/** `isPublish`: whether the request may have published. `members`: more members of the answer. */
+export function problemOf(
+  { code, message, retryAfterMs }: ReplyError,
+  isPublish: boolean,
+  members: NonNullable<Details['members']> = {},
+): Problem {
   const maybeDelivered = isPublish && isMaybeDelivered(code);
-  return new Problem(code, message, { retryAfterMs, maybeDelivered });
+  return new Problem(code, message, { retryAfterMs, maybeDelivered, members });
 }
 
 /** Whether subscribers may have received a publication that failed with this code. */

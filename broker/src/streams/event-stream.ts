@@ -30,7 +30,7 @@ type State = 'opening' | 'catchingUp' | 'blocked' | 'live';
 
 export interface EventStreamOptions {
   readonly form: EventForm;
-  /** The stream ends after the first news, or after this many seconds; null: it stays open. */
+  /** The stream ends after the first news, or after this many seconds, 0: at once; null: it stays open. */
   readonly waitSeconds: number | null;
   /** Whether the id contains a credential, because the client has only a ticket, which is used up. */
   readonly needsCredential: boolean;
@@ -78,13 +78,15 @@ export class EventStream extends HeldResponse {
     this.#form = form;
     this.#needsCredential = needsCredential;
     this.#exchange = exchange;
-    this.#positions = topics.map((_, index) => since?.[index] ?? null);
-    // A client that was here before may have missed what no history has.
-    if (since !== null) {
-      for (const [index, topic] of topics.entries()) {
-        if (since[index] === null || !context.relay.hasHistory(topic)) this.#miss(index);
-      }
+    this.#positions = topics.map(() => null);
+    for (const [index, topic] of topics.entries()) {
+      const begin = since?.[index] ?? null;
+      if (since === null || begin === 'now') continue;
+      this.#positions[index] = begin;
+      // A client that was here before may have missed what no history has.
+      if (begin === null || !context.relay.hasHistory(topic)) this.#miss(index);
     }
+    this.#hasNews = waitSeconds === 0;
     this.#endsAt = waitSeconds === null ? 0 : secondsOf(performance.now()) + waitSeconds;
     context.open.eventStreams++;
     exchange.onGone = () => this.onAborted();
@@ -104,14 +106,23 @@ export class EventStream extends HeldResponse {
   protected begin(): void {
     const exchange = this.#exchange as Exchange;
     for (const [index, topic] of this.topics.entries()) this.#positions[index] = this.#beginningOf(index, topic);
-    const keepsConnection = this.#endsAt > 0;
-    const response = beginStream(exchange, `${retryField()}${eventText('ready', {}, this.#id)}`, keepsConnection);
+    const events = retryField() + eventText('ready', this.#greeting, this.#id);
+    const response = beginStream(exchange, events, this.#endsAt > 0);
     // From here on, nothing needs the head of the request.
     response.onAborted(() => this.onAborted());
     this.#exchange = null;
     this.#response = response;
     this.#planHeartbeat(performance.now());
     this.#catchUp();
+  }
+
+  /** Tells a client what it has missed, and how long a stream is silent at most. */
+  get #greeting(): object {
+    const { relay, sseHeartbeatMs: heartbeatMs } = this.context;
+    const newest = this.topics.map((topic) =>
+      relay.hasHistory(topic) ? relay.subscribeResult(topic, null).position : null,
+    );
+    return { positions: positionsText(newest), heartbeatMs };
   }
 
   /** The position after which the stream begins in a topic. */
@@ -313,7 +324,7 @@ export class EventStream extends HeldResponse {
 
   protected fail(error: ReplyError): void {
     if (this.isOver) return;
-    const problem = problemOf(error, false);
+    const problem = problemOf(error, false, error.code === 'notPermitted' ? { topic: this.permitting } : {});
     if (this.#exchange !== null) {
       refuseStream(this.#exchange, problem, this.context.counters);
       return this.finish();

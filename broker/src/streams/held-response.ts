@@ -20,6 +20,8 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   isInvited = false;
   #isJoined = false;
   protected isOver = false;
+  /** The topic whose permission was checked last. */
+  protected permitting: Topic | undefined;
 
   constructor(
     protected readonly context: StreamContext,
@@ -101,7 +103,10 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
     const { registry, relay } = this.context;
     try {
       await this.prepare();
-      for (const topic of this.topics) await this.#permit(topic);
+      for (const topic of this.topics) {
+        this.permitting = topic;
+        await this.#permit(topic);
+      }
       if (this.isOver) return;
       this.#isJoined = true;
       for (const topic of this.topics) registry.addStream(topic, this);

@@ -55,12 +55,15 @@ export interface StreamCounters {
   commandsLimited: number;
 }
 
-/** Where a subscriber begins in one topic: after this position. Null: from now on. */
-export type Since = Position | null;
+/**
+ * Where a stream begins in one topic: after this position. Null: the client was here before, and the topic had no
+ * position. `now`: the client was not here before.
+ */
+export type Since = Position | null | 'now';
 
 /** The topics of a stream and where it begins in each. */
 export interface StreamStart {
   readonly topics: readonly Topic[];
-  /** The last positions that the client has seen; null if it begins from now on. */
+  /** In the order of the topics; null if it begins from now on. */
   readonly since: readonly Since[] | null;
 }

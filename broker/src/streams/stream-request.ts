@@ -16,9 +16,10 @@ export const maxStreamTopics = 32;
 
 /** Opens a stream, or answers why not. */
 export function onEvents(exchange: Exchange, context: StreamContext): void {
+  exchange.keepHeaders();
   const query = new Query(exchange.query, ['topic', 'since', 'envelope', 'wait', 'ticket'], ['topic']);
   const topics = topicsOf(query, context.maxSubscriptions);
-  const waitSeconds = query.integer('wait', 1, maxWaitSeconds);
+  const waitSeconds = query.integer('wait', 0, maxWaitSeconds);
   const isEnvelope = query.integer('envelope', 0, 1) === 1 || topics.length > 1;
   const lastEventId = exchange.header('last-event-id');
   const id = lastEventId === '' ? null : idOf('Last-Event-ID', lastEventId, topics);

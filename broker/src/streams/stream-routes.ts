@@ -20,7 +20,7 @@ export function streamRoutes(context: StreamContext): readonly Route[] {
         id: 'events',
         summary: 'Receive publications',
         description:
-          'An event stream (server-sent events) of the publications of some topics. With one topic, the data of a message is the data of the publication. With several, or with envelope=1, it is an object with topic, epoch, offset and data. The first event is named ready. Losses are the events gap and reset. A client that sends Accept: text/event-stream without Fanfare-Client gets temporary refusals as the event unavailable with status 200, because an EventSource does not return after another status.',
+          'An event stream (server-sent events) of the publications of some topics. With one topic, the data of a message is the data of the publication. With several, or with envelope=1, it is an object with topic, epoch, offset and data. The first event is named ready; its data has the newest positions of the topics, and heartbeatMs, the longest time between two comments. Losses are the events gap and reset. A client that sends Accept: text/event-stream without Fanfare-Client gets temporary refusals as the event unavailable with status 200, because an EventSource does not return after another status.',
         parameters: [
           {
             name: 'topic',
@@ -32,7 +32,8 @@ export function streamRoutes(context: StreamContext): readonly Route[] {
           {
             name: 'since',
             in: 'query',
-            description: 'Where the stream begins: the id of an event of a stream of the same topics, or "now".',
+            description:
+              'Where the stream begins: the id of an event of a stream of the same topics, or "now". In an id, "now" stands for the position of a topic that was not in the stream.',
             schema: { ...idSchema, default: 'now' },
           },
           {
@@ -44,8 +45,9 @@ export function streamRoutes(context: StreamContext): readonly Route[] {
           {
             name: 'wait',
             in: 'query',
-            description: 'End the stream after the first publications, or after this many seconds (long polling).',
-            schema: { type: 'integer', minimum: 1, maximum: maxWaitSeconds },
+            description:
+              'End the stream after the first publications, or after this many seconds (long polling). 0: at once.',
+            schema: { type: 'integer', minimum: 0, maximum: maxWaitSeconds },
           },
           {
             name: 'ticket',
@@ -69,6 +71,7 @@ export function streamRoutes(context: StreamContext): readonly Route[] {
           'invalidTopic',
           'tooManySubscriptions',
           'notPermitted',
+          'originNotAllowed',
           'rateLimited',
           'overloaded',
           'unavailable',
