@@ -115,7 +115,7 @@ describe('a poll with wait', () => {
     expect((await poll(kept, 'wait=1&direction=backward')).body).toMatchObject({ status: 400, code: 'malformed' });
   });
 
-  it('is answered with what there is if the history is another one', async () => {
+  it('is answered with what there is if the topic has a new history', async () => {
     await using cluster = await startCluster();
     const page = await poll(cluster, 'since=another-7&wait=30');
     expect(page.body).toMatchObject({ recovered: false, publications: [] });
