@@ -116,7 +116,7 @@ export class EventStream extends HeldResponse {
     this.#catchUp();
   }
 
-  /** Tells a client what it has missed, and how long a stream is silent at most. */
+  /** The newest positions, which show a client what it has missed, and the longest time between two comments. */
   get #greeting(): object {
     const { relay, sseHeartbeatMs: heartbeatMs } = this.context;
     const newest = this.topics.map((topic) =>
