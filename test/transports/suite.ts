@@ -102,7 +102,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
         port: first?.port ?? (await findFreePort()),
         adminPort: first?.adminPort ?? (await findFreePort()),
         redisUrl: redis.url,
-        env: { FANFARE_SSE_HEARTBEAT_MS: '1000', FANFARE_DRAIN_WINDOW_MS: '1000' },
+        env: { FANFARE_SSE_HEARTBEAT_MS: '1000', FANFARE_DRAIN_WINDOW_MS: '1000', FANFARE_DRAIN_TIMEOUT_MS: '2000' },
       });
     };
 
@@ -236,7 +236,8 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
     });
   });
 
-  describe.skipIf(!isHere)(`at a node, in ${browserName}`, () => {
+  // Concurrent: they wait for delays of the browser.
+  (isHere ? describe.concurrent : describe.skip)(`at a node, in ${browserName}`, () => {
     /** Collects the events of an EventSource in `window.log`, with their data unless it is `ready`. */
     const listen = (url: string, options = '{}'): string => `(() => {
       window.log = [];
