@@ -203,6 +203,39 @@ describe.concurrent('a POST request', () => {
   });
 });
 
+describe('a request that was refused before its body arrived', () => {
+  it('no longer counts for its address', async () => {
+    await using cluster = await startCluster({
+      env: {
+        FANFARE_AUTH: JSON.stringify({ apiKeys: [{ id: 'shop', sha256, permissions: { publish: ['>'] } }] }),
+        FANFARE_HANDSHAKES_PER_SECOND: '100000',
+        FANFARE_TRUSTED_PROXIES: '127.0.0.1',
+      },
+    });
+    const { port } = cluster.node().broker;
+    const begin = (token: string): Socket => {
+      const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+      const lines = ['Host: x', 'X-Forwarded-For: 192.0.2.1', 'Content-Type: application/json', 'Connection: close'];
+      const head = ['POST /v1/topics/t/publications HTTP/1.1', ...lines, `Authorization: Bearer ${token}`];
+      socket.write([...head, 'Content-Length: 2', '', '1'].join('\r\n'));
+      return socket;
+    };
+    const refused = Array.from({ length: maxOpenRequestsOfAddress }, async () => {
+      const socket = begin('fk_nobody_0000');
+      const [answer] = await once(socket, 'data');
+      expect(read(String(answer)).status).toBe('HTTP/1.1 401 Unauthorized');
+      return socket;
+    });
+    const sockets = await Promise.all(refused);
+    const socket = begin(key);
+    // Another request is answered in between, so that the node has read the first part of the body on its own.
+    await fetch(cluster.node().url.replace('ws:', 'http:'));
+    socket.write('1');
+    expect(read(await whole(socket)).status).toBe('HTTP/1.1 200 OK');
+    for (const each of sockets) each.destroy();
+  });
+});
+
 describe.concurrent('a request that uWebSockets neither answers nor passes on', () => {
   it.each([
     ['no Host', 'GET /ws HTTP/1.1\r\n\r\n'],

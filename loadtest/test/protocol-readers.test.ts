@@ -86,7 +86,7 @@ it.each([1, 2, 3, 7, 64, 100, 10_000])('RESP is read correctly in pieces of %i b
 const chunk = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
 const event = (sequence: number): string => chunk(`data: "${data(sequence)}"\nid: 7-${sequence}\n\n`);
-const stream = head + chunk('retry: 2000\nid: 7-0\ndata:\n\n') + event(1) + chunk(':\n\n') + event(2);
+const stream = head + chunk('retry: 2000\nevent: ready\ndata: {}\nid: 7-0\n\n') + event(1) + chunk(':\n\n') + event(2);
 
 it.each([1, 2, 3, 7, 64, 100, 10_000])('an event stream is read correctly in pieces of %i bytes', (pieceBytes) => {
   expect(eventsOf(protocols.sse.subscriber, Buffer.from(stream), pieceBytes)).toEqual([
@@ -122,7 +122,7 @@ const polls = [
 
 it.each([1, 2, 3, 7, 64, 100, 10_000])('long polls are read correctly in pieces of %i bytes', (pieceBytes) => {
   const next = (position: string): string =>
-    `reply GET /v1/topics/a/publications?since=${position}&limit=1000&wait=60 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n`;
+    `reply GET /v1/topics/a/publications?since=${position}&limit=1000&wait=55 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n`;
   expect(eventsOf(protocols['long-poll'].subscriber, Buffer.from(polls), pieceBytes)).toEqual([
     ...[next('7-0'), 'greeted', next('7-0'), 'greeted'],
     ...['publication 1', 'publication 2', next('7-2'), 'greeted', 'refused 403 Forbidden no'],

@@ -73,7 +73,7 @@ export class NodeApi {
       return isService;
     });
     if ('status' in judgement) return exchange.refuse(problemOfRefusal(judgement));
-    exchange.readBody(maxApiBytes, judgement.address, isService, (body) => {
+    const onBody = (body: Uint8Array): void => {
       answer(token, Buffer.from(body)).then(
         (members) => exchange.answer(status, JSON.stringify(members)),
         (error: unknown) =>
@@ -81,7 +81,8 @@ export class NodeApi {
             error instanceof AuthError ? problemOf(new ReplyError(error.code, error.message), false) : error,
           ),
       );
-    });
+    };
+    exchange.readBody(maxApiBytes, judgement.address, isService, { onBody });
   }
 
   #isService(token: string): boolean {
@@ -195,7 +196,7 @@ const ticketsOperation: Operation = {
       },
     },
   },
-  problems: ['rateLimited', 'overloaded', 'unavailable'],
+  problems: ['contentTooLarge', 'requestTimeout', 'rateLimited', 'overloaded', 'unavailable'],
 };
 
 const revocationsOperation: Operation = {

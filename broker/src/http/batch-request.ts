@@ -16,8 +16,9 @@ import {
   type Topic,
 } from '@fanfare/protocol';
 import { explainUnknown } from '../files/nearest.js';
+import { BodyRequest } from './body-request.js';
 import { type Exchange, ok } from './exchange.js';
-import { callerOf, type HttpContext, receive, type Sender } from './http-context.js';
+import { callerOf, type HttpContext, type Sender } from './http-context.js';
 import { Problem, problemOf } from './problem.js';
 import { acceptedText, failedResult, mediaTypeOf, newMessageId, parseJson, shownType, tooDeep } from './publication.js';
 
@@ -47,57 +48,43 @@ export function onBatch(exchange: Exchange, context: HttpContext): void {
     const sentence = `${shownType(exchange.header('content-type'))} A batch is application/json or application/x-ndjson.`;
     throw new Problem('unsupportedMediaType', sentence);
   }
-  receive(exchange, context, maxBatchBytes, (body, sender) => {
-    try {
-      const items = read(body, context.maxFrameBytes);
-      if (items.length > 0) return new Batch(exchange, context, items).publish(body, sender);
-      exchange.answer(ok, '{"results":[]}');
-    } catch (error) {
-      exchange.fail(error);
-    }
-  });
+  new BatchRequest(exchange, context, read).receive(maxBatchBytes);
 }
 
-class Batch {
-  readonly #messageIds: (string | null)[];
+class BatchRequest extends BodyRequest {
+  #items: readonly Item[] = [];
+  #messageIds: readonly (string | null)[] = [];
   /** The reply to each item. */
-  readonly #replies: (OutgoingReply | null)[];
-  #left: number;
+  readonly #replies: OutgoingReply[] = [];
+  #left = 0;
 
+  /** `read`: makes items of a body. */
   constructor(
-    private readonly exchange: Exchange,
-    private readonly context: HttpContext,
-    private readonly items: readonly Item[],
+    exchange: Exchange,
+    context: HttpContext,
+    private readonly read: (body: Uint8Array, maxDataBytes: number) => readonly Item[],
   ) {
-    const { relay } = context.parts;
-    this.#messageIds = items.map(
-      ({ topic, messageId }) => messageId ?? (relay.hasHistory(topic) ? newMessageId() : null),
-    );
-    this.#replies = items.map(() => null);
-    this.#left = items.length;
+    super(exchange, context);
   }
 
-  publish(body: Uint8Array, sender: Sender): void {
-    const caller = callerOf(sender, this.context, (reply) => this.#onReply(reply));
-    for (const [index, { topic, start, end }] of this.items.entries()) {
+  protected override carryOut(body: Uint8Array, sender: Sender): void {
+    const { relay } = this.context.parts;
+    this.#items = this.read(body, this.context.maxFrameBytes);
+    this.#left = this.#items.length;
+    if (this.#left === 0) return this.#answer();
+    this.#messageIds = this.#items.map(
+      ({ topic, messageId }) => messageId ?? (relay.hasHistory(topic) ? newMessageId() : null),
+    );
+    const caller = callerOf(sender, this.context, this);
+    for (const [index, { topic, start, end }] of this.#items.entries()) {
       const messageId = this.#messageIds[index] ?? null;
-      const id = index + 1;
-      const command: Publish = {
-        type: 'publish',
-        id,
-        topic,
-        messageId,
-        repeat: false,
-        encoding: 'json',
-        bytes: body,
-        start,
-        end,
-      };
+      const place = { encoding: 'json', bytes: body, start, end } as const;
+      const command: Publish = { type: 'publish', id: index + 1, topic, messageId, repeat: false, ...place };
       caller.submit(command);
     }
   }
 
-  #onReply(reply: OutgoingReply): void {
+  override onReply(reply: OutgoingReply): void {
     if (!('id' in reply) || reply.id === null) return;
     this.#replies[reply.id - 1] = reply;
     if (--this.#left === 0) this.#answer();
@@ -106,8 +93,8 @@ class Batch {
   #answer(): void {
     const statuses = new Set<number>();
     let failed: (OutgoingReply & { type: 'error' }) | null = null;
-    const results = this.#replies.map((reply, index) => {
-      const topic = this.items[index]?.topic as Topic;
+    const results = this.#items.map(({ topic }, index) => {
+      const reply = this.#replies[index];
       const messageId = this.#messageIds[index] ?? null;
       if (reply?.type === 'published') {
         statuses.add(200);
@@ -121,7 +108,7 @@ class Batch {
     });
     const text = `"results":[${results.join(',')}]`;
     if (failed === null) return this.exchange.answer(ok, `{${text}}`);
-    // Nothing was accepted, and all for the same reason: a client that only looks at the status is told so.
+    // Nothing was accepted, and all for the same reason: a client that only looks at the status learns that.
     if (statuses.size === 1) return this.exchange.refuse(noneAccepted(failed, text));
     this.exchange.answer(`207 ${STATUS_CODES[207]}`, `{${text}}`);
   }

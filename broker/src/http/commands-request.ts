@@ -4,8 +4,9 @@
  */
 import { STATUS_CODES } from 'node:http';
 import { type Command, type CommandError, type CommandSink, type OutgoingReply, ReplyError } from '@fanfare/protocol';
+import { BodyRequest } from './body-request.js';
 import { type Exchange, ok } from './exchange.js';
-import { callerOf, type HttpContext, receive, type Sender } from './http-context.js';
+import { callerOf, type HttpContext, type Sender } from './http-context.js';
 import { Problem } from './problem.js';
 import { mediaTypeOf, shownType } from './publication.js';
 import { needsConnection, type RequestCaller } from './request-caller.js';
@@ -18,35 +19,24 @@ export function onCommands(exchange: Exchange, context: HttpContext): void {
   if (mediaTypeOf(contentType) !== 'application/json') {
     throw new Problem('unsupportedMediaType', `${shownType(contentType)} Commands are application/json.`);
   }
-  receive(exchange, context, context.maxFrameBytes, (body, sender) => {
-    try {
-      new Commands(exchange, context, sender).run(body);
-    } catch (error) {
-      exchange.fail(error);
-    }
-  });
+  new CommandsRequest(exchange, context).receive(context.maxFrameBytes);
 }
 
-/** The commands of one request. Commands get ids of their own, so that those without an id are waited for too. */
-class Commands implements CommandSink {
-  readonly #caller: RequestCaller;
+/** The commands of one request. Commands get ids of their own: the answer waits for those without an id too. */
+class CommandsRequest extends BodyRequest implements CommandSink {
+  #caller: RequestCaller | null = null;
   /** The ids of the commands, as the client gave them. */
   readonly #ids: Command['id'][] = [];
   /** The replies in the order of the commands; null if there is none. */
   readonly #replies: (string | null)[] = [];
   #answered = 0;
+  /** The error of a command that could not be read, not even its id. */
+  #unreadable: CommandError | null = null;
   #hasFailed = false;
   #isRead = false;
 
-  constructor(
-    private readonly exchange: Exchange,
-    private readonly context: HttpContext,
-    sender: Sender,
-  ) {
-    this.#caller = callerOf(sender, context, (reply) => this.#onReply(reply));
-  }
-
-  run(body: Uint8Array): void {
+  protected override carryOut(body: Uint8Array, sender: Sender): void {
+    this.#caller = callerOf(sender, this.context, this);
     this.context.json.decode(body, this);
     this.#isRead = true;
     this.#answerIfDone();
@@ -63,13 +53,14 @@ class Commands implements CommandSink {
     const id = this.#begin(command.id);
     const { type } = command;
     if (type === 'subscribe' || type === 'unsubscribe' || type === 'refresh') {
-      this.#caller.refuse({ ...command, id }, needsConnection(type));
-    } else this.#caller.submit({ ...command, id });
+      this.#caller?.refuse({ ...command, id }, needsConnection(type));
+    } else this.#caller?.submit({ ...command, id });
   }
 
   onCommandError(error: CommandError): void {
     const id = this.#begin(error.id);
-    this.#caller.refuse({ type: 'ping', id }, new ReplyError(error.code, error.message));
+    if (error.id === null) this.#unreadable = error;
+    this.#caller?.refuse({ type: 'ping', id }, new ReplyError(error.code, error.message));
   }
 
   #begin(id: Command['id']): number {
@@ -77,7 +68,7 @@ class Commands implements CommandSink {
     return this.#ids.push(id);
   }
 
-  #onReply(reply: OutgoingReply): void {
+  override onReply(reply: OutgoingReply): void {
     const own = 'id' in reply ? reply.id : null;
     if (own === null) return;
     const id = this.#ids[own - 1] ?? null;
@@ -91,6 +82,9 @@ class Commands implements CommandSink {
 
   #answerIfDone(): void {
     if (!this.#isRead || this.#answered < this.#ids.length) return;
+    if (this.#unreadable !== null && this.#ids.length === 1) {
+      return this.exchange.refuse(new Problem(this.#unreadable.code, this.#unreadable.message));
+    }
     const text = `[${this.#replies.filter((reply) => reply !== null).join(',')}]`;
     this.exchange.answer(this.#hasFailed ? `207 ${STATUS_CODES[207]}` : ok, text);
   }

@@ -19,22 +19,19 @@ export interface ExchangeContext {
   onBug(error: unknown): void;
 }
 
-/** Request headers that requests of a node use, by their names in lower case. Empty if missing. */
-class Head {
-  accept = '';
-  authorization = '';
-  'content-type' = '';
-  cookie = '';
-  'fanfare-client' = '';
-  'idempotency-key' = '';
-  'last-event-id' = '';
-  origin = '';
-  'sec-fetch-site' = '';
-  traceparent = '';
-  'x-forwarded-for' = '';
-}
+/** Request headers that a node uses, by their names in lower case. */
+const headerNames = [
+  ...(['accept', 'authorization', 'content-type', 'cookie', 'fanfare-client', 'idempotency-key'] as const),
+  ...(['last-event-id', 'origin', 'sec-fetch-site', 'traceparent', 'x-forwarded-for'] as const),
+] as const;
 
-type HeaderName = keyof Head;
+type HeaderName = (typeof headerNames)[number];
+
+/** What reads a body. */
+export interface BodyReader {
+  /** The whole body, in bytes that are valid until this returns. Throws Problem. */
+  onBody(body: Uint8Array): void;
+}
 
 /** A W3C `traceparent` (Trace Context section 3.2). */
 const traceparentGrammar = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -45,38 +42,46 @@ export type Headers = Readonly<Record<string, string>>;
 
 const noHeaders: Headers = {};
 
-export class Exchange {
-  /** The first parameter of the path, decoded; empty if there is none. */
-  readonly parameter: string;
-  readonly query: string;
+/**
+ * A request has few objects, and reads only the headers that it needs: publishing is as frequent over HTTP as over a
+ * WebSocket.
+ */
+export class Exchange implements OpenRequest {
   readonly isHead: boolean;
-  readonly #head = new Head();
   readonly #response: HttpResponse;
   readonly #context: ExchangeContext;
   readonly #route: string;
+  /** Null when its handler has returned. */
+  #request: HttpRequest | null;
+  /** Headers that are read after the handler has returned; null if there are none. */
+  #kept: Map<string, string> | null = null;
+  /** Empty if there is none: the request is not from a page. */
+  readonly origin: string;
+  readonly #traceparent: string;
   #isOpen = true;
   #onGone: (() => void) | null = null;
   #isCredentialed = false;
 
-  /** `route`: its name in metrics. Must be called in the handler of the request. */
-  constructor(context: ExchangeContext, route: string, response: HttpResponse, request: HttpRequest) {
+  // The body.
+  address: Address | null = null;
+  beganAtMs = 0;
+  #isService = false;
+  #maxBytes = 0;
+  #bodyReader: BodyReader | null = null;
+  #bodyBytes = 0;
+  /** What arrived of the body, if it did not arrive whole. */
+  #pieces: Buffer[] | null = null;
+
+  /** `route`: its name in metrics. Must be called in the handler of the request; {@link endHandler} ends it. */
+  constructor(context: ExchangeContext, route: string, response: HttpResponse, request: HttpRequest, isHead = false) {
     this.#context = context;
     this.#route = route;
     this.#response = response;
-    const head = this.#head;
-    // Several lines of one name are one list (RFC 9110 section 5.3). `getHeader` would return only the first.
-    request.forEach((name, value) => {
-      if (!(name in head)) return;
-      const before = head[name as HeaderName];
-      head[name as HeaderName] = before === '' ? value : `${before}, ${value}`;
-    });
-    this.isHead = request.getMethod() === 'head';
-    this.parameter = decoded(request.getParameter(0) ?? '');
-    this.query = request.getQuery() ?? '';
-    response.onAborted(() => {
-      this.#isOpen = false;
-      this.#onGone?.();
-    });
+    this.#request = request;
+    this.isHead = isHead;
+    this.origin = request.getHeader('origin');
+    this.#traceparent = request.getHeader('traceparent');
+    response.onAborted(() => this.#onAborted());
   }
 
   /** Whether the request can still be answered. */
@@ -84,16 +89,58 @@ export class Exchange {
     return this.#isOpen;
   }
 
-  header(name: HeaderName): string {
-    return this.#head[name];
+  /** The first parameter of the path, decoded. Only in the handler. */
+  get parameter(): string {
+    return decoded(this.#inHandler.getParameter(0) ?? '');
   }
 
+  /** Only in the handler. */
+  get query(): string {
+    return this.#inHandler.getQuery() ?? '';
+  }
+
+  /** Empty if it is missing. Only in the handler, or after {@link keepHeaders}. */
+  header(name: HeaderName): string {
+    return this.#kept === null ? this.#inHandler.getHeader(name) : (this.#kept.get(name) ?? '');
+  }
+
+  /** Keeps all headers, for a request that is answered later. Only in the handler. */
+  keepHeaders(): void {
+    const kept = new Map<string, string>();
+    for (const name of headerNames) kept.set(name, this.#inHandler.getHeader(name));
+    kept.set('x-forwarded-for', this.#forwardedFor());
+    this.#kept = kept;
+  }
+
+  /** Who sends the request. Only in the handler, or after {@link keepHeaders}. */
   get requester(): Requester {
     return {
-      origin: this.#head.origin,
+      origin: this.origin,
       remoteAddress: this.#isOpen ? remoteAddressOf(this.#response) : '',
-      forwardedFor: this.#head['x-forwarded-for'],
+      forwardedFor: this.#kept?.get('x-forwarded-for') ?? this.#forwardedFor(),
     };
+  }
+
+  get #inHandler(): HttpRequest {
+    if (this.#request === null) throw new Error('The head of a request is read in its handler.');
+    return this.#request;
+  }
+
+  /**
+   * All lines of the header are one list (RFC 9110 section 5.3). With the first line only, a client could hide the
+   * line of a proxy behind its own. Empty after the handler.
+   */
+  #forwardedFor(): string {
+    let all = '';
+    this.#request?.forEach((name, value) => {
+      if (name === 'x-forwarded-for') all = all === '' ? value : `${all}, ${value}`;
+    });
+    return all;
+  }
+
+  /** The handler has returned: uWebSockets uses the request for another one. */
+  endHandler(): void {
+    this.#request = null;
   }
 
   /** `onGone`: called if the client goes away before the answer. */
@@ -101,49 +148,63 @@ export class Exchange {
     this.#onGone = onGone;
   }
 
+  #onAborted(): void {
+    this.#isOpen = false;
+    this.#context.openRequests.delete(this);
+    this.#onGone?.();
+  }
+
   /**
-   * Reads the body. `onBody` gets bytes that are valid until it returns. A body that is too long or too slow is
-   * answered here. `address`: which client an incomplete body counts for; `isService`: whether it has a valid API key.
+   * Reads the body. One that is too long or too slow is answered here. `most`: its maximum length in bytes. `address`:
+   * which client an incomplete body counts for; `isService`: whether it has a valid API key.
    */
-  readBody(most: number, address: Address | null, isService: boolean, onBody: (body: Uint8Array) => void): void {
+  readBody(most: number, address: Address | null, isService: boolean, reader: BodyReader): void {
+    this.#maxBytes = most;
+    this.address = address;
+    this.#isService = isService;
+    this.#bodyReader = reader;
+    this.#context.openRequests.add(this);
+    this.#response.onData((piece, isLast) => this.#onData(piece, isLast));
+  }
+
+  #onData(piece: ArrayBuffer, isLast: boolean): void {
+    if (!this.#isOpen) return;
     const { openRequests } = this.#context;
-    const pieces: Buffer[] = [];
-    let length = 0;
-    const open: OpenRequest = {
-      address,
-      expire: () => {
-        openRequests.delete(open);
-        this.refuse(bodyNotInTime);
-      },
-    };
-    openRequests.add(open, performance.now());
-    this.onGone = () => openRequests.delete(open);
-    this.#response.onData((piece, isLast) => {
-      if (!this.#isOpen) return;
-      length += piece.byteLength;
-      if (length > most) {
-        openRequests.delete(open);
-        // The rest of the body is read and dropped: closing the connection now would reset it, and the client could
-        // not read the answer.
-        return this.refuse(
-          new Problem('contentTooLarge', `The body is longer than ${most} bytes.`, { members: { maxBytes: most } }),
-        );
-      }
-      if (isLast) {
-        openRequests.delete(open);
-        if (pieces.length === 0) return onBody(new Uint8Array(piece));
-      } else if (pieces.length === 0) {
-        // Most bodies arrive whole, and are not refused because others are slow.
-        const tooMany = openRequests.judge(address, isService);
-        if (tooMany !== null) {
-          openRequests.delete(open);
-          return this.refuse(tooMany);
-        }
-      }
-      // A copy: uWebSockets reuses its memory.
-      pieces.push(Buffer.from(piece.slice(0)));
-      if (isLast) onBody(Buffer.concat(pieces));
-    });
+    this.#bodyBytes += piece.byteLength;
+    if (this.#bodyBytes > this.#maxBytes) {
+      this.#pieces = null;
+      // The rest of the body is read and dropped: closing the connection now would reset it, and the client could not
+      // read the answer.
+      const members = { maxBytes: this.#maxBytes };
+      return this.refuse(
+        new Problem('contentTooLarge', `The body is longer than ${this.#maxBytes} bytes.`, { members }),
+      );
+    }
+    if (isLast) {
+      openRequests.delete(this);
+      if (this.#pieces === null) return this.#hand(new Uint8Array(piece));
+    } else if (this.#pieces === null) {
+      // Most bodies arrive whole, and are not refused because others are slow.
+      const tooMany = openRequests.judge(this.address, this.#isService);
+      if (tooMany !== null) return this.refuse(tooMany);
+    }
+    this.#pieces ??= [];
+    // A copy: uWebSockets reuses its memory.
+    this.#pieces.push(Buffer.from(piece.slice(0)));
+    if (isLast) this.#hand(Buffer.concat(this.#pieces));
+  }
+
+  #hand(body: Uint8Array): void {
+    try {
+      this.#bodyReader?.onBody(body);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The body takes too long. */
+  expire(): void {
+    this.refuse(bodyNotInTime);
   }
 
   /** Answers with JSON. */
@@ -200,26 +261,28 @@ export class Exchange {
   #end(status: string, contentType: string, body: string, headers: Headers): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    // It may be answered before its body is complete.
+    this.#context.openRequests.delete(this);
+    this.#response.cork(() => this.#write(status, contentType, body, headers));
+    this.#context.onAnswered(this.#route, Number.parseInt(status, 10));
+  }
+
+  #write(status: string, contentType: string, body: string, headers: Headers): void {
     const response = this.#response;
-    const context = this.#context;
+    if (status !== ok) response.writeStatus(status);
+    if (contentType !== '') response.writeHeader('Content-Type', contentType);
+    for (const name in headers) response.writeHeader(name, headers[name] as string);
+    this.#writeCommon();
+    if (this.isHead) return endWithoutBody(response, Buffer.byteLength(body));
     // The rest of a body that did not arrive in time would be read as the next request.
-    const mustClose = context.isDraining() || status.startsWith('408');
-    response.cork(() => {
-      if (status !== ok) response.writeStatus(status);
-      if (contentType !== '') response.writeHeader('Content-Type', contentType);
-      for (const name in headers) response.writeHeader(name, headers[name] as string);
-      response.writeHeader('Cache-Control', 'no-store');
-      this.#writeCommon();
-      if (this.isHead) endWithoutBody(response, Buffer.byteLength(body));
-      else response.end(body, mustClose);
-    });
-    context.onAnswered(this.#route, Number.parseInt(status, 10));
+    const mustClose = this.#context.isDraining() || status.startsWith('408');
+    response.end(body, mustClose);
   }
 
   /** Headers of every answer: for pages of other origins, and for traces. */
   #writeCommon(): void {
-    const { origin, traceparent } = this.#head;
     const response = this.#response;
+    const origin = this.origin;
     if (this.#isCredentialed) response.writeHeader('Vary', 'Origin');
     if (origin !== '') {
       // Pages of origins that are not allowed only get errors, which contain no secret.
@@ -227,9 +290,13 @@ export class Exchange {
       if (this.#isCredentialed) response.writeHeader('Access-Control-Allow-Credentials', 'true');
       response.writeHeader('Access-Control-Expose-Headers', exposedHeaders);
     }
+    const traceparent = this.#traceparent;
     if (traceparent !== '' && traceparentGrammar.test(traceparent)) response.writeHeader('traceparent', traceparent);
   }
 }
+
+/** Headers of answers to GET, which caches would otherwise keep. Answers to POST are never kept (RFC 9111). */
+export const notStored: Headers = { 'Cache-Control': 'no-store' };
 
 export const ok = '200 OK';
 

@@ -15,11 +15,12 @@ import {
   type Topic,
   writeAsJson,
 } from '@fanfare/protocol';
-import { type Exchange, ok } from './exchange.js';
-import { callerOf, type HttpContext, identify } from './http-context.js';
+import { type Exchange, notStored, ok } from './exchange.js';
+import { callerOf, type HttpContext, identify, type Sender, type SenderReader } from './http-context.js';
 import { Problem, problemOf } from './problem.js';
 import { topicOf } from './publish-request.js';
 import { Query } from './query.js';
+import type { ReplyReader } from './request-caller.js';
 
 /** Longest time that a request waits for a publication, in seconds. Below the idle timeouts of usual proxies. */
 export const maxWaitSeconds = 55;
@@ -69,19 +70,30 @@ function sinceOf(text: string | null): HistoryQuery['since'] {
 
 /** Answers with one page, at once. */
 export function onHistory(exchange: Exchange, context: HttpContext, query: HistoryQuery): void {
-  const { topic, since, limit, direction } = query;
-  identify(exchange, context, (sender) => {
-    const caller = callerOf(sender, context, (reply) => {
-      if (reply.type === 'history') return answerPage(exchange, reply, since === 'now');
-      if (reply.type !== 'error') return;
-      exchange.refuse(problemOf(new ReplyError(reply.code, reply.message, reply.retryAfterMs), false));
-    });
-    const isNow = since === 'now';
+  identify(exchange, context, new HistoryRequest(exchange, context, query));
+}
+
+class HistoryRequest implements SenderReader, ReplyReader {
+  constructor(
+    private readonly exchange: Exchange,
+    private readonly context: HttpContext,
+    private readonly query: HistoryQuery,
+  ) {}
+
+  onSender(sender: Sender): void {
+    const { topic, since, limit, direction } = this.query;
+    const caller = callerOf(sender, this.context, this);
     const command = { type: 'history', id: 1, topic } as const;
     // The position of the newest publication is in each page.
-    if (isNow) caller.submit({ ...command, since: null, limit: 1, direction: 'backward' });
+    if (since === 'now') caller.submit({ ...command, since: null, limit: 1, direction: 'backward' });
     else caller.submit({ ...command, since, limit, direction });
-  });
+  }
+
+  onReply(reply: OutgoingReply): void {
+    if (reply.type === 'history') return answerPage(this.exchange, reply, this.query.since === 'now');
+    if (reply.type !== 'error') return;
+    this.exchange.refuse(problemOf(new ReplyError(reply.code, reply.message, reply.retryAfterMs), false));
+  }
 }
 
 /** `isNow`: the page is only about its position. */
@@ -91,10 +103,10 @@ export function answerPage(exchange: Exchange, page: HistoryPage, isNow = false)
   const { items, skipped } = isNow ? { items: [], skipped: 0 } : itemsOf(page);
   const start = (first ?? 0) + skipped;
   const publications = items.map((item, index) => `{"offset":${start + index},${item}}`);
-  const next = nextOf(page, items.length === 0 ? null : start, items.length);
+  const next = isNow ? positionText(position) : nextOf(page, items.length === 0 ? null : start, items.length);
   const head = `"topic":"${topic}","epoch":"${position.epoch}","offset":${position.offset},"recovered":${recovered || isNow}`;
   const body = `{${head},"publications":[${publications.join(',')}],"next":${JSON.stringify(next)}}`;
-  exchange.answer(ok, body, next === null ? {} : { [positionHeader]: next });
+  exchange.answer(ok, body, next === null ? notStored : { ...notStored, [positionHeader]: next });
 }
 
 /**

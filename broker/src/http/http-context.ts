@@ -1,6 +1,6 @@
 /** What the HTTP routes of a node share, and how a request finds out who sends it. */
 import { endpointPath, type NodeCodec } from '@fanfare/protocol';
-import { bearerOf } from '../connection/handshake.js';
+import { bearerOf, type HttpRefusal } from '../connection/handshake.js';
 import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import type { Parts } from '../handlers/parts.js';
 import type { Address } from '../limits/addresses.js';
@@ -8,7 +8,7 @@ import type { RequestSession, RequestSessions } from '../session/request-session
 import type { SessionContext } from '../session/session-context.js';
 import type { Exchange, ExchangeContext } from './exchange.js';
 import { Problem, problemOf, problemOfRefusal } from './problem.js';
-import { type OnReply, RequestCaller } from './request-caller.js';
+import { type ReplyReader, RequestCaller } from './request-caller.js';
 
 export interface HttpContext extends ExchangeContext {
   readonly parts: Parts;
@@ -25,12 +25,24 @@ export interface HttpContext extends ExchangeContext {
 export interface Sender {
   /** Null without authentication. */
   readonly session: RequestSession | null;
+}
+
+/** What a request may use before its token is checked. */
+export interface Admission {
   /** Which address an incomplete body counts for; null if none is counted. */
   readonly address: Address | null;
+  /** Whether it has a valid API key. */
   readonly isService: boolean;
 }
 
-const anyone: Sender = { session: null, address: null, isService: false };
+/** What waits for the sender of a request. */
+export interface SenderReader {
+  onSender(sender: Sender): void;
+}
+
+/** Without authentication. */
+const anyone: Sender = { session: null };
+const uncounted: Admission = { address: null, isService: false };
 
 /** The token of `Authorization: Bearer`; null if there is none. */
 export function tokenOf(exchange: Exchange): string | null {
@@ -39,58 +51,45 @@ export function tokenOf(exchange: Exchange): string | null {
 }
 
 /**
- * Finds out who sends a request, then calls `next`: at once if the token is known, otherwise when it is checked. A
- * request that is not accepted is answered here.
+ * Finds out who sends a request: at once if the token is known, otherwise when it is checked. A request that is not
+ * accepted is answered here. Returns null if it has been answered. Call it in the handler of the request.
  */
-export function identify(exchange: Exchange, context: HttpContext, next: (sender: Sender) => void): void {
+export function identify(exchange: Exchange, context: HttpContext, reader: SenderReader): Admission | null {
   const { requestSessions, policy } = context;
-  const origin = exchange.header('origin');
-  if (origin !== '') {
-    const refusal = policy.judgeOrigin(origin);
-    if (refusal !== null) return exchange.refuse(problemOfRefusal(refusal));
+  const refusal = policy.judgeOrigin(exchange.origin);
+  if (refusal !== null) return refuse(exchange, refusal);
+  if (requestSessions === null) {
+    reader.onSender(anyone);
+    return uncounted;
   }
-  if (requestSessions === null) return next(anyone);
   const token = tokenOf(exchange);
   const known = token === null ? null : requestSessions.known(token);
-  if (known !== null) return next({ session: known, address: null, isService: known.identity.isService });
+  if (known !== null) {
+    reader.onSender({ session: known });
+    return { address: null, isService: known.identity.isService };
+  }
   let isService = false;
   const judgement = policy.judgePost(exchange.requester, () => {
     isService = token !== null && requestSessions.isService(token);
     return isService;
   });
-  if ('status' in judgement) return exchange.refuse(problemOfRefusal(judgement));
+  if ('status' in judgement) return refuse(exchange, judgement);
   requestSessions.open(token).then(
     (session) => {
-      if (exchange.isOpen) next({ session, address: judgement.address, isService });
+      if (exchange.isOpen) reader.onSender({ session });
     },
     (error) => exchange.refuse(problemOf(error, false)),
   );
+  return { address: judgement.address, isService };
 }
 
-/** Reads the body and finds out who sends it, whichever is done last. `onBody` as in {@link Exchange.readBody}. */
-export function receive(
-  exchange: Exchange,
-  context: HttpContext,
-  most: number,
-  onBody: (body: Uint8Array, sender: Sender) => void,
-): void {
-  let sender: Sender | null = null;
-  let body: Uint8Array | null = null;
-  identify(exchange, context, (found) => {
-    sender = found;
-    if (body !== null) onBody(body, found);
-  });
-  if (!exchange.isOpen) return;
-  const { address = null, isService = false } = (sender as Sender | null) ?? {};
-  exchange.readBody(most, address, isService, (bytes) => {
-    if (sender !== null) onBody(bytes, sender);
-    // A copy: the bytes are valid only now.
-    else body = bytes.slice();
-  });
+function refuse(exchange: Exchange, refusal: HttpRefusal): null {
+  exchange.refuse(problemOfRefusal(refusal));
+  return null;
 }
 
-export function callerOf({ session }: Sender, context: HttpContext, onReply: OnReply): RequestCaller {
-  return new RequestCaller(session, context.sessions, context.parts, onReply);
+export function callerOf({ session }: Sender, context: HttpContext, reader: ReplyReader): RequestCaller {
+  return new RequestCaller(session, context.sessions, context.parts, reader);
 }
 
 /** For paths that no route has. */

@@ -9,6 +9,8 @@ import { Problem } from './problem.js';
 export interface OpenRequest {
   /** The address of the client; null if it is not counted. */
   readonly address: Address | null;
+  /** When it was added, by performance.now(). */
+  beganAtMs: number;
   /** Called if the body takes too long. */
   expire(): void;
 }
@@ -33,31 +35,40 @@ const tooManyOfAddress = new Problem(
 );
 
 export class OpenRequests {
-  /** When each request began, in milliseconds; the oldest comes first. */
-  readonly #beganAt = new Map<OpenRequest, number>();
+  /** In the order in which they began. Without {@link #newest}. */
+  readonly #open = new Set<OpenRequest>();
+  /** Most requests are complete before the next one begins, and are never in the set. */
+  #newest: OpenRequest | null = null;
 
   /** Null if there is room for a request that was added. `isService`: it has a valid API key. */
   judge(address: Address | null, isService: boolean): Problem | null {
     if (address !== null && address.openRequests > maxOpenRequestsOfAddress) return tooManyOfAddress;
-    return this.#beganAt.size <= maxOpenRequests + (isService ? reservedForServices : 0) ? null : tooMany;
+    return this.#size <= maxOpenRequests + (isService ? reservedForServices : 0) ? null : tooMany;
   }
 
-  add(request: OpenRequest, nowMs: number): void {
-    this.#beganAt.set(request, nowMs);
+  get #size(): number {
+    return this.#open.size + (this.#newest === null ? 0 : 1);
+  }
+
+  add(request: OpenRequest): void {
+    if (this.#newest !== null) this.#open.add(this.#newest);
+    this.#newest = request;
+    request.beganAtMs = performance.now();
     if (request.address !== null) request.address.openRequests++;
   }
 
-  /** Returns whether it was still open. */
-  delete(request: OpenRequest): boolean {
-    const wasOpen = this.#beganAt.delete(request);
-    if (wasOpen && request.address !== null) request.address.openRequests--;
-    return wasOpen;
+  /** Does nothing if it is not open. */
+  delete(request: OpenRequest): void {
+    if (request === this.#newest) this.#newest = null;
+    else if (!this.#open.delete(request)) return;
+    if (request.address !== null) request.address.openRequests--;
   }
 
-  /** Expires the requests past their deadline. Call this about once a second. */
+  /** Expires the requests past their deadline. Call this about once a second, with performance.now(). */
   expire(nowMs: number): void {
-    for (const [request, beganAt] of this.#beganAt) {
-      if (nowMs - beganAt < requestTimeoutMs) return;
+    for (const request of [...this.#open, ...(this.#newest === null ? [] : [this.#newest])]) {
+      if (nowMs - request.beganAtMs < requestTimeoutMs) return;
+      this.delete(request);
       request.expire();
     }
   }

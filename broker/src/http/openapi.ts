@@ -1,15 +1,22 @@
 /** `GET /v1/openapi.json`: the document of all routes, made from their table. */
 import { httpStatusOf } from '@fanfare/protocol';
-import { type Exchange, ok } from './exchange.js';
+import { type Exchange, notStored, ok } from './exchange.js';
 import type { ProblemCode } from './problem.js';
 import type { Body, Operation, Route } from './route.js';
 import { problemSchema } from './schemas.js';
 
-/** Codes that every route may answer. */
-const commonProblems: readonly ProblemCode[] = ['originNotAllowed', 'internal'];
-
 /** Codes that every route with authentication may answer. */
 const tokenProblems: readonly ProblemCode[] = ['unauthenticated', 'invalidToken', 'tokenExpired'];
+
+/** A bug, in any route. */
+const bug: ProblemCode = 'internal';
+
+/** Headers of problems, by status. */
+const problemHeaders: Readonly<Record<number, Readonly<Record<string, string>>>> = {
+  401: { 'WWW-Authenticate': 'The scheme Bearer, and what is wrong with the token (RFC 6750).' },
+  429: { 'Retry-After': 'When to retry, in whole seconds.' },
+  503: { 'Retry-After': 'When to retry, in whole seconds.' },
+};
 
 /** `version`: of the broker. `isAuthenticated`: whether the node requires a token. */
 export function openApiRoute(routes: readonly Route[], version: string, isAuthenticated: boolean): Route {
@@ -26,7 +33,7 @@ export function openApiRoute(routes: readonly Route[], version: string, isAuthen
       problems: [],
       isFree: true,
     },
-    handle: (exchange: Exchange) => exchange.answer(ok, text),
+    handle: (exchange: Exchange) => exchange.answer(ok, text, notStored),
   };
   const text = JSON.stringify(openApiOf([...routes, own], version, isAuthenticated));
   return own;
@@ -59,24 +66,19 @@ function operationOf(operation: Operation, isAuthenticated: boolean): object {
   const { id, summary, description, parameters, body, answers, problems, isFree = false } = operation;
   const responses: Record<string, object> = {};
   for (const [status, answer] of Object.entries(answers)) {
-    const headers = Object.entries(answer.headers ?? {}).map(([name, about]) => [
-      name,
-      { description: about, schema: { type: 'string' } },
-    ]);
-    responses[status] = {
-      ...contentOf(answer),
-      ...(headers.length > 0 ? { headers: Object.fromEntries(headers) } : {}),
-    };
+    responses[status] = { ...contentOf(answer), ...headersOf(answer.headers) };
   }
   const codes = new Map<number, ProblemCode[]>();
-  for (const code of [...problems, ...(isFree ? [] : tokenProblems), ...commonProblems]) {
+  for (const code of [...problems, ...(isAuthenticated && !isFree ? tokenProblems : []), bug]) {
     const status = httpStatusOf(code);
     codes.set(status, [...(codes.get(status) ?? []), code]);
   }
   for (const [status, names] of codes) {
+    const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }], properties: { code: { enum: names } } };
     responses[status] = {
       description: `Problem: ${names.join(', ')}.`,
-      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      ...headersOf(problemHeaders[status]),
+      content: { 'application/problem+json': { schema } },
     };
   }
   return {
@@ -88,6 +90,14 @@ function operationOf(operation: Operation, isAuthenticated: boolean): object {
     responses,
     security: isAuthenticated && !isFree ? [{ token: [] }] : [],
   };
+}
+
+function headersOf(headers: Readonly<Record<string, string>> = {}): object {
+  const entries = Object.entries(headers).map(([name, description]) => [
+    name,
+    { description, schema: { type: 'string' } },
+  ]);
+  return entries.length === 0 ? {} : { headers: Object.fromEntries(entries) };
 }
 
 function contentOf({ description, content }: Body): object {

@@ -1,4 +1,5 @@
 /** Reads what the publish routes share: data, messageIds, and outcomes. */
+import { isUtf8 } from 'node:buffer';
 import {
   isMessageId,
   isMsgpackValue,
@@ -13,13 +14,13 @@ import {
 import { nanoid } from 'nanoid';
 import { isMaybeDelivered, Problem } from './problem.js';
 
-// Strict, and it keeps a byte order mark, which JSON.parse refuses: subscribers get the text unchanged.
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** The JSON value in a body or a line. `what` begins the sentence if it is none. Throws Problem `malformed`. */
+/** The JSON value in a body or a line. `what` begins the sentence if it is invalid. Throws Problem `malformed`. */
 export function parseJson(text: Uint8Array, what = 'The body'): unknown {
+  // Subscribers get the text unchanged, and invalid UTF-8 would end their connections (RFC 6455 section 8.1).
+  if (!isUtf8(text)) throw new Problem('malformed', `${what} is not UTF-8.`);
   try {
-    return JSON.parse(utf8.decode(text));
+    // Faster than a TextDecoder, and it keeps a byte order mark too, which JSON.parse refuses.
+    return JSON.parse(Buffer.from(text.buffer, text.byteOffset, text.length).toString('utf8'));
   } catch (error) {
     throw new Problem('malformed', `${what} is not JSON: ${jsonFault(error)}.`);
   }

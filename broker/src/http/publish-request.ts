@@ -1,20 +1,58 @@
 /** `POST /v1/topics/{topic}/publications`: publishes the body. */
-import { explainInvalidTopic, type Publish, parseTopic, ReplyError, type Topic } from '@fanfare/protocol';
+import {
+  explainInvalidTopic,
+  type OutgoingReply,
+  type Publish,
+  parseTopic,
+  ReplyError,
+  type Topic,
+} from '@fanfare/protocol';
+import { BodyRequest } from './body-request.js';
 import { type Exchange, ok } from './exchange.js';
-import { callerOf, type HttpContext, receive, type Sender } from './http-context.js';
+import { callerOf, type HttpContext, type Sender } from './http-context.js';
 import { Problem, problemOf } from './problem.js';
 import { acceptedText, newMessageId, readData, readIdempotencyKey } from './publication.js';
 
 export function onPublish(exchange: Exchange, context: HttpContext): void {
-  const topic = topicOf(exchange);
-  const messageId = readIdempotencyKey(exchange.header('idempotency-key'));
-  receive(exchange, context, context.maxFrameBytes, (body, sender) => {
-    try {
-      publish(exchange, context, sender, topic, messageId, body);
-    } catch (error) {
-      exchange.fail(error);
-    }
-  });
+  const key = readIdempotencyKey(exchange.header('idempotency-key'));
+  new PublishRequest(exchange, context, topicOf(exchange), exchange.header('content-type'), key).receive(
+    context.maxFrameBytes,
+  );
+}
+
+class PublishRequest extends BodyRequest {
+  /** Without history, nothing would recognize one that the client did not choose. */
+  #messageId: string | null;
+
+  constructor(
+    exchange: Exchange,
+    context: HttpContext,
+    private readonly topic: Topic,
+    private readonly contentType: string,
+    key: string | null,
+  ) {
+    super(exchange, context);
+    this.#messageId = key ?? (context.parts.relay.hasHistory(topic) ? newMessageId() : null);
+  }
+
+  protected override carryOut(body: Uint8Array, sender: Sender): void {
+    const { encoding, bytes, start, end } = readData(this.contentType, body);
+    const messageId = this.#messageId;
+    const { topic } = this;
+    const command: Publish = { type: 'publish', id: 1, topic, messageId, repeat: false, encoding, bytes, start, end };
+    callerOf(sender, this.context, this).submit(command);
+  }
+
+  override onReply(reply: OutgoingReply): void {
+    const { topic, exchange } = this;
+    const messageId = this.#messageId;
+    if (reply.type === 'published') return exchange.answer(ok, `{${acceptedText(topic, messageId, reply)}}`);
+    if (reply.type !== 'error') return;
+    const { code, message, retryAfterMs } = reply;
+    const problem = problemOf(new ReplyError(code, message, retryAfterMs), true);
+    const members = { topic, ...(messageId === null ? {} : { messageId }) };
+    exchange.refuse(new Problem(problem.code, problem.message, { ...problem.details, members }));
+  }
 }
 
 /** The topic in the path. Throws Problem. */
@@ -22,27 +60,4 @@ export function topicOf(exchange: Exchange): Topic {
   const topic = parseTopic(exchange.parameter);
   if (topic === null) throw new Problem('invalidTopic', explainInvalidTopic(exchange.parameter));
   return topic;
-}
-
-function publish(
-  exchange: Exchange,
-  context: HttpContext,
-  sender: Sender,
-  topic: Topic,
-  given: string | null,
-  body: Uint8Array,
-): void {
-  const data = readData(exchange.header('content-type'), body);
-  // Without history, nothing would recognize it.
-  const messageId = given ?? (context.parts.relay.hasHistory(topic) ? newMessageId() : null);
-  const caller = callerOf(sender, context, (reply) => {
-    if (reply.type === 'published') return exchange.answer(ok, `{${acceptedText(topic, messageId, reply)}}`);
-    if (reply.type !== 'error') return;
-    const { code, message, retryAfterMs } = reply;
-    const problem = problemOf(new ReplyError(code, message, retryAfterMs), true);
-    const members = { topic, ...(messageId === null ? {} : { messageId }) };
-    exchange.refuse(new Problem(problem.code, problem.message, { ...problem.details, members }));
-  });
-  const command: Publish = { type: 'publish', id: 1, topic, messageId, repeat: false, ...data };
-  caller.submit(command);
 }

@@ -12,8 +12,11 @@ import { CommandGate, type CommandGateHost } from '../session/command-gate.js';
 import type { RequestSession } from '../session/request-sessions.js';
 import type { SessionContext } from '../session/session-context.js';
 
-/** Gets the replies to the commands of a request; each command has an id, and gets one reply. */
-export type OnReply = (reply: OutgoingReply) => void;
+/** Gets the replies to the commands of a request. */
+export interface ReplyReader {
+  /** Each command has an id, and gets one reply. */
+  onReply(reply: OutgoingReply): void;
+}
 
 export class RequestCaller implements Caller, CommandGateHost {
   readonly subscriptions = 0;
@@ -28,7 +31,7 @@ export class RequestCaller implements Caller, CommandGateHost {
     session: RequestSession | null,
     sessions: SessionContext | null,
     private readonly parts: Parts,
-    private readonly onReply: OnReply,
+    private readonly reader: ReplyReader,
   ) {
     this.#session = session;
     this.#gate = session === null || sessions === null ? null : new CommandGate(sessions, session, this);
@@ -90,7 +93,7 @@ export class RequestCaller implements Caller, CommandGateHost {
   }
 
   reply(reply: OutgoingReply): void {
-    this.onReply(reply);
+    this.reader.onReply(reply);
   }
 
   async refresh(): Promise<void> {

@@ -31,7 +31,7 @@ export interface Operation {
   readonly body?: Body;
   /** By status. */
   readonly answers: Readonly<Record<number, Body & { readonly headers?: Readonly<Record<string, string>> }>>;
-  /** The codes of errors that it may answer, in addition to those of all routes. */
+  /** The codes of errors that it may answer, in addition to those of wrong tokens and of a bug. */
   readonly problems: readonly ProblemCode[];
   /** Whether it needs no token. */
   readonly isFree?: boolean;
@@ -72,20 +72,23 @@ export function addRoutes(
   for (const { method, path, handle } of routes) {
     const pattern = patternOf(path);
     const name = `${method.toUpperCase()} ${path}`;
-    const handler: Handler = (response, request) => {
-      const exchange = new Exchange(context, name, response, request);
-      try {
-        handle(exchange);
-      } catch (error) {
-        exchange.fail(error);
-      }
-    };
-    app[method](pattern, handler);
+    const handlerOf =
+      (isHead: boolean): Handler =>
+      (response, request) => {
+        const exchange = new Exchange(context, name, response, request, isHead);
+        try {
+          handle(exchange);
+        } catch (error) {
+          exchange.fail(error);
+        }
+        exchange.endHandler();
+      };
+    app[method](pattern, handlerOf(false));
     const methods = methodsOf.get(path) ?? [];
     methodsOf.set(path, methods);
     methods.push(method.toUpperCase());
     if (method === 'get') {
-      app.head(pattern, handler);
+      app.head(pattern, handlerOf(true));
       methods.push('HEAD');
     }
   }

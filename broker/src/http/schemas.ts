@@ -89,6 +89,17 @@ export const problemSchema = object(['type', 'title', 'status', 'detail', 'code'
   title: { type: 'string' },
   status: { type: 'integer' },
   ...failureMembers,
+  topic: { ...topicSchema, description: 'The topic of a single publication.' },
+  messageId: {
+    ...messageIdSchema,
+    description: 'The messageId of a single publication: repeat the request with it as Idempotency-Key.',
+  },
+  maxBytes: { type: 'integer', minimum: 1, description: 'The longest body, if this one is longer.' },
+  results: {
+    type: 'array',
+    items: resultSchema,
+    description: 'The outcome of each publication of a batch. None was accepted.',
+  },
 });
 
 export const topicParameter: Parameter = {

@@ -3,7 +3,7 @@ import { type Command, maxTopicBytes, ReplyError, type Topic } from '@fanfare/pr
 import { permit } from '../handlers/permit.js';
 import { replyError } from '../handlers/reply-error.js';
 import type { TopicInfo } from '../relay/relay.js';
-import { type Exchange, ok } from './exchange.js';
+import { type Exchange, notStored, ok } from './exchange.js';
 import { type HttpContext, identify, type Sender } from './http-context.js';
 import { Problem, problemOf } from './problem.js';
 import { topicOf } from './publish-request.js';
@@ -20,7 +20,7 @@ const prefixGrammar = new RegExp(`^[A-Za-z0-9_.-]{0,${maxTopicBytes}}$`);
 export function onTopicInfo(exchange: Exchange, context: HttpContext): void {
   const topic = topicOf(exchange);
   new Query(exchange.query, []);
-  identify(exchange, context, (sender) => new InfoCaller(exchange, context, sender).ask(topic));
+  identify(exchange, context, { onSender: (sender) => new InfoCaller(exchange, context, sender).ask(topic) });
 }
 
 /** The sender of a request about a topic. The request needs what `history` needs, and counts like it. */
@@ -29,9 +29,11 @@ class InfoCaller extends RequestCaller {
   readonly #context: HttpContext;
 
   constructor(exchange: Exchange, context: HttpContext, { session }: Sender) {
-    super(session, context.sessions, context.parts, (reply) => {
-      if (reply.type !== 'error') return;
-      exchange.refuse(problemOf(new ReplyError(reply.code, reply.message, reply.retryAfterMs), false));
+    super(session, context.sessions, context.parts, {
+      onReply: (reply) => {
+        if (reply.type !== 'error') return;
+        exchange.refuse(problemOf(new ReplyError(reply.code, reply.message, reply.retryAfterMs), false));
+      },
     });
     this.#exchange = exchange;
     this.#context = context;
@@ -51,7 +53,7 @@ class InfoCaller extends RequestCaller {
       permit(command, this, parts);
       if (command.type !== 'history') return;
       const info = await parts.relay.topicInfo(command.topic);
-      this.#exchange.answer(ok, JSON.stringify(bodyOf(command.topic, info)));
+      this.#exchange.answer(ok, JSON.stringify(bodyOf(command.topic, info)), notStored);
     } catch (error) {
       if (error instanceof ReplyError) replyError(command.id, error, this, parts, command);
       else this.#exchange.fail(error);
@@ -73,15 +75,16 @@ export function onTopics(exchange: Exchange, context: HttpContext): void {
   }
   const cursor = query.text('cursor');
   const limit = query.integer('limit', 1, maxListLimit) ?? defaultListLimit;
-  identify(exchange, context, ({ session }) => {
+  const onSender = ({ session }: Sender): void => {
     // A pattern would not help: a page would be read in full to find what a user may see.
     if (session !== null && !session.identity.isService) {
       context.parts.counters.commandsNotPermitted++;
       return exchange.refuse(new Problem('notPermitted', 'The list of topics is for services: use an API key.'));
     }
     context.parts.relay.topics({ prefix, cursor, limit }).then(
-      (page) => exchange.answer(ok, JSON.stringify(page)),
+      (page) => exchange.answer(ok, JSON.stringify(page), notStored),
       (error) => (error instanceof ReplyError ? exchange.refuse(problemOf(error, false)) : exchange.fail(error)),
     );
-  });
+  };
+  identify(exchange, context, { onSender });
 }

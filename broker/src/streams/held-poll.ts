@@ -11,7 +11,7 @@ import {
   type ReplyError,
   type Topic,
 } from '@fanfare/protocol';
-import type { Exchange } from '../http/exchange.js';
+import { type Exchange, notStored } from '../http/exchange.js';
 import { answerPage, type HistoryQuery, positionHeader } from '../http/history-request.js';
 import { problemOf } from '../http/problem.js';
 import type { Address } from '../limits/addresses.js';
@@ -107,7 +107,7 @@ export class HeldPoll extends HeldResponse {
   #answerEmpty(): void {
     if (this.isOver) return;
     if (this.#since === null) return this.fail(errorOf(closeReasons.draining));
-    this.#exchange.answerEmpty('204 No Content', { [positionHeader]: positionText(this.#since) });
+    this.#exchange.answerEmpty('204 No Content', { ...notStored, [positionHeader]: positionText(this.#since) });
     this.finish();
   }
 

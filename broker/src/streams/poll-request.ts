@@ -8,6 +8,7 @@ import { HeldPoll } from './held-poll.js';
 import type { StreamContext } from './stream-context.js';
 
 export function onPoll(exchange: Exchange, context: StreamContext, query: HistoryQuery): void {
+  exchange.keepHeaders();
   if (!context.relay.hasHistory(query.topic)) return exchange.refuse(problemOf(noHistoryError(query.topic), false));
   const admitted = context.host.admit(exchange.requester);
   if ('status' in admitted) return exchange.refuse(problemOfRefusal(admitted));

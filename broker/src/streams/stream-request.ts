@@ -16,6 +16,7 @@ export const maxStreamTopics = 32;
 
 /** Opens a stream, or answers why not. */
 export function onEvents(exchange: Exchange, context: StreamContext): void {
+  exchange.keepHeaders();
   const query = new Query(exchange.query, ['topic', 'since', 'envelope', 'wait', 'ticket'], ['topic']);
   const topics = topicsOf(query, context.maxSubscriptions);
   const waitSeconds = query.integer('wait', 0, maxWaitSeconds);

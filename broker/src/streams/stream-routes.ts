@@ -71,6 +71,7 @@ export function streamRoutes(context: StreamContext): readonly Route[] {
           'invalidTopic',
           'tooManySubscriptions',
           'notPermitted',
+          'originNotAllowed',
           'rateLimited',
           'overloaded',
           'unavailable',

@@ -4,7 +4,7 @@ import type { Place, Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 
 /** The longest that a Fanfare node holds a request. */
-const waitSeconds = 60;
+const waitSeconds = 55;
 
 interface Polling {
   /** The first request. */

@@ -15,6 +15,7 @@ import {
   UsageError,
   type ValuesOf,
 } from '@fanfare/kit/options';
+import { transports } from './checker/checker.js';
 import type { ExistingClusterOptions } from './existing-cluster/existing-cluster.js';
 import type { FaultRunOptions } from './fault-run/fault-run.js';
 import type { Fault } from './faults/fault.js';
@@ -69,6 +70,11 @@ const verifyOptions = {
   'publishers-per-topic': integer('publishers of each topic', 1, 1, 4),
   subscribers: integer(withDefaults('clients that subscribe, spread over the nodes', 'subscribers'), null, 1, 3_000),
   'topics-each': integer('topics of each subscriber', 1, 1, 100),
+  transports: choices(
+    'how clients connect: the typed client, event streams, long polls, and publishers over HTTP',
+    transports,
+    'all',
+  ),
   bytes: integer('padding in each publication', 100, 0, 16_000, 'bytes'),
   nodes: integer('with --fault: nodes; by default 3', null, 2, 9),
   level: choice('level of the topics; with --url it must be the level in FANFARE_TOPICS', levels, 'recoverable'),
@@ -143,7 +149,11 @@ function loadOf(
   const topicsPerSubscriber = values['topics-each'];
   if (topicsPerSubscriber > topics)
     throw new UsageError(`--topics-each must be at most ${topics} (--topics), not ${topicsPerSubscriber}.`);
+  if (!values.transports.some((transport) => transport !== 'http')) {
+    throw new UsageError('--transports needs one that subscribes: websocket, sse, long-poll.');
+  }
   return {
+    transports: values.transports,
     rate: values.rate ?? preset.rate,
     topics,
     publishersPerTopic: values['publishers-per-topic'],

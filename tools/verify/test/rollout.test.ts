@@ -15,6 +15,8 @@ const options: RolloutOptions = {
   publishersPerTopic: 1,
   subscribers: 56,
   topicsPerSubscriber: 1,
+  level: 'recoverable',
+  transports: ['websocket'],
   bytes: 100,
   timeScale: 0.1,
   // Two thirds of the 60 clients.

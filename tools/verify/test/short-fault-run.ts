@@ -1,6 +1,7 @@
 /** A short run of a fault under little load, for tests. `npm run verify` causes faults under more load. */
 import type { Level } from '@fanfare/kit/level';
 import { expect } from 'vitest';
+import { transports } from '../src/checker/checker.js';
 import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
 import type { Fault } from '../src/faults/fault.js';
 import { faults } from '../src/faults/index.js';
@@ -14,6 +15,7 @@ const options: FaultRunOptions = {
   bytes: 100,
   nodes: 2,
   level: 'recoverable',
+  transports,
   seconds: 2,
   clients: 30,
 };

@@ -4,6 +4,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
+import { transports } from '../src/checker/checker.js';
 import { Subscribers } from '../src/checker/subscribers.js';
 import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
 import { reportVerdicts } from '../src/fault-run/verdict-report.js';
@@ -19,6 +20,7 @@ const options: FaultRunOptions = {
   bytes: 100,
   nodes: 3,
   level: 'recoverable',
+  transports,
   seconds: 3,
   clients: null,
 };

@@ -4,16 +4,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, type ClientOptions, createClient } from '@fanfare/client';
 import { Disposables } from '@fanfare/kit/disposables';
+import type { Level } from '@fanfare/kit/level';
 import { becomes, within } from '@fanfare/kit/within';
 import { publisherOptions, publishTimeoutMs } from './client-options.js';
 import { addFindings, type Findings, noFindings } from './findings.js';
+import { type HttpPlace, httpPlace } from './http-exchange.js';
+import { HttpPublisher } from './http-publisher.js';
+import { type HttpKind, HttpSubscribers } from './http-subscribers.js';
 import { type LatencyByPhase, phases } from './latency.js';
 import { Load } from './load.js';
 import type { VerifyTopic, VerifyTopics } from './numbered.js';
-import { PublisherStream } from './publisher-stream.js';
+import { PublisherStream, type StreamPublisher } from './publisher-stream.js';
 import { RepairClock, type RepairTimes } from './repair-clock.js';
 import type { GroupReport, Patience, SubscriberGroup } from './subscriber-group.js';
-import { Subscribers, type TopicPlan } from './subscribers.js';
+import type { TopicPlan } from './subscriber-logs.js';
+import { Subscribers } from './subscribers.js';
 import { TopicOrder } from './topic-order.js';
 import type { Published } from './verdict.js';
 
@@ -26,7 +31,18 @@ export interface CheckerOptions {
   readonly topicsPerSubscriber: number;
   /** Length of the filler in each publication. */
   readonly bytes: number;
+  readonly level: Level;
+  /** At least one of them subscribes. */
+  readonly transports: readonly Transport[];
 }
+
+/**
+ * How clients reach the nodes. `websocket`: the typed client, subscribers and publishers. `sse` and `long-poll`:
+ * subscribers over HTTP. `http`: publishers, one request for each publication. Subscribers take turns, and so do
+ * publishers.
+ */
+export const transports = ['websocket', 'sse', 'long-poll', 'http'] as const;
+type Transport = (typeof transports)[number];
 
 /** Topics and options of the clients. */
 interface CheckerPlace {
@@ -34,6 +50,10 @@ interface CheckerPlace {
   readonly topicPrefix?: 'verify' | `verify.${string}`;
   /** Of publishers and subscribers. */
   readonly clientOptions?: ClientOptions;
+  /** For clients over HTTP. Default: the URL of the others, without a token. */
+  readonly http?: HttpPlace;
+  /** A node sends at least a comment on an event stream in this time, in milliseconds. */
+  readonly streamSilenceMs?: number;
 }
 
 /** The result of a run. */
@@ -56,6 +76,27 @@ export interface CheckerReport {
  */
 const lookIntervalMs = 20;
 const streamsPerLook = 1_000;
+
+/** For nodes with the settings of cluster-under-test.ts. */
+const usualStreamSilenceMs = 5_000;
+
+const kindNames: Readonly<Record<'client' | HttpKind, string>> = {
+  client: 'subscribers',
+  'event-stream': 'event streams',
+  'event-poll': 'long polls of events',
+  'history-poll': 'long polls of histories',
+};
+
+/** The kinds of subscribers that take turns. */
+function kindsOf({ transports: chosen, level }: CheckerOptions): readonly ('client' | HttpKind)[] {
+  // Topics of level `fast` have no history.
+  const polls: readonly HttpKind[] = level === 'fast' ? ['event-poll'] : ['event-poll', 'history-poll'];
+  const kinds: Readonly<Record<Transport, readonly ('client' | HttpKind)[]>> = {
+    ...{ websocket: ['client'], sse: ['event-stream'], 'long-poll': polls, http: [] },
+  };
+  return chosen.flatMap((transport) => kinds[transport]);
+}
+
 const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
 
 /** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
@@ -98,7 +139,8 @@ export class Checker implements AsyncDisposable {
       return client;
     });
     await within(60_000, Promise.all(clients.map((client) => client.connect())), 'The publishers were not connected');
-    const checker = new Checker(clients, parts.move());
+    const { http = httpPlace([url], null) } = place;
+    const checker = new Checker(publishersOf(clients, http, options), parts.move());
     try {
       await checker.#gather(url, options, place);
       return checker;
@@ -114,7 +156,8 @@ export class Checker implements AsyncDisposable {
   }
 
   private constructor(
-    private readonly publishers: readonly Client<VerifyTopics>[],
+    /** Gives the publisher of a stream. */
+    private readonly publisherOf: (stream: number) => StreamPublisher & Partial<AsyncDisposable>,
     parts: Disposables,
   ) {
     this.#parts.use(parts);
@@ -224,11 +267,9 @@ export class Checker implements AsyncDisposable {
   }
 
   /** Streams and subscribers. */
-  async #gather(
-    url: string,
-    options: CheckerOptions,
-    { topicPrefix = 'verify', clientOptions = {} }: CheckerPlace,
-  ): Promise<void> {
+  async #gather(url: string, options: CheckerOptions, place: CheckerPlace): Promise<void> {
+    const { topicPrefix = 'verify', clientOptions = {}, http = httpPlace([url], null) } = place;
+    const { streamSilenceMs: silenceMs = usualStreamSilenceMs } = place;
     const { bytes, publishersPerTopic, rate, subscribers, topics, topicsPerSubscriber } = options;
     const plans = Array.from({ length: topics }, (_, index): TopicPlan => {
       const perSecond = rate / topics;
@@ -247,14 +288,25 @@ export class Checker implements AsyncDisposable {
       ).filter((plan) => plan !== undefined),
     );
     const published = (stream: number): number => this.publishedBy(stream);
-    const group = await Subscribers.open({ url, topicsOfClients, published, clientOptions });
-    this.addGroup(group, 'subscribers');
+    const kinds = kindsOf(options);
+    for (const [turn, kind] of kinds.entries()) {
+      const own = topicsOfClients.filter((_, client) => client % kinds.length === turn);
+      if (own.length === 0) continue;
+      const name = kindNames[kind];
+      const common = { topicsOfClients: own, published };
+      const group =
+        kind === 'client'
+          ? await Subscribers.open({ ...common, url, clientOptions })
+          : await HttpSubscribers.open({ ...common, kind, place: http, name, silenceMs });
+      this.addGroup(group, name);
+    }
   }
 
   #addStream(topic: VerifyTopic, order: TopicOrder, perSecond: number, bytes: number): PublisherStream {
     const id = this.#streams.length;
-    const publisher = this.publishers[id % this.publishers.length];
-    if (publisher === undefined) throw new Error('There is no publisher.');
+    const publisher = this.publisherOf(id);
+    const dispose = publisher[Symbol.asyncDispose]?.bind(publisher);
+    if (dispose !== undefined) this.#parts.use({ [Symbol.asyncDispose]: dispose });
     const maxPending = window(perSecond, pendingSeconds, 64);
     const stream = new PublisherStream({ id, topic, publisher, order, filler: 'x'.repeat(bytes), maxPending });
     this.#streams.push(stream);
@@ -279,6 +331,22 @@ export class Checker implements AsyncDisposable {
     }
     return counts;
   }
+}
+
+/** Streams take turns: one of a typed client, one with a publisher over HTTP. */
+function publishersOf(
+  clients: readonly Client<VerifyTopics>[],
+  http: HttpPlace,
+  { transports: chosen, level }: CheckerOptions,
+): (stream: number) => StreamPublisher & Partial<AsyncDisposable> {
+  const isTyped = chosen.includes('websocket') || !chosen.includes('http');
+  const turns = isTyped && chosen.includes('http') ? 2 : 1;
+  return (stream) => {
+    if (!isTyped || stream % turns === 1) return new HttpPublisher(http, level);
+    const client = clients[Math.floor(stream / turns) % clients.length];
+    if (client === undefined) throw new Error('There is no publisher.');
+    return { publish: (topic, data) => client.publish(topic, data) };
+  };
 }
 
 function describeLatency(latency: LatencyByPhase): string {

@@ -4,9 +4,21 @@ import { type Numbered, numbered, type VerifyTopic } from './numbered.js';
 import { PublishLedger } from './publish-ledger.js';
 import type { TopicOrder } from './topic-order.js';
 
-/** The part of a client that a stream needs. */
-interface StreamPublisher {
+/** The part of a client that a stream needs. Its errors are {@link PublishRejection} or those of the typed client. */
+export interface StreamPublisher {
   publish(topic: VerifyTopic, data: Numbered): Promise<Acknowledgement>;
+}
+
+/** A publish has failed for good. */
+export class PublishRejection extends Error {
+  override readonly name = 'PublishRejection';
+
+  constructor(
+    readonly code: string,
+    readonly maybeDelivered: boolean,
+  ) {
+    super(code);
+  }
 }
 
 interface StreamSettings {
@@ -55,9 +67,10 @@ export class PublisherStream {
   }
 
   #reject(n: number, error: unknown): void {
-    const code = error instanceof FanfareError ? error.code : String(error);
+    const isKnown = error instanceof FanfareError || error instanceof PublishRejection;
+    const code = isKnown ? error.code : String(error);
     this.rejections.set(code, (this.rejections.get(code) ?? 0) + 1);
-    if (error instanceof FanfareError && !error.maybeDelivered) this.ledger.refuse(n);
+    if (isKnown && !error.maybeDelivered) this.ledger.refuse(n);
     else this.ledger.doubt(n);
   }
 }

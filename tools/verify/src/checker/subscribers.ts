@@ -2,20 +2,10 @@
 import { type Client, type ClientOptions, createClient, DataError } from '@fanfare/client';
 import { within } from '@fanfare/kit/within';
 import { subscriberOptions } from './client-options.js';
-import { addFindings, noFindings } from './findings.js';
-import { Latency } from './latency.js';
-import type { VerifyTopic, VerifyTopics } from './numbered.js';
+import type { VerifyTopics } from './numbered.js';
 import type { LedgerEntries } from './publish-ledger.js';
 import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from './subscriber-group.js';
-import { SubscriberLog } from './subscriber-log.js';
-import type { TopicOrder } from './topic-order.js';
-
-/** The parts of a topic that subscribers need. */
-export interface TopicPlan {
-  readonly topic: VerifyTopic;
-  readonly streams: readonly number[];
-  readonly order: TopicOrder;
-}
+import { SubscriberLogs, type TopicPlan } from './subscriber-logs.js';
 
 interface SubscribersOptions {
   readonly url: string;
@@ -31,27 +21,16 @@ interface SubscribersOptions {
   readonly onSubscribed?: (client: number) => void;
 }
 
-interface Awaited {
-  readonly targets: NumberOfStream;
-  readonly behind: Set<SubscriberLog>;
-  onProgress(): void;
-  onDone(): void;
-}
-
 /** The number of clients that connect at the same time; more would exceed the backlog of a node. */
 const connectingAtOnce = 100;
 const openTimeoutMs = 30_000;
 
 export class Subscribers implements SubscriberGroup {
   readonly #clients: Client<VerifyTopics>[] = [];
-  readonly #logs: SubscriberLog[] = [];
-  readonly #logsOfStream = new Map<number, SubscriberLog[]>();
-  readonly #latency = new Latency();
+  readonly #logs: SubscriberLogs;
   readonly #closeCodes = new Map<number | null, number>();
   #reconnects = 0;
   #isClosing = false;
-  /** The end of the run waits until no log is behind. */
-  #awaited: Awaited | null = null;
 
   /** Resolves once all subscriptions are confirmed. */
   static async open(options: SubscribersOptions): Promise<Subscribers> {
@@ -69,7 +48,9 @@ export class Subscribers implements SubscriberGroup {
     return subscribers;
   }
 
-  private constructor(private readonly options: SubscribersOptions) {}
+  private constructor(private readonly options: SubscribersOptions) {
+    this.#logs = new SubscriberLogs(options.published);
+  }
 
   /** The number of closed connections by close code; null for closes without a code. */
   get closeCodes(): ReadonlyMap<number | null, number> {
@@ -77,44 +58,23 @@ export class Subscribers implements SubscriberGroup {
   }
 
   faultBegins(): void {
-    this.#latency.faultBegins();
+    this.#logs.latency.faultBegins();
   }
 
   faultEnds(): void {
-    this.#latency.faultEnds();
+    this.#logs.latency.faultEnds();
   }
 
   reached(stream: number): number {
-    let lowest = Number.POSITIVE_INFINITY;
-    for (const log of this.#logsOfStream.get(stream) ?? []) lowest = Math.min(lowest, log.reached(stream));
-    return lowest;
+    return this.#logs.reached(stream);
   }
 
-  async catchUp(targets: NumberOfStream, { idleMs, maxMs }: Patience): Promise<boolean> {
-    const behind = new Set(this.#logs.filter((log) => isBehind(log, targets)));
-    if (behind.size === 0) return true;
-    return await new Promise((resolve) => {
-      const finish = (isDone: boolean): void => {
-        clearTimeout(idle);
-        clearTimeout(limit);
-        this.#awaited = null;
-        resolve(isDone);
-      };
-      const idle = setTimeout(() => finish(false), idleMs);
-      const limit = setTimeout(() => finish(false), maxMs);
-      this.#awaited = { targets, behind, onProgress: () => idle.refresh(), onDone: () => finish(true) };
-    });
+  catchUp(targets: NumberOfStream, patience: Patience): Promise<boolean> {
+    return this.#logs.catchUp(targets, patience);
   }
 
   async judge(ledgers: ReadonlyMap<number, LedgerEntries>): Promise<GroupReport> {
-    const findings = noFindings();
-    const ledgerOf = (stream: number): LedgerEntries => {
-      const ledger = ledgers.get(stream);
-      if (ledger === undefined) throw new Error(`There is no ledger of stream ${stream}.`);
-      return ledger;
-    };
-    for (const log of this.#logs) addFindings(findings, log.judge(ledgerOf));
-    return { findings, latency: this.#latency.summary(), reconnects: this.#reconnects };
+    return { ...this.#logs.judge(ledgers), reconnects: this.#reconnects };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,57 +107,24 @@ export class Subscribers implements SubscriberGroup {
   async #subscribe(
     client: Client<VerifyTopics>,
     number: number,
-    { topic, streams, order }: TopicPlan,
+    plan: TopicPlan,
     onConfirmed: () => void,
   ): Promise<void> {
-    const { published, name = 'subscriber' } = this.options;
-    const log = new SubscriberLog({ name: `${name} ${number}, ${topic},`, streams, published, order });
-    this.#logs.push(log);
-    for (const stream of streams) {
-      const others = this.#logsOfStream.get(stream);
-      if (others === undefined) this.#logsOfStream.set(stream, [log]);
-      else others.push(log);
-    }
-    const subscription = client.subscribe(topic, ({ data, position }) => {
-      const plannedUs = log.deliver(data, position);
-      if (plannedUs !== null) this.#latency.record(plannedUs);
-      this.#look(log);
-    });
+    const view = this.#logs.add(`${this.options.name ?? 'subscriber'} ${number}`, plan);
+    const subscription = client.subscribe(plan.topic, ({ data, position }) => view.deliver(data, position));
     subscription.on('subscribed', ({ position }) => {
-      log.confirm(position);
+      view.confirm(position);
       onConfirmed();
     });
-    subscription.on('gap', ({ position }) => {
-      log.report('gap', position);
-      this.#look(log);
-    });
-    subscription.on('reset', ({ position }) => {
-      log.report('reset', position);
-      this.#look(log);
-    });
+    for (const event of ['gap', 'reset'] as const) {
+      subscription.on(event, ({ position }) => view.report(event, position));
+    }
     subscription.on('error', (error) => {
-      if (error instanceof DataError) log.damage(error.message);
+      if (error instanceof DataError) view.damage(error.message);
     });
     subscription.on('unsubscribed', ({ code }) => {
-      if (!this.#isClosing) log.end(code);
+      if (!this.#isClosing) view.end(code);
     });
     await subscription.ready;
   }
-
-  /** The end of the run no longer waits for this log. */
-  #look(log: SubscriberLog): void {
-    const awaited = this.#awaited;
-    if (awaited === null || !awaited.behind.has(log)) return;
-    awaited.onProgress();
-    if (isBehind(log, awaited.targets)) return;
-    awaited.behind.delete(log);
-    if (awaited.behind.size === 0) awaited.onDone();
-  }
-}
-
-function isBehind(log: SubscriberLog, targets: NumberOfStream): boolean {
-  for (const stream of log.streams) {
-    if (log.reached(stream) < (targets.get(stream) ?? 0)) return true;
-  }
-  return false;
 }

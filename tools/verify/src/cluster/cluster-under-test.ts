@@ -55,6 +55,7 @@ function settingsOf(
   return {
     FANFARE_NODE_NAME: `node-${index}`,
     FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
+    FANFARE_SSE_HEARTBEAT_MS: String(pingIntervalMs),
     FANFARE_DRAIN_WINDOW_MS: String(drainWindowMs),
     // All clients of a storm come from this machine, and at once.
     FANFARE_HANDSHAKES_PER_SECOND: '1000000',

@@ -11,10 +11,11 @@ export function reportExistingCluster(result: ExistingClusterResult, options: Ex
 }
 
 function describeRun({ seconds }: ExistingClusterResult, options: ExistingClusterOptions): string {
-  const { rate, topics, publishersPerTopic, subscribers, topicsPerSubscriber, bytes, urls, level } = options;
+  const { rate, topics, publishersPerTopic, subscribers, topicsPerSubscriber, bytes, urls, level, transports } =
+    options;
   return [
     `${describeMachine()}; the cluster at ${urls.join(', ')}, level ${level}.`,
-    `${rate} publications/s of ${bytes} bytes over ${plural(topics, 'topic')} with ${plural(publishersPerTopic, 'publisher')} each; ${plural(subscribers, 'subscriber')} of ${plural(topicsPerSubscriber, 'topic')} each; ${seconds.toFixed(0)} s.`,
+    `${rate} publications/s of ${bytes} bytes over ${plural(topics, 'topic')} with ${plural(publishersPerTopic, 'publisher')} each; ${plural(subscribers, 'subscriber')} of ${plural(topicsPerSubscriber, 'topic')} each, over ${transports.join(', ')}; ${seconds.toFixed(0)} s.`,
   ].join('\n');
 }
 

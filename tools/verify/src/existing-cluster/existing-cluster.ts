@@ -6,10 +6,11 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ClientOptions, ConnectionError, ReplyError } from '@fanfare/client';
 import { checkBroker } from '@fanfare/kit/broker-url';
-import type { Level } from '@fanfare/kit/level';
 import { closeReasons } from '@fanfare/protocol';
 import { WebSocket } from 'ws';
 import { Checker, type CheckerOptions, type CheckerReport, publishersFor } from '../checker/checker.js';
+import { httpPlace } from '../checker/http-exchange.js';
+import { Refused } from '../checker/http-subscribers.js';
 import { reasonsAgainst } from '../checker/verdict.js';
 
 export interface ExistingClusterOptions extends CheckerOptions {
@@ -17,7 +18,6 @@ export interface ExistingClusterOptions extends CheckerOptions {
   readonly urls: readonly [string, ...string[]];
   /** A token or API key for `verify.>`; null: the cluster requires none. */
   readonly token: string | null;
-  readonly level: Level;
   readonly seconds: number;
 }
 
@@ -33,6 +33,9 @@ export interface ExistingClusterResult extends CheckerReport {
 
 const lookIntervalMs = 100;
 const progressIntervalMs = 5_000;
+
+/** Three heartbeats of event streams, unless the cluster has its own setting. */
+const streamSilenceMs = 45_000;
 
 /** What a cluster keeps of a topic if nothing else is configured. */
 const defaultHistorySize = 500;
@@ -52,6 +55,8 @@ export async function checkExistingCluster(
   await using checker = await Checker.open(urls[0], publishersFor(urls.length), options, {
     topicPrefix,
     clientOptions,
+    http: httpPlace(urls, token),
+    streamSilenceMs,
   }).catch(explain);
   checker.start();
   say(`load for ${seconds} s; cause the fault now`);
@@ -86,6 +91,8 @@ function explain(error: unknown): never {
       `The token must permit publish, subscribe and history on verify.>. The cluster answered: ${error.message}`,
     );
   }
+  if (error instanceof Refused && error.message.includes('noHistory'))
+    throw new Error(`With --level recoverable or durable: ${noHistory}.`);
   throw error;
 }
 

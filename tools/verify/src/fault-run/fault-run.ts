@@ -1,7 +1,6 @@
 /** One fault, from the start of the cluster to the verdict. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Disposables } from '@fanfare/kit/disposables';
-import type { Level } from '@fanfare/kit/level';
 import { within } from '@fanfare/kit/within';
 import { Balancer } from '@fanfare/local-cluster';
 import { Checker, type CheckerOptions, type CheckerReport, publishersFor } from '../checker/checker.js';
@@ -12,7 +11,6 @@ import type { Act, Fault, FaultEnvironment } from '../faults/fault.js';
 
 export interface FaultRunOptions extends CheckerOptions {
   readonly nodes: number;
-  readonly level: Level;
   /** How long the load lasts, unless the fault needs longer. */
   readonly seconds: number;
   /** Clients that a fault adds; null: the fault decides. */

@@ -10,10 +10,21 @@ export function reportVerdicts(results: readonly FaultRunResult[], options: Faul
 }
 
 function describeRun(options: FaultRunOptions): string {
-  const { rate, topics, publishersPerTopic, subscribers, topicsPerSubscriber, bytes, nodes, level, seconds } = options;
+  const {
+    rate,
+    topics,
+    publishersPerTopic,
+    subscribers,
+    topicsPerSubscriber,
+    bytes,
+    nodes,
+    level,
+    seconds,
+    transports,
+  } = options;
   return [
     `${describeMachine()}; ${nodes} nodes, one Redis, level ${level}.`,
-    `${rate} publications/s of ${bytes} bytes over ${topics} topics with ${plural(publishersPerTopic, 'publisher')} each; ${subscribers} subscribers of ${plural(topicsPerSubscriber, 'topic')} each; ${seconds} s for each fault.`,
+    `${rate} publications/s of ${bytes} bytes over ${topics} topics with ${plural(publishersPerTopic, 'publisher')} each; ${subscribers} subscribers of ${plural(topicsPerSubscriber, 'topic')} each, over ${transports.join(', ')}; ${seconds} s for each fault.`,
   ].join('\n');
 }
 

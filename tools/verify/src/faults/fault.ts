@@ -3,7 +3,7 @@
 import type { Balancer } from '@fanfare/local-cluster';
 import type { Load } from '../checker/load.js';
 import type { SubscriberGroup } from '../checker/subscriber-group.js';
-import type { TopicPlan } from '../checker/subscribers.js';
+import type { TopicPlan } from '../checker/subscriber-logs.js';
 import type { Resets } from '../checker/verdict.js';
 import type { ClusterUnderTest, ProxyPlace, ReplicaPlace } from '../cluster/cluster-under-test.js';
 

@@ -47,6 +47,8 @@ export function parseRolloutCommandLine(args: readonly string[]): RolloutRequest
       subscribers: values.subscribers,
       topicsPerSubscriber,
       bytes: values.bytes,
+      level: 'recoverable',
+      transports: ['websocket'],
       maxConnections: values['max-connections'],
     },
   };

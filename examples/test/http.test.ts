@@ -1,0 +1,142 @@
+/**
+ * Runs the publishers in examples/http, in each language whose runtime is installed, against a real node: each repeats
+ * what was refused or got no answer, and publishes once.
+ */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FaultProxy, startRedis } from '@fanfare/local-cluster';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createApiKey } from '../../broker/src/auth/api-keys.js';
+import { startCluster, startNode } from '../../broker/test/harness.js';
+import { until } from '../../broker/test/wait.js';
+import { findProgram, missingPrograms } from '../../test/deployment/programs.js';
+
+const folder = fileURLToPath(new URL('../http', import.meta.url));
+
+interface Run {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run([program, ...first]: readonly string[], args: readonly string[], env: object): Promise<Run> {
+  return new Promise((resolve) => {
+    const options = { cwd: folder, env: { PATH: process.env['PATH'], ...env }, timeout: 120_000 };
+    const child = execFile(program ?? '', [...first, ...args], options, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    );
+  });
+}
+
+/** A balancer in front of a node, which loses the first answer that is a success. */
+async function losesOneSuccess(port: number) {
+  const statuses: number[] = [];
+  const server = createServer((incoming, outgoing) => {
+    const { method, url, headers } = incoming;
+    const forwarded = httpRequest({ port, method, path: url, headers }, (response) => {
+      const { statusCode = 0 } = response;
+      const isFirst = statusCode === 200 && !statuses.includes(200);
+      statuses.push(statusCode);
+      if (isFirst) {
+        response.resume().once('end', () => outgoing.destroy());
+        return;
+      }
+      outgoing.writeHead(statusCode, response.headers);
+      response.pipe(outgoing);
+    });
+    incoming.pipe(forwarded);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    statuses,
+    [Symbol.dispose]() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+const programs = [
+  ['curl', 'curl', ['sh', 'publish.sh']],
+  ['PHP', 'php', ['php', '-n', 'publish.php']],
+  ['Python', '/usr/bin/python3', ['/usr/bin/python3', '-I', 'publish.py']],
+  ['Go', 'go', null],
+  ['Node', process.execPath, [process.execPath, 'publish.mjs']],
+] as const;
+
+// Concurrent: they wait for nodes and for their own delays.
+describe.concurrent('the publishers in examples/http', () => {
+  for (const [language, program, given] of programs) {
+    const missing =
+      program.startsWith('/') && findProgram(program.split('/').at(-1) ?? '') !== null ? '' : missingPrograms(program);
+    describe.skipIf(missing !== '')(`the publisher for ${language}${missing}`, () => {
+      let command: readonly string[] = given ?? [];
+      let built: string | null = null;
+      beforeAll(async () => {
+        if (given !== null) return;
+        built = await mkdtemp(join(tmpdir(), 'fanfare-go-'));
+        const env = { HOME: built, GOCACHE: join(built, 'cache'), GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local' };
+        const build = await run(['go', 'build', '-o', join(built, 'publish'), 'publish.go'], [], env);
+        expect(build).toMatchObject({ code: 0 });
+        command = [join(built, 'publish')];
+      });
+      afterAll(async () => {
+        if (built !== null) await rm(built, { recursive: true, force: true });
+      });
+
+      it('publishes once, although it is refused (503), then unconfirmed (504), and then an answer is lost', async () => {
+        await using redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
+        await using way = await FaultProxy.start({ targetPort: redis.port });
+        const { key, entry } = createApiKey('shop');
+        const apiKeys = [{ ...entry, permissions: { publish: ['>'], history: ['>'] } }];
+        await using node = await startNode({
+          FANFARE_AUTH: JSON.stringify({ apiKeys }),
+          FANFARE_REDIS_URL: `redis://${way.address}`,
+          FANFARE_REDIS_TIMEOUT_MS: '500',
+          FANFARE_TOPICS: '{"orders.>":{"level":"durable"}}',
+          FANFARE_DURABLE_TIMEOUT_MS: '200',
+        });
+        await until('the node is ready', async () => (await node.readiness()).status === 200);
+        await way.refuse();
+        await until('the node is not ready', async () => (await node.readiness()).status === 503);
+        using balancer = await losesOneSuccess(node.broker.port);
+        const env = { FANFARE_URL: balancer.url, FANFARE_TOKEN: key };
+        const running = run(command, ['orders.42', '{"state": "paid ä"}', 'order-42-paid'], env);
+        await until('the node has refused it', () => balancer.statuses.includes(503));
+        await way.heal();
+        await until('no replica confirms it', () => balancer.statuses.includes(504));
+        await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${redis.port}`] });
+        const { code, stdout, stderr } = await running;
+        expect({ code, stderr }).toMatchObject({ code: 0 });
+        expect(JSON.parse(stdout)).toMatchObject({
+          topic: 'orders.42',
+          offset: 1,
+          messageId: 'order-42-paid',
+          duplicate: true,
+        });
+        expect(balancer.statuses.slice(-2)).toEqual([200, 200]);
+        const history = await fetch(`http://127.0.0.1:${node.broker.port}/v1/topics/orders.42/publications`, {
+          headers: { Authorization: `Bearer ${key}` },
+        });
+        expect(await history.text()).toContain('"publications":[{"offset":1,"data":{"state": "paid ä"}}]');
+      });
+
+      it('needs no token without authentication, and gives up at once if repeating cannot help', async () => {
+        await using cluster = await startCluster();
+        const url = `http://127.0.0.1:${cluster.node().broker.port}`;
+        const wrong = await run(command, ['orders..42', '{}'], { FANFARE_URL: url });
+        expect(wrong.code).not.toBe(0);
+        expect(wrong.stdout + wrong.stderr).toContain('orders..42');
+        const once = await run(command, ['orders.42', '[1]'], { FANFARE_URL: url });
+        expect(JSON.parse(once.stdout)).toMatchObject({ offset: 1, duplicate: false });
+      });
+    });
+  }
+});
