@@ -60,7 +60,7 @@ const notFanfare = 'The server does not speak Fanfare: check the host, port and 
 interface Failure {
   readonly message?: string;
   readonly error?: unknown;
-  /** When to try again, in milliseconds: what our WebSocket for Node read in `Retry-After`, or a fallback was told. */
+  /** When to try again, in milliseconds: what our WebSocket for Node read in `Retry-After`, or a node has asked a fallback. */
   readonly retryAfterMs?: number;
 }
 

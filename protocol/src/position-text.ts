@@ -9,7 +9,7 @@ const noPosition = '*';
 
 const separator = '.';
 
-const offsetGrammar = /* @__PURE__ */ /^(?:0|[1-9][0-9]{0,15})$/;
+const offsetGrammar = /^(?:0|[1-9][0-9]{0,15})$/;
 
 /** `position`: null if the topic keeps no history. */
 export function positionText(position: Position | null): string {

@@ -65,6 +65,10 @@ export function endWithoutBody(response: HttpResponse, bodyLength: number): void
     response.endWithoutBody(bodyLength, true);
     return;
   }
+  if (bodyLength === 0) {
+    response.end('', true);
+    return;
+  }
   let isClosed = false;
   response.onAborted(() => {
     isClosed = true;

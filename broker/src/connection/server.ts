@@ -98,6 +98,11 @@ export class Server {
     return this.#connections;
   }
 
+  /** Sockets that are not WebSockets, streams or held polls: mostly of HTTP clients, between two requests. */
+  get httpSockets(): number {
+    return this.#plainSockets;
+  }
+
   /** Sends one frame to every socket of a group. Must not be called inside a WebSocket event. */
   broadcast(group: string, frame: Frame, isBinary: boolean): void {
     this.#listeners.publish(group, frame, isBinary, isWorthCompressing(frame, this.settings.compression));

@@ -9,6 +9,8 @@ import { Problem } from './problem.js';
 /** What all requests of a node share. */
 export interface ExchangeContext {
   readonly openRequests: OpenRequests;
+  /** How many requests are not answered yet. */
+  readonly unanswered: { count: number };
   /** Whether the node is about to stop: answers then ask clients to close the connection. */
   isDraining(): boolean;
   /** Called for each request that is answered with a problem; null if nobody listens. */
@@ -81,6 +83,7 @@ export class Exchange implements OpenRequest {
     this.isHead = isHead;
     this.origin = request.getHeader('origin');
     this.#traceparent = request.getHeader('traceparent');
+    context.unanswered.count++;
     response.onAborted(() => this.#onAborted());
   }
 
@@ -149,8 +152,7 @@ export class Exchange implements OpenRequest {
   }
 
   #onAborted(): void {
-    this.#isOpen = false;
-    this.#context.openRequests.delete(this);
+    this.#leave();
     this.#onGone?.();
   }
 
@@ -222,7 +224,7 @@ export class Exchange implements OpenRequest {
    * its abort handler. `headers` has `Cache-Control`.
    */
   begin(headers: Headers, chunk: string): HttpResponse {
-    this.#isOpen = false;
+    this.#leave();
     const response = this.#response;
     response.cork(() => {
       for (const name in headers) response.writeHeader(name, headers[name] as string);
@@ -260,11 +262,18 @@ export class Exchange implements OpenRequest {
 
   #end(status: string, contentType: string, body: string, headers: Headers): void {
     if (!this.#isOpen) return;
-    this.#isOpen = false;
-    // It may be answered before its body is complete.
-    this.#context.openRequests.delete(this);
+    this.#leave();
     this.#response.cork(() => this.#write(status, contentType, body, headers));
     this.#context.onAnswered(this.#route, Number.parseInt(status, 10));
+  }
+
+  /** It can be answered no more. */
+  #leave(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#context.unanswered.count--;
+    // It may be answered before its body is complete.
+    this.#context.openRequests.delete(this);
   }
 
   #write(status: string, contentType: string, body: string, headers: Headers): void {

@@ -1,5 +1,6 @@
 /** `GET /v1/topics/{topic}/publications`: one page of the history of a topic. */
 import {
+  emptyRun,
   forEachItem,
   type History,
   historyDirections,
@@ -90,21 +91,25 @@ class HistoryRequest implements SenderReader, ReplyReader {
   }
 
   onReply(reply: OutgoingReply): void {
-    if (reply.type === 'history') return answerPage(this.exchange, reply, this.query.since === 'now');
+    if (reply.type === 'history') {
+      const isNow = this.query.since === 'now';
+      return answerPage(this.exchange, isNow ? { ...reply, ...nothingYet } : reply);
+    }
     if (reply.type !== 'error') return;
     this.exchange.refuse(problemOf(new ReplyError(reply.code, reply.message, reply.retryAfterMs), false));
   }
 }
 
-/** `isNow`: the page is only about its position. */
-export function answerPage(exchange: Exchange, page: HistoryPage, isNow = false): void {
+/** What comes after the newest publication. */
+const nothingYet = { recovered: true, first: null, publications: emptyRun, direction: 'forward' } as const;
+
+export function answerPage(exchange: Exchange, page: HistoryPage): void {
   const { topic, position, recovered } = page;
-  const first = isNow ? null : page.first;
-  const { items, skipped } = isNow ? { items: [], skipped: 0 } : itemsOf(page);
-  const start = (first ?? 0) + skipped;
+  const { items, skipped } = itemsOf(page);
+  const start = (page.first ?? 0) + skipped;
   const publications = items.map((item, index) => `{"offset":${start + index},${item}}`);
-  const next = isNow ? positionText(position) : nextOf(page, items.length === 0 ? null : start, items.length);
-  const head = `"topic":"${topic}","epoch":"${position.epoch}","offset":${position.offset},"recovered":${recovered || isNow}`;
+  const next = nextOf(page, items.length === 0 ? null : start, items.length);
+  const head = `"topic":"${topic}","epoch":"${position.epoch}","offset":${position.offset},"recovered":${recovered}`;
   const body = `{${head},"publications":[${publications.join(',')}],"next":${JSON.stringify(next)}}`;
   exchange.answer(ok, body, next === null ? notStored : { ...notStored, [positionHeader]: next });
 }

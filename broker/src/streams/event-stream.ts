@@ -106,7 +106,8 @@ export class EventStream extends HeldResponse {
   protected begin(): void {
     const exchange = this.#exchange as Exchange;
     for (const [index, topic] of this.topics.entries()) this.#positions[index] = this.#beginningOf(index, topic);
-    const response = beginStream(exchange, `${retryField()}${eventText('ready', this.#greeting, this.#id)}`);
+    const events = retryField() + eventText('ready', this.#greeting, this.#id);
+    const response = beginStream(exchange, events, this.#endsAt > 0);
     // From here on, nothing needs the head of the request.
     response.onAborted(() => this.onAborted());
     this.#exchange = null;
@@ -115,7 +116,7 @@ export class EventStream extends HeldResponse {
     this.#catchUp();
   }
 
-  /** Tells a client what it has missed, and how long a stream is silent at most. */
+  /** The newest positions, which show a client what it has missed, and the longest time between two comments. */
   get #greeting(): object {
     const { relay, sseHeartbeatMs: heartbeatMs } = this.context;
     const newest = this.topics.map((topic) =>
@@ -368,11 +369,7 @@ export class EventStream extends HeldResponse {
   #end(events: string): void {
     const response = this.#response;
     if (response === null) return;
-    const mustClose = this.context.http.isDraining();
-    response.cork(() => {
-      if (events === '') response.end(undefined, mustClose);
-      else response.end(events, mustClose);
-    });
+    response.cork(() => response.end(events === '' ? undefined : events));
     this.finish();
   }
 
@@ -384,9 +381,11 @@ export class EventStream extends HeldResponse {
     const now = secondsOf(nowMs);
     if (this.#endsAt > 0 && now >= this.#endsAt && !this.#isBlocked) return this.#end('');
     if (this.#isBlocked) {
-      // Otherwise uWebSockets would close it after 12 s, although the client may still be reading from the kernel.
-      if (now < this.#dueAt) response.resume();
-      else this.#drop(response);
+      if (now >= this.#dueAt) return this.#drop(response);
+      // This restarts the timeout of uWebSockets. Otherwise it would close the stream after 12 s, although the client may
+      // still be reading what is in the kernel. `resume` alone would end the calls of `onWritable`.
+      response.pause();
+      response.resume();
     } else if (now >= this.#dueAt) {
       this.#planHeartbeat(nowMs);
       this.#write(heartbeat);

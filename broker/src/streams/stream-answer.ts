@@ -13,9 +13,18 @@ export const streamHeaders = {
   'X-Accel-Buffering': 'no',
 } as const;
 
-/** Sends the head together with the first events: Firefox reports the connection as open only after the first byte. */
-export function beginStream(exchange: Exchange, events: string): StreamResponse {
-  return exchange.begin(streamHeaders, events);
+/**
+ * A client that returns after the end of a stream opens another connection, so that a load balancer can choose another
+ * node. `end(…, true)` of uWebSockets cannot close it: after `write` it puts a header into the body.
+ */
+const closingStreamHeaders = { ...streamHeaders, Connection: 'close' } as const;
+
+/**
+ * Sends the head together with the first events: Firefox reports the connection as open only after the first byte.
+ * `keepsConnection`: the client sends its next request on the same connection.
+ */
+export function beginStream(exchange: Exchange, events: string, keepsConnection: boolean): StreamResponse {
+  return exchange.begin(keepsConnection ? streamHeaders : closingStreamHeaders, events);
 }
 
 /**
@@ -32,7 +41,11 @@ export function refuseStream(
   if (retryable !== true || !isEventSource(exchange)) return exchange.refuse(problem);
   counters.streamsUnavailable++;
   exchange.report(problem);
-  const response = beginStream(exchange, unavailableRetryField() + eventText('unavailable', { code, detail }, null));
+  const response = beginStream(
+    exchange,
+    unavailableRetryField() + eventText('unavailable', { code, detail }, null),
+    false,
+  );
   response.cork(() => response.end());
 }
 

@@ -5,9 +5,10 @@ export interface StreamResponse {
   write(chunk: string | Uint8Array): boolean;
   onWritable(handler: () => boolean): unknown;
   onAborted(handler: () => void): unknown;
-  /** Also restarts the timeout of uWebSockets, whether the socket is paused or not. */
+  /** Stops reading from the socket, and the timeout of uWebSockets, until `resume`. */
+  pause(): void;
   resume(): void;
-  end(chunk?: string, closeConnection?: boolean): unknown;
+  end(chunk?: string): unknown;
   /** Drops the connection. */
   close(): unknown;
 }

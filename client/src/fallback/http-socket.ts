@@ -40,6 +40,14 @@ const closeCodeOf: { readonly [code: string]: number } = {
   notPermitted: closeCodes.unauthenticated,
 };
 
+const unsendable: Problem = {
+  code: 'invalidToken',
+  message: 'The token has characters that cannot be in a header: check what getToken returns.',
+  retryable: false,
+  retryAfterMs: null,
+  topic: null,
+};
+
 interface Subscribe extends Command {
   readonly topic: string;
   readonly since?: Position;
@@ -103,9 +111,11 @@ export class HttpSocket implements WebSocketLike {
   #carryOut(command: Command): void {
     switch (command.type) {
       case 'connect':
+        if (!isToken(command.token)) return this.#onRefused(unsendable, [command]);
         this.#commands.token = command.token ?? null;
         return this.#commands.add(command);
       case 'refresh':
+        if (!isToken(command.token)) return this.#refuse(command, unsendable.code, unsendable.message);
         this.#nextToken = command.token ?? null;
         return this.#commands.add({ ...command, type: 'connect' });
       case 'subscribe':
@@ -252,4 +262,9 @@ export class HttpSocket implements WebSocketLike {
   #emit(message: Message): void {
     if (this.readyState === open) this.onmessage?.({ data: JSON.stringify(message) });
   }
+}
+
+/** Whether it can be in `Authorization: Bearer` (RFC 6750 section 2.1). */
+function isToken(token: string | undefined): boolean {
+  return token === undefined || /^[\w.~+/-]+=*$/.test(token);
 }

@@ -47,7 +47,7 @@ export function isAboutToken(code: string): boolean {
 
 /** A sentence about a response that is not from a node. */
 export function foreign({ status }: Response): string {
-  return `HTTP ${status}, but not from a Fanfare node: check that the proxy also forwards /v1.`;
+  return `HTTP ${status}, but not from a Fanfare node: check that the proxy also forwards /v1`;
 }
 
 /** The reason of a failed fetch(); empty in browsers, which give none. */

@@ -184,7 +184,7 @@ export class RacingSocket implements WebSocketLike {
   }
 
   #giveUp(): void {
-    const message = this.#reasons.length === 0 ? '' : `No transport works. ${this.#reasons.join(' ')}`;
+    const message = this.#reasons.length === 0 ? '' : `No transport works. ${this.#reasons.join('; ')}`;
     this.onerror?.({ message, retryAfterMs: this.#retryAfterMs });
     this.#end(1_006, '');
   }
