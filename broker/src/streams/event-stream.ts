@@ -74,7 +74,7 @@ export class EventStream extends HeldResponse {
     exchange: Exchange,
     { form, waitSeconds, needsCredential }: EventStreamOptions,
   ) {
-    super(context, topics, address);
+    super(context, topics, address, waitSeconds === null);
     this.#form = form;
     this.#needsCredential = needsCredential;
     this.#exchange = exchange;
