@@ -15,8 +15,8 @@ export interface ExchangeContext {
   isDraining(): boolean;
   /** Called for each request that is answered with a problem; null if nobody listens. */
   readonly onRefused: ((requester: Requester, problem: Problem) => void) | null;
-  /** Called for each answer, for metrics. */
-  onAnswered(route: string, status: number): void;
+  /** Called for each answer, for metrics. `beganAtMs`: when its body began, by performance.now(); 0 if it has none. */
+  onAnswered(route: string, status: number, beganAtMs: number): void;
   /** Called for an unexpected error: a bug. */
   onBug(error: unknown): void;
 }
@@ -242,7 +242,7 @@ export class Exchange implements OpenRequest {
       this.#writeCommon();
       response.write(chunk);
     });
-    this.#context.onAnswered(this.#route, Number.parseInt(ok, 10));
+    this.#context.onAnswered(this.#route, Number.parseInt(ok, 10), this.beganAtMs);
     return response;
   }
 
@@ -275,7 +275,7 @@ export class Exchange implements OpenRequest {
     if (!this.#isOpen) return;
     this.#leave();
     this.#response.cork(() => this.#write(status, contentType, body, headers));
-    this.#context.onAnswered(this.#route, Number.parseInt(status, 10));
+    this.#context.onAnswered(this.#route, Number.parseInt(status, 10), this.beganAtMs);
   }
 
   /** It can be answered no more. */

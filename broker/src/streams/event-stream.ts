@@ -78,7 +78,7 @@ export class EventStream extends HeldResponse {
     exchange: Exchange,
     { form, waitSeconds, needsCredential }: EventStreamOptions,
   ) {
-    super(context, topics, address);
+    super(context, topics, address, waitSeconds === null);
     this.#form = form;
     this.#opening = { exchange, needsCredential };
     this.#positions = topics.map(() => null);

@@ -26,9 +26,12 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
     protected readonly topics: readonly Topic[],
     /** Null if it is not counted. */
     private readonly address: Address | null,
+    /** Whether it stays open. Otherwise each client opens one after the other, as it should. */
+    private readonly lasts: boolean,
   ) {
     const { sessions } = context;
     this.authentication = sessions === null ? null : new Authentication(sessions, this);
+    if (lasts) context.counters.connectionsOpened++;
     context.host.opened(this);
   }
 
@@ -91,7 +94,8 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   protected finish(): void {
     if (this.isOver) return;
     this.isOver = true;
-    const { registry, relay, host } = this.context;
+    const { registry, relay, host, counters } = this.context;
+    if (this.lasts) counters.connectionsClosed++;
     if (this.#isJoined) {
       for (const topic of this.topics) if (registry.removeStream(topic, this) === 'last') relay.unsubscribe(topic);
     }
