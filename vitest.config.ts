@@ -79,7 +79,7 @@ export default defineConfig({
     sequence: { sequencer: SlowFirst },
     include: [
       '*/src/**/*.test.ts',
-      '{broker,client,react,k8s,protocol,proxies,examples}/test/**/*.test.ts',
+      '{broker,client,cli,react,k8s,protocol,proxies,examples}/test/**/*.test.ts',
       'test/**/*.test.ts',
     ],
     exclude: ['**/node_modules/**'],

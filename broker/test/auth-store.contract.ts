@@ -1,6 +1,6 @@
 /** What every auth store promises. */
 import { describe, expect, it } from 'vitest';
-import type { AuthStore } from '../src/auth/auth-store.js';
+import { type AuthStore, clusterKeyBytes } from '../src/auth/auth-store.js';
 import type { Revocation } from '../src/auth/revocations.js';
 import { until } from './wait.js';
 
@@ -32,6 +32,14 @@ export function authStoreContract(name: string, open: () => Promise<OpenedStore>
       const { store } = await open();
       await until('the store is current', () => store.isCurrent);
       expect(store.revocationLagMs).toBeGreaterThanOrEqual(0);
+    });
+
+    it('has a secret key that stays the same', async () => {
+      const { store } = await open();
+      const [all, again] = await Promise.all([store.clusterKeys(), store.clusterKeys()]);
+      expect(all).toEqual(again);
+      expect(all[0]).toHaveLength(clusterKeyBytes);
+      expect(new Set(all[0]).size).toBeGreaterThan(8);
     });
 
     it('returns an issued value once, and only under its name', async () => {

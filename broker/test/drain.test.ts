@@ -1,7 +1,10 @@
 /** How a node stops: clients move to other nodes, and the remaining connections are closed in waves. */
+
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { drain } from '../src/node/drain.js';
 import { startCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -75,5 +78,25 @@ describe('a node that is stopped at a terminal (SIGINT)', () => {
       expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await node.exited).toBe(0);
     expect(clients.some(({ inbox }) => inbox.waiting.some(({ type }) => type === 'goaway'))).toBe(false);
+  });
+});
+
+describe('the window of a drain', () => {
+  it('lasts until HTTP clients have closed their idle sockets, but no longer than it is', async () => {
+    let sockets = 2;
+    let looks = 0;
+    const parts = {
+      ...{ connections: [], counters: { connectionsInvited: 0 }, log: pino({ level: 'silent' }) },
+      flush: async () => undefined,
+      requests: () => 0,
+      httpSockets: () => (looks++ < 3 ? sockets : 0),
+    };
+    const settings = { drainWindowMs: 60_000, drainWaves: 1, drainWaveIntervalMs: 0, drainTimeoutMs: 1_000 };
+    expect(await drain(settings, parts)).toBe(0);
+    expect(looks).toBe(4);
+    // Sockets that stay open do not hold it up.
+    sockets = 1;
+    looks = Number.NEGATIVE_INFINITY;
+    expect(await drain({ ...settings, drainWindowMs: 20 }, parts)).toBe(0);
   });
 });

@@ -49,8 +49,8 @@ describe('an event stream', () => {
       'x-accel-buffering': 'no',
     });
     const ready = await stream.next('ready');
-    expect(ready.data).toBe('{}');
     expect(ready.id).toMatch(/^\d+-0$/);
+    expect(JSON.parse(ready.data)).toEqual({ positions: ready.id, heartbeatMs: 15_000 });
     expect(stream.retryMs).toBeGreaterThanOrEqual(1_000);
     expect(stream.retryMs).toBeLessThanOrEqual(3_000);
   });
@@ -224,6 +224,24 @@ describe('an event stream', () => {
     expect(await cluster.node().metric('fanfare_event_streams')).toBe(1);
   });
 
+  it('takes on another topic from now on, and says what the newest positions are', async () => {
+    await using cluster = await startCluster();
+    await publish(cluster, 'a', ['1', '2']);
+    await publish(cluster, 'b', ['1']);
+    const first = await open(cluster, 'topic=a&wait=0');
+    const { id } = await first.next('ready');
+    expect(await within('the stream ends', first.ended)).toEqual({ isClean: true });
+    await publish(cluster, 'a', ['3']);
+    const second = await open(cluster, `topic=a&topic=b&since=${id}.now`);
+    const [a, b] = (JSON.parse((await second.next('ready')).data) as { positions: string }).positions.split('.');
+    expect([a, b]).toEqual([expect.stringMatching(/-3$/), expect.stringMatching(/-1$/)]);
+    await publish(cluster, 'b', ['4']);
+    expect(await second.take(2)).toMatchObject([
+      { topic: 'a', data: 3 },
+      { topic: 'b', data: 4 },
+    ]);
+  });
+
   it('leaves its topics when its client is gone', async () => {
     await using cluster = await startCluster();
     const stream = await open(cluster, 'topic=a&topic=b');
@@ -281,7 +299,7 @@ describe('a request for an event stream is refused', () => {
     ['topic=a&since=1-1.1-1', 400, 'malformed'],
     ['topic=a&topic=b&since=1-1', 400, 'malformed'],
     ['topic=a&envelope=2', 400, 'malformed'],
-    ['topic=a&wait=0', 400, 'malformed'],
+    ['topic=a&wait=-1', 400, 'malformed'],
     ['topic=a&wait=56', 400, 'malformed'],
     ['topic=a&sinse=now', 400, 'malformed'],
   ])('if its query is %s', async (query, status, code) => {
@@ -332,7 +350,7 @@ describe('a request for an event stream is refused', () => {
     expect(await cluster.node().metric('fanfare_event_streams')).toBe(0);
   });
 
-  it('if its method is another one; HEAD gets the head', async () => {
+  it('if its method is neither GET nor HEAD; HEAD gets the head', async () => {
     await using cluster = await startCluster();
     const url = `http://127.0.0.1:${cluster.node().broker.port}/v1/events?topic=a`;
     const post = await fetch(url, { method: 'POST', body: '1' });
@@ -399,23 +417,23 @@ describe('a slow reader', () => {
 describe('draining', () => {
   it('ends each stream at its own time with its own retry, and it resumes elsewhere without a gap', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '2000' }, times: shortTimes });
-    const before = await Promise.all(Array.from({ length: 20 }, () => open(cluster, 'topic=a')));
-    for (const stream of before) await stream.next('ready');
+    const early = await Promise.all(Array.from({ length: 20 }, () => open(cluster, 'topic=a')));
+    for (const stream of early) await stream.next('ready');
     await publish(cluster, 'a', ['1'], 1);
-    for (const stream of before) expect(await stream.take(1)).toEqual([1]);
+    for (const stream of early) expect(await stream.take(1)).toEqual([1]);
     const startedAt = performance.now();
     const drained = cluster.node(0).broker.drain();
     const ends = await Promise.all(
-      before.map(async (stream) => {
+      early.map(async (stream) => {
         await stream.next('goaway');
         expect(await within('the stream ends', stream.ended)).toEqual({ isClean: true });
         return performance.now() - startedAt;
       }),
     );
     expect(new Set(ends.map((ms) => Math.floor(ms / 100))).size).toBeGreaterThan(3);
-    expect(new Set(before.map(({ retryMs }) => retryMs)).size).toBeGreaterThan(3);
+    expect(new Set(early.map(({ retryMs }) => retryMs)).size).toBeGreaterThan(3);
     await publish(cluster, 'a', ['2'], 1);
-    for (const { lastId } of before) {
+    for (const { lastId } of early) {
       const after = await open(cluster, 'topic=a', { node: 1, ...resume(lastId) });
       expect(await after.take(1)).toEqual([2]);
     }

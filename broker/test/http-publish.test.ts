@@ -599,6 +599,21 @@ describe('while Redis fails', () => {
 });
 
 describe('a node that stops', () => {
+  it('answers requests that wait for Redis, although it has no connection', async () => {
+    const redis = await startRedis();
+    await using _redis = redis;
+    await using way = await FaultProxy.start({ targetPort: redis.port });
+    const node = await startNode({ FANFARE_REDIS_URL: `redis://${way.address}`, FANFARE_REDIS_TIMEOUT_MS: '5000' });
+    await until('the node is ready', async () => (await node.readiness()).status === 200);
+    way.block('toClient');
+    const answers = Promise.all(['1', '2', '3'].map((data) => post(node, 't', data)));
+    await until('the requests have arrived', async () => (await node.metric('fanfare_publications_in_total')) === 3);
+    const drained = node.broker.drain();
+    await way.heal();
+    expect((await answers).map(({ status }) => status)).toEqual([200, 200, 200]);
+    await drained;
+  });
+
   it('answers every request that it has read, and asks clients to close', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '2000' } });
     const node = cluster.node(0);

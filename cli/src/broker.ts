@@ -138,7 +138,10 @@ export function connect(broker: Broker): BrokerClient {
       note(`${broker.shown}: ${state.reason} Retrying.`);
     }
   });
-  client.on('error', (error) => note(`fanfare: ${error.message}`));
+  client.on('error', (error) => {
+    // The state says it too.
+    if (error.code !== 'connectFailed') note(`fanfare: ${error.message}`);
+  });
   return client;
 }
 

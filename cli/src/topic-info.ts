@@ -1,6 +1,7 @@
 /** What a broker says of topics over HTTP: `GET /v1/topics` and `GET /v1/topics/{topic}`. */
 import type { Position } from '@fanfare/protocol';
 import { type Broker, getJson } from './broker.js';
+import { Failure } from './failure.js';
 
 export interface TopicInfo {
   readonly topic: string;
@@ -17,7 +18,9 @@ interface Answer extends Omit<TopicInfo, 'position'> {
 }
 
 export async function topicInfo(broker: Broker, topic: string): Promise<TopicInfo> {
-  const { epoch, offset, ...rest } = (await getJson(broker, `/v1/topics/${encodeURIComponent(topic)}`)) as Answer;
+  const path = `/v1/topics/${encodeURIComponent(topic)}`;
+  const { epoch, offset, ...rest } = (await getJson(broker, path)) as Answer;
+  if (rest.nodes?.asked === undefined) throw new Failure(`${path} is not answered by a Fanfare node: check the URL.`);
   const hasPosition = typeof epoch === 'string' && typeof offset === 'number';
   return { ...rest, position: hasPosition ? { epoch, offset } : null };
 }

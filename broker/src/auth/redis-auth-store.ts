@@ -78,10 +78,8 @@ export class RedisAuthStore implements AuthStore {
   readonly #entries = new Map<string, string>();
   /** Ids of entries that have expired or were replaced. */
   readonly #stale: string[] = [];
-  /** The keys of all nodes, the current one first. */
+  /** The keys of all nodes, the current one first. Empty until one is needed. */
   #clusterKeys: readonly Buffer[] = [];
-  /** Null if the current key has to be read: before the first time, and when Redis has lost its state. */
-  #readingKey: Promise<unknown> | null = null;
 
   /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
   constructor(
@@ -165,11 +163,7 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async clusterKeys(): Promise<readonly [Buffer, ...Buffer[]]> {
-    this.#readingKey ??= this.#readClusterKey().catch((error: unknown) => {
-      this.#readingKey = null;
-      throw error;
-    });
-    await this.#readingKey;
+    if (this.#clusterKeys.length === 0) await this.#readClusterKey();
     return this.#clusterKeys as readonly [Buffer, ...Buffer[]];
   }
 
@@ -185,7 +179,16 @@ export class RedisAuthStore implements AuthStore {
     const current = Buffer.from(String(text), 'base64');
     if (current.length !== clusterKeyBytes) throw new AuthError('unavailable', 'The key in Redis is damaged. Retry.');
     if (this.#clusterKeys[0]?.equals(current) === true) return;
-    this.#clusterKeys = [current, ...this.#clusterKeys].slice(0, maxClusterKeys);
+    const earlier = this.#clusterKeys.filter((key) => !key.equals(current));
+    this.#clusterKeys = [current, ...earlier].slice(0, maxClusterKeys);
+  }
+
+  /** If Redis has lost its state, it may have no key, or one of a node that did not know the earlier one. */
+  async #keepClusterKey(): Promise<void> {
+    const [known] = this.#clusterKeys;
+    if (known === undefined) return;
+    const [text] = await this.#link.run([['GET', this.#clusterKeyName]]);
+    if (text !== known.toString('base64')) await this.#readClusterKey();
   }
 
   report(counts: readonly (readonly [name: string, count: number])[]): void {
@@ -228,6 +231,7 @@ export class RedisAuthStore implements AuthStore {
       // A revocation that was made during the read may be written twice. That is harmless.
       await this.#write([...this.#unread.values()]);
       await this.#removeStale();
+      await this.#keepClusterKey();
     } catch {
       // The link has logged why. The next poll continues.
     } finally {
@@ -256,7 +260,6 @@ export class RedisAuthStore implements AuthStore {
   /** Redis has lost its state: all nodes read everything again, and write the revocations that are missing. */
   #startOver(): void {
     this.#cursor = start;
-    if (this.#clusterKeys.length > 0) this.#readingKey = null;
     this.#entries.clear();
     this.#stale.length = 0;
     for (const revocation of this.#known.all()) this.#unread.set(keyOf(revocation), revocation);

@@ -98,6 +98,11 @@ export class Server {
     return this.#connections;
   }
 
+  /** Sockets that are not WebSockets, streams or held polls: mostly of HTTP clients, between two requests. */
+  get httpSockets(): number {
+    return this.#plainSockets;
+  }
+
   /** Sends one frame to every socket of a group. Must not be called inside a WebSocket event. */
   broadcast(group: string, frame: Frame, isBinary: boolean): void {
     this.#listeners.publish(group, frame, isBinary, isWorthCompressing(frame, this.settings.compression));
@@ -135,14 +140,12 @@ export class Server {
 
   /** The socket of a request is a connection until {@link closed}. */
   opened(connection: OpenConnection): void {
-    this.parts.counters.connectionsOpened++;
     this.#plainSockets--;
     this.#remember(connection);
   }
 
   /** The response has ended. Its socket may be open for the next request. */
   closed(connection: OpenConnection, address: Address | null): void {
-    this.parts.counters.connectionsClosed++;
     this.#plainSockets++;
     if (address !== null) this.parts.policy.leave(address);
     this.#forget(connection);

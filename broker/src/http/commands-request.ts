@@ -7,8 +7,9 @@ import { type Command, type CommandError, type CommandSink, type OutgoingReply, 
 import { BodyRequest } from './body-request.js';
 import { type Exchange, ok } from './exchange.js';
 import { callerOf, type HttpContext, type Sender } from './http-context.js';
+import { isTooDeep } from './json-depth.js';
 import { Problem } from './problem.js';
-import { mediaTypeOf, shownType } from './publication.js';
+import { mediaTypeOf, shownType, tooDeep } from './publication.js';
 import { needsConnection, type RequestCaller } from './request-caller.js';
 
 /** The maximum number of commands in one request. */
@@ -36,6 +37,7 @@ class CommandsRequest extends BodyRequest implements CommandSink {
   #isRead = false;
 
   protected override carryOut(body: Uint8Array, sender: Sender): void {
+    if (isTooDeep(body)) throw tooDeep('The body');
     this.#caller = callerOf(sender, this.context, this);
     this.context.json.decode(body, this);
     this.#isRead = true;

@@ -9,12 +9,14 @@ import { Problem } from './problem.js';
 /** What all requests of a node share. */
 export interface ExchangeContext {
   readonly openRequests: OpenRequests;
+  /** How many requests are not answered yet. */
+  readonly unanswered: { count: number };
   /** Whether the node is about to stop: answers then ask clients to close the connection. */
   isDraining(): boolean;
   /** Called for each request that is answered with a problem; null if nobody listens. */
   readonly onRefused: ((requester: Requester, problem: Problem) => void) | null;
-  /** Called for each answer, for metrics. */
-  onAnswered(route: string, status: number): void;
+  /** Called for each answer, for metrics. `beganAtMs`: when its body began, by performance.now(); 0 if it has none. */
+  onAnswered(route: string, status: number, beganAtMs: number): void;
   /** Called for an unexpected error: a bug. */
   onBug(error: unknown): void;
 }
@@ -31,6 +33,12 @@ type HeaderName = (typeof headerNames)[number];
 export interface BodyReader {
   /** The whole body, in bytes that are valid until this returns. Throws Problem. */
   onBody(body: Uint8Array): void;
+}
+
+/** What answers a request later. */
+export interface AnswerHolder {
+  /** The client is gone. */
+  onAborted(): void;
 }
 
 /** A W3C `traceparent` (Trace Context section 3.2). */
@@ -59,7 +67,7 @@ export class Exchange implements OpenRequest {
   readonly origin: string;
   readonly #traceparent: string;
   #isOpen = true;
-  #onGone: (() => void) | null = null;
+  #holder: AnswerHolder | null = null;
   #isCredentialed = false;
 
   // The body.
@@ -81,6 +89,7 @@ export class Exchange implements OpenRequest {
     this.isHead = isHead;
     this.origin = request.getHeader('origin');
     this.#traceparent = request.getHeader('traceparent');
+    context.unanswered.count++;
     response.onAborted(() => this.#onAborted());
   }
 
@@ -110,6 +119,11 @@ export class Exchange implements OpenRequest {
     for (const name of headerNames) kept.set(name, this.#inHandler.getHeader(name));
     kept.set('x-forwarded-for', this.#forwardedFor());
     this.#kept = kept;
+  }
+
+  /** Keeps no headers any more: a request that waits for long should take little memory. */
+  forgetHeaders(): void {
+    this.#kept = null;
   }
 
   /** Who sends the request. Only in the handler, or after {@link keepHeaders}. */
@@ -143,15 +157,14 @@ export class Exchange implements OpenRequest {
     this.#request = null;
   }
 
-  /** `onGone`: called if the client goes away before the answer. */
-  set onGone(onGone: () => void) {
-    this.#onGone = onGone;
+  /** Who answers later. */
+  set holder(holder: AnswerHolder) {
+    this.#holder = holder;
   }
 
   #onAborted(): void {
-    this.#isOpen = false;
-    this.#context.openRequests.delete(this);
-    this.#onGone?.();
+    this.#leave();
+    this.#holder?.onAborted();
   }
 
   /**
@@ -222,14 +235,14 @@ export class Exchange implements OpenRequest {
    * its abort handler. `headers` has `Cache-Control`.
    */
   begin(headers: Headers, chunk: string): HttpResponse {
-    this.#isOpen = false;
+    this.#leave();
     const response = this.#response;
     response.cork(() => {
       for (const name in headers) response.writeHeader(name, headers[name] as string);
       this.#writeCommon();
       response.write(chunk);
     });
-    this.#context.onAnswered(this.#route, Number.parseInt(ok, 10));
+    this.#context.onAnswered(this.#route, Number.parseInt(ok, 10), this.beganAtMs);
     return response;
   }
 
@@ -260,11 +273,18 @@ export class Exchange implements OpenRequest {
 
   #end(status: string, contentType: string, body: string, headers: Headers): void {
     if (!this.#isOpen) return;
+    this.#leave();
+    this.#response.cork(() => this.#write(status, contentType, body, headers));
+    this.#context.onAnswered(this.#route, Number.parseInt(status, 10), this.beganAtMs);
+  }
+
+  /** It can be answered no more. */
+  #leave(): void {
+    if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.#context.unanswered.count--;
     // It may be answered before its body is complete.
     this.#context.openRequests.delete(this);
-    this.#response.cork(() => this.#write(status, contentType, body, headers));
-    this.#context.onAnswered(this.#route, Number.parseInt(status, 10));
   }
 
   #write(status: string, contentType: string, body: string, headers: Headers): void {

@@ -12,12 +12,14 @@ import {
   valueSpan,
 } from '@fanfare/protocol';
 import { nanoid } from 'nanoid';
+import { isTooDeep } from './json-depth.js';
 import { isMaybeDelivered, Problem } from './problem.js';
 
 /** The JSON value in a body or a line. `what` begins the sentence if it is invalid. Throws Problem `malformed`. */
 export function parseJson(text: Uint8Array, what = 'The body'): unknown {
   // Subscribers get the text unchanged, and invalid UTF-8 would end their connections (RFC 6455 section 8.1).
   if (!isUtf8(text)) throw new Problem('malformed', `${what} is not UTF-8.`);
+  if (isTooDeep(text)) throw tooDeep(what);
   try {
     // Faster than a TextDecoder, and it keeps a byte order mark too, which JSON.parse refuses.
     return JSON.parse(Buffer.from(text.buffer, text.byteOffset, text.length).toString('utf8'));

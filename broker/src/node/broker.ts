@@ -141,6 +141,7 @@ export async function startBroker(
   const isAuthenticated = auth !== null;
   const policy = new HandshakePolicy({ ...config, isAuthenticated }, counters, log);
   const openRequests = new OpenRequests();
+  const unanswered = { count: 0 };
   const http: HttpContext = {
     parts,
     policy,
@@ -149,9 +150,10 @@ export async function startBroker(
     json: codecs.json,
     maxFrameBytes: config.maxFrameBytes,
     openRequests,
+    unanswered,
     isDraining: () => isDraining,
     onRefused: refusalLog && ((requester, problem) => refusalLog.requestRefused(requester, problem)),
-    onAnswered: (route, status) => counters.countHttpAnswer(route, status),
+    onAnswered: (route, status, beganAtMs) => counters.countHttpAnswer(route, status, beganAtMs),
     onBug,
   };
   const streams: StreamContext = {
@@ -336,7 +338,14 @@ export async function startBroker(
       const [startedAt, before] = [performance.now(), connections.length];
       const closed = await drain(
         { ...config, drainWindowMs },
-        { connections, flush: () => relay.flush(), counters, log },
+        {
+          connections,
+          requests: () => unanswered.count,
+          httpSockets: () => server.httpSockets,
+          flush: () => relay.flush(),
+          counters,
+          log,
+        },
       );
       const cutOff = connections.length;
       if (drainWindowMs > 0) await relay.retire();

@@ -52,6 +52,10 @@ export function longestStopMs(settings: StopSettings): number {
 /** The parts of the node that draining needs. */
 interface Draining {
   readonly connections: readonly OpenConnection[];
+  /** HTTP requests that are not answered yet. */
+  requests(): number;
+  /** Sockets that HTTP clients keep open for their next request. Each answer asks them to close. */
+  httpSockets(): number;
   /** Sends the received publications, and replies to them. */
   flush(): Promise<void>;
   readonly counters: { connectionsInvited: number };
@@ -69,12 +73,16 @@ const closeHandshakeMs = 100;
 
 /**
  * Resolves when no connection is left or the time is over, with the number of closed connections. The node serves
- * clients until it closes them.
+ * clients until it closes them, and answers every request that it has read.
  */
-export async function drain(settings: DrainSettings, { connections, flush, counters, log }: Draining): Promise<number> {
+export async function drain(
+  settings: DrainSettings,
+  { connections, requests, httpSockets, flush, counters, log }: Draining,
+): Promise<number> {
   const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = settings;
+  const areConnectionsClosed = (): boolean => connections.length === 0;
   let closed = 0;
-  if (connections.length === 0) {
+  if (areConnectionsClosed() && httpSockets() === 0) {
     await flush();
     return closed;
   }
@@ -83,7 +91,7 @@ export async function drain(settings: DrainSettings, { connections, flush, count
       counters.connectionsInvited++;
       connection.invite(Math.floor(Math.random() * drainWindowMs * inviteShare));
     }
-    await waitUntilEmpty(connections, drainWindowMs);
+    await waitUntil(() => areConnectionsClosed() && httpSockets() === 0, drainWindowMs);
   }
   // Without a window, no client was asked to move, so several waves would not help.
   const waves = drainWindowMs > 0 ? drainWaves : 1;
@@ -99,16 +107,16 @@ export async function drain(settings: DrainSettings, { connections, flush, count
       `Closing ${wave.length} connections.`,
     );
     for (const connection of wave) connection.close(closeReasons.draining);
-    await waitUntilEmpty(connections, waves === 1 ? 0 : drainWaveIntervalMs);
+    await waitUntil(areConnectionsClosed, waves === 1 ? 0 : drainWaveIntervalMs);
   }
-  await waitUntilEmpty(connections, drainTimeoutMs);
+  await waitUntil(() => areConnectionsClosed() && requests() === 0, drainTimeoutMs);
   await flush();
   await delay(closeHandshakeMs);
   return closed;
 }
 
-/** Resolves when there is no connection left, or after `timeoutMs`. Checks every 10 ms. */
-async function waitUntilEmpty(connections: readonly unknown[], timeoutMs: number): Promise<void> {
+/** Resolves when the condition is met, or after `timeoutMs`. Checks every 10 ms. */
+async function waitUntil(isMet: () => boolean, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (connections.length > 0 && performance.now() < deadline) await delay(10);
+  while (!isMet() && performance.now() < deadline) await delay(10);
 }

@@ -1,13 +1,8 @@
 /** `fanfare doctor`: checks the way to a broker, and says in sentences what is wrong and what to do. */
 import { Argument, type Command } from 'commander';
-import { addBrokerOptions, type Broker, type BrokerOptions, brokerOf, defaultUrl, parseSeconds } from '../broker.js';
+import { addBrokerOptions, type BrokerOptions, brokerOf, defaultUrl, parseSeconds } from '../broker.js';
 import { declare } from '../command.js';
-import { Exchanges } from '../doctor/exchange.js';
 import type { Finding, Report, Verdict } from '../doctor/finding.js';
-import { checkHttp, checkPost } from '../doctor/http.js';
-import { checkNetwork } from '../doctor/network.js';
-import { checkTopic, topicFor } from '../doctor/topic.js';
-import { checkIdle, checkWebSocket } from '../doctor/websocket.js';
 import { counted, jsonText, styled, visible } from '../output.js';
 
 interface Options extends BrokerOptions {
@@ -44,38 +39,14 @@ async function examine(url: string | undefined, options: Options): Promise<void>
     if (!options.json) print(finding);
   };
   if (!options.json) process.stdout.write(`${broker.shown}\n\n`);
+  // Other commands do not need what it loads.
+  const { runChecks } = await import('../doctor/checks.js');
   await runChecks(broker, options, report);
   const count = (verdict: Verdict): number => findings.filter((finding) => finding.verdict === verdict).length;
   const [problems, warnings] = [count('problem'), count('warning')];
   if (options.json) process.stdout.write(`${jsonText({ url: broker.shown, problems, warnings, findings })}\n`);
   else process.stdout.write(`\n${summaryOf(problems, warnings)}\n`);
   if (problems > 0) process.exitCode = 1;
-}
-
-async function runChecks(broker: Broker, { topic: given, idle }: Options, report: Report): Promise<void> {
-  const { protocol, hostname, port } = broker.address;
-  const isTls = protocol === 'wss:';
-  const place = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (isTls ? 443 : 80)), isTls };
-  if (!(await checkNetwork(place, broker.timeoutMs, report))) return;
-  const exchanges = new Exchanges(broker.timeoutMs);
-  try {
-    const facts = await checkHttp(broker, exchanges, report);
-    if (facts === null) return;
-    if (facts.isFanfare) await checkPost(broker, exchanges, report);
-    const socket = await checkWebSocket(broker, facts.skewMs, report);
-    const topic = topicFor(broker, given);
-    if (topic !== null) {
-      await checkTopic({ broker, exchanges, socket, topic, mayPublish: given !== undefined, report });
-    } else {
-      const sentence =
-        'Subscribing and event streams were not checked. --topic <topic> names a topic that the token permits.';
-      report({ verdict: 'skipped', check: 'subscribe', sentence });
-    }
-    if (socket !== null && idle !== undefined) await checkIdle(socket, idle, report);
-    socket?.close();
-  } finally {
-    exchanges.close();
-  }
 }
 
 const marks: Readonly<Record<Verdict, readonly [text: string, style: 'green' | 'yellow' | 'red' | 'gray']>> = {

@@ -1,7 +1,6 @@
 /** `fanfare token`: make tokens with the key of an issuer, and explain tokens. */
 import { createPrivateKey, createSecretKey, type KeyObject, randomUUID } from 'node:crypto';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { SignJWT } from 'jose';
 import { readSecret } from '../broker.js';
 import { declare } from '../command.js';
 import { Failure, UsageFailure } from '../failure.js';
@@ -77,6 +76,7 @@ async function create(options: CreateOptions): Promise<void> {
     throw new UsageFailure('The token would permit nothing. Add --publish, --subscribe or --history.');
   }
   const { key, algorithm } = signingKey(options);
+  const { SignJWT } = await import('jose');
   const token = new SignJWT({ fanfare: grants })
     .setProtectedHeader({ alg: algorithm, ...(keyId === undefined ? {} : { kid: keyId }) })
     .setIssuer(issuer)

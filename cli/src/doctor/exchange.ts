@@ -17,6 +17,7 @@ interface Options {
   readonly method?: 'GET' | 'POST';
   readonly token?: string | null;
   readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Longest body that is read. */
@@ -69,12 +70,13 @@ export class Exchanges {
   }
 
   #open(url: URL, options: Options, onResponse: (response: IncomingMessage) => void, isKept = true) {
-    const { method = 'GET', token = null, body } = options;
+    const { method = 'GET', token = null, body, headers = {} } = options;
     const text = body === undefined ? null : JSON.stringify(body);
     const common = {
       method,
       headers: {
         'User-Agent': 'fanfare-doctor',
+        ...headers,
         ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
         ...(text === null ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
       },

@@ -79,6 +79,12 @@ function causeOfStatus(status: number): { readonly cause: string; readonly advic
       advice: 'Check whether nodes run and are ready (/readyz on their admin port).',
     };
   }
+  if (status === 505) {
+    return {
+      cause: 'The proxy speaks HTTP/1.0 with the node. nginx does that by default.',
+      advice: 'nginx: proxy_http_version 1.1 (proxies/nginx.conf).',
+    };
+  }
   if (status === 404) {
     return {
       cause: 'The proxy passes only the WebSocket path on, another server answers, or the node is of an older release.',

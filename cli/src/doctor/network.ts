@@ -58,8 +58,8 @@ async function checkName({ host }: Place, report: Report): Promise<boolean> {
 
 const portCauses: Readonly<Record<string, readonly [cause: string, advice: string]>> = {
   ECONNREFUSED: [
-    'No program listens on this port, or it listens on another address only.',
-    'Start the node or the proxy, or correct the port. A node listens on 127.0.0.1 only, until FANFARE_HOST says otherwise.',
+    'The node or the proxy has stopped, is shutting down, or listens on another address only.',
+    'Start it, or correct the port. Without FANFARE_HOST, a node without tokens listens on 127.0.0.1 only.',
   ],
   EHOSTUNREACH: ['There is no way to this host from here.', 'Check the network, a VPN, and the address.'],
   ENETUNREACH: ['There is no way to this network from here.', 'Check the network, a VPN, and the address.'],

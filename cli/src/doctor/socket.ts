@@ -55,16 +55,19 @@ export class DoctorSocket {
     return new Promise((resolve, reject) => {
       socket.once('open', () => resolve(new DoctorSocket(socket)));
       socket.once('error', reject);
-      socket.once('unexpected-response', (request, response) => {
+      socket.once('unexpected-response', (_request, response) => {
+        // It is no longer there at the end.
+        const { socket: connection } = response;
         let body = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
           body += chunk.slice(0, 10_000);
         });
-        response.on('close', () => {
+        response.on('end', () => {
           const answer: Pick<Answer, 'headers' | 'body' | 'json'> = { headers: response.headers, body, json: null };
           reject(new Refusal(response.statusCode ?? 0, sentenceIn(answer)));
-          request.destroy();
+          // A proxy may keep the connection open, and with it this process.
+          connection.destroy();
         });
       });
     });

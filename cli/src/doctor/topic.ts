@@ -1,6 +1,8 @@
 /** A topic: subscribing, event streams that nothing buffers, and a publication that comes back. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { constants, createGunzip } from 'node:zlib';
 import { type Broker, httpUrl } from '../broker.js';
 import { explainToken } from '../token-report.js';
 import { topicInfo } from '../topic-info.js';
@@ -111,32 +113,54 @@ function causeOf({ code }: Message): Pick<Finding, 'cause' | 'advice'> {
 
 /** An event stream that has begun. */
 class Stream {
+  readonly #body: Readable;
   #text = '';
   #onText: (() => void) | null = null;
+  #hasEnded = false;
 
-  constructor(
-    private readonly response: IncomingMessage,
-    first: string,
-  ) {
-    this.#text = first;
-    response.on('data', (chunk: string) => {
+  constructor(private readonly response: IncomingMessage) {
+    // Browsers accept compressed streams, and some proxies collect a block before they send one.
+    const isCompressed = response.headers['content-encoding'] === 'gzip';
+    const flush = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH };
+    this.#body = isCompressed ? response.pipe(createGunzip(flush)) : response;
+    this.#body.setEncoding('utf8');
+    this.#body.on('data', (chunk: string) => {
       this.#text = (this.#text + chunk).slice(-100_000);
       this.#onText?.();
     });
-    response.on('error', () => undefined);
+    for (const part of [response, this.#body]) part.on('error', () => undefined);
+    response.on('close', () => {
+      this.#hasEnded = true;
+      this.#onText?.();
+    });
+  }
+
+  get status(): number {
+    return this.response.statusCode ?? 0;
+  }
+
+  get headers(): IncomingMessage['headers'] {
+    return this.response.headers;
+  }
+
+  get text(): string {
+    return this.#text;
   }
 
   /** Whether the stream contains the text in time. */
   async has(text: string, timeoutMs: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), timeoutMs);
-      const look = (): void => {
-        if (!this.#text.includes(text)) return;
+      const settle = (has: boolean): void => {
         clearTimeout(timer);
-        resolve(true);
+        this.#onText = null;
+        resolve(has);
       };
-      this.#onText = look;
-      look();
+      const timer = setTimeout(() => settle(false), timeoutMs);
+      this.#onText = () => {
+        if (this.#text.includes(text)) settle(true);
+        else if (this.#hasEnded) settle(false);
+      };
+      this.#onText();
     });
   }
 
@@ -145,63 +169,62 @@ class Stream {
   }
 }
 
-/** The node sends the first event at once. If it does not arrive, something on the way collects the stream. */
-async function checkEventStream({ broker, exchanges, topic, report }: TopicCheck): Promise<Stream | null> {
-  const check = 'eventStream';
+/** The answer as soon as its headers are there; `silent`: they did not arrive in time. */
+function openStream({ broker, exchanges, topic }: TopicCheck): Promise<Stream | Error | 'silent'> {
   const url = httpUrl(broker, `/v1/events?topic=${encodeURIComponent(topic)}`);
-  const startedAt = performance.now();
-  type Beginning = { response: IncomingMessage; text: string } | Error | 'headers' | 'nothing';
-  const beginning = await new Promise<Beginning>((resolve) => {
-    let state: 'headers' | 'nothing' = 'nothing';
+  return new Promise((resolve) => {
+    const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'gzip' };
+    const request = exchanges.open(url, { token: broker.token, headers }, (response) => {
+      clearTimeout(timer);
+      resolve(new Stream(response));
+    });
     const timer = setTimeout(() => {
-      resolve(state);
+      resolve('silent');
       request.destroy();
     }, broker.timeoutMs);
-    const request = exchanges.open(url, { token: broker.token }, (response) => {
-      state = 'headers';
-      response.setEncoding('utf8');
-      response.once('data', (text: string) => {
-        clearTimeout(timer);
-        resolve({ response, text });
-      });
-      response.once('end', () => {
-        clearTimeout(timer);
-        resolve({ response, text: '' });
-      });
-    });
     request.on('error', (error) => {
       clearTimeout(timer);
       resolve(error);
     });
   });
-  if (beginning instanceof Error) {
+}
+
+/** The node sends the first event at once. If it does not arrive, something on the way collects the stream. */
+async function checkEventStream(topicCheck: TopicCheck): Promise<Stream | null> {
+  const { broker, report } = topicCheck;
+  const check = 'eventStream';
+  const startedAt = performance.now();
+  const stream = await openStream(topicCheck);
+  if (stream instanceof Error) {
     report({
       verdict: 'problem',
       check,
-      sentence: `The event stream failed: ${beginning.message}.`,
+      sentence: `The event stream failed: ${stream.message}.`,
       advice: 'Check the log of the proxy.',
     });
     return null;
   }
-  if (typeof beginning === 'string') {
+  const hasBegun = stream !== 'silent' && (await stream.has('\n\n', broker.timeoutMs));
+  if (stream !== 'silent' && stream.status !== 200) {
+    reportRefusedStream(stream, report);
+    stream.close();
+    return null;
+  }
+  if (stream === 'silent' || !hasBegun) {
+    const part = stream === 'silent' ? 'answer' : 'first event';
     report({
       verdict: 'problem',
       check,
-      sentence: `The event stream opened, but its ${beginning === 'headers' ? 'first event' : 'answer'} did not arrive within ${broker.timeoutMs / 1_000} s.`,
-      cause: 'A proxy buffers responses: it waits for the end of a stream that does not end.',
+      sentence: `The ${part} of an event stream did not arrive within ${broker.timeoutMs / 1_000} s.`,
+      cause: 'A proxy buffers or compresses responses: it waits for more of a stream that only has a few bytes.',
       advice:
-        'Switch buffering off for /v1/events. nginx: proxy_buffering off, and do not ignore X-Accel-Buffering (docs/proxies.md).',
+        'Switch buffering and compression off for /v1/events. nginx: proxy_buffering off, gzip off (docs/proxies.md).',
     });
+    if (stream !== 'silent') stream.close();
     return null;
   }
-  const { response, text } = beginning;
-  if (response.statusCode !== 200) {
-    reportRefusedStream(response, text, report);
-    response.destroy();
-    return null;
-  }
-  if (text.includes('event: unavailable')) {
-    const says = /"detail":"([^"]*)"/.exec(text)?.[1] ?? '';
+  if (stream.text.includes('event: unavailable')) {
+    const says = /"detail":"([^"]*)"/.exec(stream.text)?.[1] ?? '';
     report({
       verdict: 'problem',
       check,
@@ -209,19 +232,15 @@ async function checkEventStream({ broker, exchanges, topic, report }: TopicCheck
       cause: 'The node is full, is shutting down, or cannot reach Redis.',
       advice: 'Retry. If it stays, check /readyz on the admin port.',
     });
-    response.destroy();
+    stream.close();
     return null;
   }
-  report({
-    verdict: 'ok',
-    check,
-    sentence: `Event streams arrive at once: nothing buffers them (${since(startedAt)}).`,
-  });
-  return new Stream(response, text);
+  const sentence = `Event streams arrive at once: nothing buffers them (${since(startedAt)}).`;
+  report({ verdict: 'ok', check, sentence });
+  return stream;
 }
 
-function reportRefusedStream(response: IncomingMessage, text: string, report: Report): void {
-  const { statusCode: status = 0, headers } = response;
+function reportRefusedStream({ status, headers, text }: Stream, report: Report): void {
   let json: unknown = null;
   try {
     json = JSON.parse(text);
@@ -294,7 +313,7 @@ async function checkPublish(
           verdict: 'problem',
           check: 'eventStreamPublication',
           sentence: `It did not arrive in the event stream within ${timeoutMs / 1_000} s.`,
-          cause: 'A proxy buffers what follows the first event.',
+          cause: 'A proxy buffers or compresses what follows the first event.',
           advice: 'Switch buffering and compression off for /v1/events (docs/proxies.md).',
         },
   );

@@ -92,6 +92,12 @@ function causeOfRefusal(error: Error, address: URL): { readonly cause: string; r
         'Pass both on. nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade" (proxies/nginx.conf).',
     };
   }
+  if (status === 505) {
+    return {
+      cause: 'The proxy speaks HTTP/1.0 with the node. nginx does that by default.',
+      advice: 'nginx: proxy_http_version 1.1, and the headers Upgrade and Connection (proxies/nginx.conf).',
+    };
+  }
   if (says.includes('shutting down')) {
     return {
       cause:

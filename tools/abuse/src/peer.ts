@@ -24,8 +24,11 @@ export class Peer {
   readonly greeted: Promise<void>;
   readonly #socket: Socket;
   readonly #walker = new FrameWalker(true);
-  /** The unread part of the answer to the request; null once the connection is a WebSocket. */
+  /** The unread part of the answer to the request; null once the connection is a WebSocket or an event stream. */
   #head: Buffer | null = Buffer.alloc(0);
+  #isStream = false;
+  /** The unread part of an event stream: the beginning of a line. */
+  #line = '';
   /** The node has announced why it closes the connection, or that it closes it after an answer. */
   #isAnswered = false;
   #isOurEnd = false;
@@ -118,7 +121,7 @@ export class Peer {
   }
 
   #read(bytes: Buffer): void {
-    let rest: Uint8Array = bytes;
+    let rest: Buffer = bytes;
     if (this.#head !== null) {
       this.#head = Buffer.concat([this.#head, bytes]);
       while (this.#head !== null) {
@@ -127,7 +130,8 @@ export class Peer {
         rest = left;
       }
     }
-    this.#walker.walk(rest, this.#onFrame);
+    if (this.#isStream) this.#takeEvents(rest);
+    else this.#walker.walk(rest, this.#onFrame);
   }
 
   /** Takes an answer at the beginning; returns what follows it, or null if it is incomplete. */
@@ -135,6 +139,13 @@ export class Peer {
     const end = bytes.indexOf('\r\n\r\n');
     if (end < 0) return null;
     const head = bytes.toString('latin1', 0, end);
+    if (/^content-type: text\/event-stream/im.test(head)) {
+      this.#head = null;
+      this.#isStream = true;
+      this.see(`HTTP ${Number(head.split(' ')[1])}`);
+      this.#onStatus(Number(head.split(' ')[1]));
+      return bytes.subarray(end + 4);
+    }
     const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
     if (bytes.length < end + 4 + length) return null;
     const rest = bytes.subarray(end + 4 + length);
@@ -146,6 +157,17 @@ export class Peer {
     }
     this.#onStatus(status);
     return rest;
+  }
+
+  /** Publications are in lines of their own, and only counted as bytes. */
+  #takeEvents(bytes: Buffer): void {
+    const lines = (this.#line + bytes.toString('latin1')).split('\n');
+    this.#line = (lines.pop() ?? '').slice(0, lookedAtBytes);
+    for (const line of lines) {
+      if (line.startsWith('event: ') && line !== 'event: ready') this.see(`event ${line.slice('event: '.length)}`);
+      // The last chunk of the body.
+      else if (line === '0\r') this.#isAnswered = true;
+    }
   }
 
   readonly #onFrame = (opcode: number, bytes: Uint8Array, start: number, end: number): void => {

@@ -10,6 +10,15 @@ import { pingFlood, publishFlood, subscribeFlood } from './command-floods.js';
 import { addressFlood, handshakeFlood, subjectFlood } from './connection-floods.js';
 import { forwardedGarbage, forwardedPorts } from './forwarded.js';
 import { noPong, pingFrames } from './heartbeat.js';
+import {
+  endlessHeaders,
+  heldRequests,
+  longBodies,
+  publicationFlood,
+  slowPublications,
+  streamFlood,
+  wrongRequests,
+} from './http-requests.js';
 import { foreignMessageId } from './message-ids.js';
 import { neverAuthenticate, wrongFirstCommand } from './no-token.js';
 import { fakeKeyFlood, revocationFlood } from './post-floods.js';
@@ -17,6 +26,7 @@ import { refusedHistory } from './refused-history.js';
 import { cutOffNode, fullRedis } from './revoked.js';
 import { slowHistory, slowSubscribers, unreadTogether } from './slow-readers.js';
 import { bareConnections, slowBody, slowHandshake } from './slow-requests.js';
+import { slowStreams } from './slow-streams.js';
 import { endlessFragments, oneByteFrames, silentFragments } from './small-frames.js';
 import { compressionBombs, longFrames, longHeaders } from './too-long.js';
 import { topicChurn } from './topic-churn.js';
@@ -61,4 +71,12 @@ export const attacks: readonly Attack[] = [
   slowHistory,
   slowSubscribers,
   unreadTogether,
+  slowPublications,
+  endlessHeaders,
+  wrongRequests,
+  longBodies,
+  publicationFlood,
+  heldRequests,
+  streamFlood,
+  slowStreams,
 ];

@@ -66,28 +66,30 @@ export class HttpPublisher implements StreamPublisher, AsyncDisposable {
     const body = JSON.stringify(data);
     let maybeDelivered = false;
     for (let attempt = 0; ; attempt++) {
-      const outcome = await this.#attempt(topic, body, key);
+      const leftMs = deadlineMs - performance.now();
+      // It may have waited behind others for all of its time.
+      if (leftMs <= 0) throw new PublishRejection('timeout', maybeDelivered);
+      const outcome = await this.#attempt(topic, body, key, Math.min(silenceMs, leftMs));
       if ('position' in outcome) return outcome;
       maybeDelivered ||= outcome.maybeDelivered;
       // Topics of level `fast` remember no keys: a repeat could be a duplicate.
       const isSafe = this.level !== 'fast' || !maybeDelivered;
       const pauseMs = outcome.pauseMs ?? Math.min(longestPauseMs, shortestPauseMs * 2 ** attempt);
-      const hasTime = performance.now() + pauseMs < deadlineMs;
-      if (!outcome.isRetryable || !isSafe || !hasTime || this.#closing.signal.aborted) {
+      if (!outcome.isRetryable || !isSafe || this.#closing.signal.aborted) {
         throw new PublishRejection(outcome.code, maybeDelivered);
       }
       await delay(pauseMs, null, { signal: this.#closing.signal }).catch(() => null);
     }
   }
 
-  async #attempt(topic: VerifyTopic, body: string, key: string): Promise<Acknowledgement | Failure> {
+  async #attempt(topic: VerifyTopic, body: string, key: string, timeoutMs: number): Promise<Acknowledgement | Failure> {
     try {
       const answer = await this.#connection.exchange({
         method: 'POST',
         path: `/v1/topics/${encodeURIComponent(topic)}/publications`,
         headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
         body,
-        silenceMs,
+        silenceMs: timeoutMs,
       });
       return judge(answer, key);
     } catch (error) {
