@@ -2,7 +2,7 @@
 import { hasBrowser, launchBrowser } from './chromium.js';
 import { type Browser, hasFirefox, launchFirefox } from './firefox.js';
 
-export async function launchChromium(): Promise<Browser> {
+async function launchChromium(): Promise<Browser> {
   const browser = await launchBrowser({ backForwardCache: true });
   return {
     async open() {

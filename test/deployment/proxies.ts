@@ -63,7 +63,7 @@ export const proxies = {
 
 export type ProxyName = keyof typeof proxies;
 
-export interface RunningProxy {
+interface RunningProxy {
   readonly port: number;
   readonly child: Child;
 }
