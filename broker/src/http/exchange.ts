@@ -35,6 +35,12 @@ export interface BodyReader {
   onBody(body: Uint8Array): void;
 }
 
+/** What answers a request later. */
+export interface AnswerHolder {
+  /** The client is gone. */
+  onAborted(): void;
+}
+
 /** A W3C `traceparent` (Trace Context section 3.2). */
 const traceparentGrammar = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
@@ -61,7 +67,7 @@ export class Exchange implements OpenRequest {
   readonly origin: string;
   readonly #traceparent: string;
   #isOpen = true;
-  #onGone: (() => void) | null = null;
+  #holder: AnswerHolder | null = null;
   #isCredentialed = false;
 
   // The body.
@@ -115,6 +121,11 @@ export class Exchange implements OpenRequest {
     this.#kept = kept;
   }
 
+  /** Keeps no headers any more: a request that waits for long should take little memory. */
+  forgetHeaders(): void {
+    this.#kept = null;
+  }
+
   /** Who sends the request. Only in the handler, or after {@link keepHeaders}. */
   get requester(): Requester {
     return {
@@ -146,14 +157,14 @@ export class Exchange implements OpenRequest {
     this.#request = null;
   }
 
-  /** `onGone`: called if the client goes away before the answer. */
-  set onGone(onGone: () => void) {
-    this.#onGone = onGone;
+  /** Who answers later. */
+  set holder(holder: AnswerHolder) {
+    this.#holder = holder;
   }
 
   #onAborted(): void {
     this.#leave();
-    this.#onGone?.();
+    this.#holder?.onAborted();
   }
 
   /**

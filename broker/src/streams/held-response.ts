@@ -20,8 +20,6 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   isInvited = false;
   #isJoined = false;
   protected isOver = false;
-  /** The topic whose permission was checked last. */
-  protected permitting: Topic | undefined;
 
   constructor(
     protected readonly context: StreamContext,
@@ -38,23 +36,25 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   }
 
   /** What it does with its topics. */
-  protected abstract readonly action: Action;
+  protected abstract get action(): Action;
   /** Where it begins in each topic. */
   protected abstract sinceOf(index: number): Position | null;
   /** The node receives the topics. Everything that the relay returned until now precedes the next deliveries. */
   protected abstract begin(): void;
   /** Answers with an error, or ends with it, and calls {@link finish}. */
-  protected abstract fail(error: ReplyError): void;
+  protected abstract fail(error: ReplyError, topic?: Topic | null): void;
   abstract close(reason: CloseReason): void;
   abstract invite(delayMs: number): void;
   abstract keepAlive(nowMs: number): void;
-  abstract readonly bufferedBytes: number;
+  abstract get bufferedBytes(): number;
   abstract onRun(run: EventRun): void;
   abstract onGap(topic: Topic, position: Position | null): void;
   abstract onReset(topic: Topic, position: Position): void;
 
   /** It leaves the list of the node as soon as it has ended. */
-  readonly isClosing = false;
+  get isClosing(): boolean {
+    return false;
+  }
 
   tickPublishOrder(): void {
     // It publishes nothing.
@@ -105,24 +105,24 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
 
   async #open(): Promise<void> {
     const { registry, relay } = this.context;
+    let permitting: Topic | null = null;
     try {
       await this.prepare();
-      for (const topic of this.topics) {
-        this.permitting = topic;
-        await this.#permit(topic);
-      }
+      for (permitting of this.topics) await this.#permit(permitting);
+      permitting = null;
       if (this.isOver) return;
       this.#isJoined = true;
       for (const topic of this.topics) registry.addStream(topic, this);
       await Promise.all(this.topics.map((topic, index) => relay.subscribe(topic, this.sinceOf(index))));
       if (!this.isOver) this.begin();
     } catch (error) {
-      if (!this.isOver) this.failWith(error);
+      if (!this.isOver) this.failWith(error, permitting);
     }
   }
 
-  protected failWith(error: unknown): void {
-    if (error instanceof ReplyError) return this.fail(error);
+  /** `topic`: which one the error is about; null if it is about none or all. */
+  protected failWith(error: unknown, topic: Topic | null = null): void {
+    if (error instanceof ReplyError) return this.fail(error, topic);
     if (error instanceof AuthError) return this.fail(new ReplyError(error.code, error.message));
     this.context.http.onBug(error);
     this.fail(new ReplyError('internal', 'Internal error. See the log of the node.'));
