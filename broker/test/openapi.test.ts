@@ -258,6 +258,8 @@ describe('a node with authentication', () => {
     ['contentTooLarge', 413, of('publish', { body: `"${'x'.repeat(70_000)}"` })],
     ['unconfirmed', 504, of('publish', { path: '/v1/topics/safe.1/publications' })],
     ['malformed', 400, of('publishBatch', { body: '[]' })],
+    // It would have no effect, and the sender would rely on it.
+    ['malformed', 400, of('publishBatch', { headers: { ...aJson, 'Idempotency-Key': 'a' } })],
     ['malformed', 400, of('publishBatch', { body: '{"publications":[{"topic":"a"}]}' })],
     ['invalidTopic', 400, of('publishBatch', { body: '{"publications":[{"topic":"a..b","data":1}]}' })],
     ['unsupportedMediaType', 415, of('publishBatch', { headers: {} })],

@@ -48,6 +48,9 @@ export function onBatch(exchange: Exchange, context: HttpContext): void {
     const sentence = `${shownType(exchange.header('content-type'))} A batch is application/json or application/x-ndjson.`;
     throw new Problem('unsupportedMediaType', sentence);
   }
+  if (exchange.header('idempotency-key') !== '') {
+    throw new Problem('malformed', 'Idempotency-Key is for one publication. Give each item of a batch a messageId.');
+  }
   new BatchRequest(exchange, context, read).receive(maxBatchBytes);
 }
 
