@@ -48,6 +48,31 @@ describe('the metrics', () => {
     expect(await metric('relay_connected')).toBe(1);
   });
 
+  it('count HTTP requests by route and status, measure publishes, and count no long poll as a new connection', async () => {
+    await using cluster = await startCluster();
+    const metric = (name: string) => cluster.node().metric(`fanfare_${name}`);
+    const base = cluster.node().url.replace('ws:', 'http:').replace(/\/ws$/, '');
+    const ask = async (path: string, init?: RequestInit) => await (await fetch(base + path, init)).text();
+    const headers = { 'Content-Type': 'application/json' };
+    await ask('/v1/topics/t/publications', { method: 'POST', body: '1', headers });
+    await ask('/v1/topics/t/publications', { method: 'POST', body: '{', headers });
+    await ask('/v1/topics/t/publications?since=now&wait=1');
+    await ask('/v1/events?topic=t&wait=1');
+    const route = 'topics/{topic}/publications';
+    expect(await metric(`http_requests_total{route="POST /v1/${route}",status="200"}`)).toBe(1);
+    expect(await metric(`http_requests_total{route="POST /v1/${route}",status="400"}`)).toBe(1);
+    expect(await metric(`http_requests_total{route="GET /v1/${route}",status="204"}`)).toBe(1);
+    expect(await metric('http_requests_total{route="GET /v1/events",status="200"}')).toBe(1);
+    // The first of each status is measured.
+    expect(await metric('http_request_seconds_count')).toBe(2);
+    // A client opens one poll after the other: that is no reconnect.
+    expect([await metric('connections_opened_total'), await metric('connections_closed_total')]).toEqual([0, 0]);
+    const stream = await fetch(`${base}/v1/events?topic=t`);
+    expect(await metric('connections_opened_total')).toBe(1);
+    await stream.body?.cancel();
+    await until('the stream is closed', async () => (await metric('connections_closed_total')) === 1);
+  });
+
   it('count garbage collections by kind, all that end in one turn of the event loop', async () => {
     setFlagsFromString('--expose-gc');
     const collect: (options?: { type: 'minor' }) => void = runInNewContext('gc');

@@ -21,8 +21,8 @@ export class Network implements AsyncDisposable {
   requests: Requests = 'work';
   /** The requests so far: method and path, or `WebSocket`. */
   readonly log: string[] = [];
-  /** The requests that are open now. */
-  open = 0;
+  /** The requests that have ended. */
+  readonly ended: string[] = [];
   #target: URL;
   readonly #server = createServer((request, response) => this.#forward(request, response));
   readonly #sockets = new Set<Duplex>();
@@ -48,6 +48,11 @@ export class Network implements AsyncDisposable {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/ws`;
   }
 
+  /** How many requests are open. */
+  get open(): number {
+    return this.log.length - this.count('WebSocket') - this.ended.length;
+  }
+
   /** How many requests with this beginning there were. */
   count(beginning: string): number {
     return this.log.filter((line) => line.startsWith(beginning)).length;
@@ -68,9 +73,9 @@ export class Network implements AsyncDisposable {
     const { method = '', url: path = '', headers } = request;
     this.log.push(`${method} ${path}`);
     const { requests } = this;
+    response.on('close', () => this.ended.push(`${method} ${path}`));
     if (requests === 'silent') return;
     if (requests === 'refused') return void response.writeHead(404, { 'Content-Type': 'text/html' }).end('<h1>No</h1>');
-    this.open++;
     const { hostname, port } = this.#target;
     const upstream = requestHttp({ hostname, port, method, path, headers, agent: false }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
@@ -90,7 +95,6 @@ export class Network implements AsyncDisposable {
       answer.on('end', () => response.end(Buffer.concat(chunks)));
     });
     upstream.on('error', () => response.destroy());
-    upstream.on('close', () => this.open--);
     response.on('close', () => upstream.destroy());
     request.pipe(upstream);
   }

@@ -140,14 +140,12 @@ export class Server {
 
   /** The socket of a request is a connection until {@link closed}. */
   opened(connection: OpenConnection): void {
-    this.parts.counters.connectionsOpened++;
     this.#plainSockets--;
     this.#remember(connection);
   }
 
   /** The response has ended. Its socket may be open for the next request. */
   closed(connection: OpenConnection, address: Address | null): void {
-    this.parts.counters.connectionsClosed++;
     this.#plainSockets++;
     if (address !== null) this.parts.policy.leave(address);
     this.#forget(connection);

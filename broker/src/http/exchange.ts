@@ -15,8 +15,8 @@ export interface ExchangeContext {
   isDraining(): boolean;
   /** Called for each request that is answered with a problem; null if nobody listens. */
   readonly onRefused: ((requester: Requester, problem: Problem) => void) | null;
-  /** Called for each answer, for metrics. */
-  onAnswered(route: string, status: number): void;
+  /** Called for each answer, for metrics. `beganAtMs`: when its body began, by performance.now(); 0 if it has none. */
+  onAnswered(route: string, status: number, beganAtMs: number): void;
   /** Called for an unexpected error: a bug. */
   onBug(error: unknown): void;
 }
@@ -33,6 +33,12 @@ type HeaderName = (typeof headerNames)[number];
 export interface BodyReader {
   /** The whole body, in bytes that are valid until this returns. Throws Problem. */
   onBody(body: Uint8Array): void;
+}
+
+/** What answers a request later. */
+export interface AnswerHolder {
+  /** The client is gone. */
+  onAborted(): void;
 }
 
 /** A W3C `traceparent` (Trace Context section 3.2). */
@@ -61,7 +67,7 @@ export class Exchange implements OpenRequest {
   readonly origin: string;
   readonly #traceparent: string;
   #isOpen = true;
-  #onGone: (() => void) | null = null;
+  #holder: AnswerHolder | null = null;
   #isCredentialed = false;
 
   // The body.
@@ -115,6 +121,11 @@ export class Exchange implements OpenRequest {
     this.#kept = kept;
   }
 
+  /** Keeps no headers any more: a request that waits for long should take little memory. */
+  forgetHeaders(): void {
+    this.#kept = null;
+  }
+
   /** Who sends the request. Only in the handler, or after {@link keepHeaders}. */
   get requester(): Requester {
     return {
@@ -146,14 +157,14 @@ export class Exchange implements OpenRequest {
     this.#request = null;
   }
 
-  /** `onGone`: called if the client goes away before the answer. */
-  set onGone(onGone: () => void) {
-    this.#onGone = onGone;
+  /** Who answers later. */
+  set holder(holder: AnswerHolder) {
+    this.#holder = holder;
   }
 
   #onAborted(): void {
     this.#leave();
-    this.#onGone?.();
+    this.#holder?.onAborted();
   }
 
   /**
@@ -231,7 +242,7 @@ export class Exchange implements OpenRequest {
       this.#writeCommon();
       response.write(chunk);
     });
-    this.#context.onAnswered(this.#route, Number.parseInt(ok, 10));
+    this.#context.onAnswered(this.#route, Number.parseInt(ok, 10), this.beganAtMs);
     return response;
   }
 
@@ -264,7 +275,7 @@ export class Exchange implements OpenRequest {
     if (!this.#isOpen) return;
     this.#leave();
     this.#response.cork(() => this.#write(status, contentType, body, headers));
-    this.#context.onAnswered(this.#route, Number.parseInt(status, 10));
+    this.#context.onAnswered(this.#route, Number.parseInt(status, 10), this.beganAtMs);
   }
 
   /** It can be answered no more. */

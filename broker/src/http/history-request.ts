@@ -43,7 +43,7 @@ type HistoryPage = OutgoingReply & { readonly type: 'history' };
 export const positionHeader = 'Fanfare-Position';
 
 /** Throws Problem. */
-export function readHistoryQuery(exchange: Exchange): HistoryQuery {
+export function readHistoryQuery(exchange: Pick<Exchange, 'parameter' | 'query'>): HistoryQuery {
   const topic = topicOf(exchange);
   const query = new Query(exchange.query, ['since', 'limit', 'direction', 'wait']);
   const since = sinceOf(query.text('since'));

@@ -56,7 +56,7 @@ class PublishRequest extends BodyRequest {
 }
 
 /** The topic in the path. Throws Problem. */
-export function topicOf(exchange: Exchange): Topic {
+export function topicOf(exchange: Pick<Exchange, 'parameter'>): Topic {
   const topic = parseTopic(exchange.parameter);
   if (topic === null) throw new Problem('invalidTopic', explainInvalidTopic(exchange.parameter));
   return topic;

@@ -153,7 +153,7 @@ export async function startBroker(
     unanswered,
     isDraining: () => isDraining,
     onRefused: refusalLog && ((requester, problem) => refusalLog.requestRefused(requester, problem)),
-    onAnswered: (route, status) => counters.countHttpAnswer(route, status),
+    onAnswered: (route, status, beganAtMs) => counters.countHttpAnswer(route, status, beganAtMs),
     onBug,
   };
   const streams: StreamContext = {

@@ -8,6 +8,9 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { gcKinds, observeGcPauses } from './gc-pauses.js';
 import { versionsOf } from './versions.js';
 
+/** Of the requests that publish, one in this many is measured: a measurement costs about as much as the counters. */
+const measuredEvery = 16;
+
 /**
  * Plain numbers, incremented where the events happen. Literal fields, because V8 makes a lookup table of an object that
  * a loop fills.
@@ -79,23 +82,29 @@ export class Counters {
   readonly #relaySeconds: Histogram;
   readonly #fanoutSeconds: Histogram;
   readonly #probeSeconds: Histogram;
+  readonly #publishSeconds: Histogram;
 
-  constructor(relaySeconds: Histogram, fanoutSeconds: Histogram, probeSeconds: Histogram) {
+  constructor(relaySeconds: Histogram, fanoutSeconds: Histogram, probeSeconds: Histogram, publishSeconds: Histogram) {
     this.#relaySeconds = relaySeconds;
     this.#fanoutSeconds = fanoutSeconds;
     this.#probeSeconds = probeSeconds;
+    this.#publishSeconds = publishSeconds;
   }
 
   /** Answers to HTTP requests, by route and status. */
   readonly httpAnswers = new Map<string, Map<number, number>>();
 
-  countHttpAnswer(route: string, status: number): void {
+  /** `beganAtMs`: when the request began, by performance.now(); 0 if it has no body. */
+  countHttpAnswer(route: string, status: number, beganAtMs: number): void {
     let statuses = this.httpAnswers.get(route);
     if (statuses === undefined) {
       statuses = new Map();
       this.httpAnswers.set(route, statuses);
     }
-    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    const count = (statuses.get(status) ?? 0) + 1;
+    statuses.set(status, count);
+    const isMeasured = count % measuredEvery === 1 && beganAtMs > 0 && route.endsWith('/publications');
+    if (isMeasured) this.#publishSeconds.observe((performance.now() - beganAtMs) / 1_000);
   }
 
   /** The round trip of one probe. */
@@ -118,8 +127,8 @@ type CounterField = { [Field in keyof Counters]: Counters[Field] extends number 
 
 /** Metric name (without the prefix `fanfare_` and the suffix `_total`) and help of each counter. */
 export const counterMetrics: Readonly<Record<CounterField, readonly [name: string, help: string]>> = {
-  connectionsOpened: ['connections_opened', 'Connections opened: WebSockets, event streams and held polls.'],
-  connectionsClosed: ['connections_closed', 'Connections closed, for any reason.'],
+  connectionsOpened: ['connections_opened', 'Connections opened: WebSockets and event streams, without long polls.'],
+  connectionsClosed: ['connections_closed', 'Connections closed, for any reason, without long polls.'],
   connectionsRefused: ['connections_refused', 'WebSocket handshakes answered with an HTTP error.'],
   originsRefused: ['origins_refused', 'WebSocket handshakes refused because the origin is not allowed.'],
   addressesRefused: [
@@ -340,6 +349,10 @@ export const histogramMetrics = {
     'fanout_seconds',
     'Seconds to encode a run of publications and send it to all its subscribers on this node; one run in 16 is measured.',
   ],
+  publishSeconds: [
+    'http_request_seconds',
+    'Seconds from a request that publishes to its answer; for each route and status, one request in 16 is measured.',
+  ],
 } as const;
 
 /** The versions of this node, as labels. */
@@ -406,6 +419,7 @@ export class Metrics {
       histogram(histogramMetrics.relaySeconds),
       histogram(histogramMetrics.fanoutSeconds),
       histogram(histogramMetrics.probeSeconds),
+      histogram(histogramMetrics.publishSeconds),
     );
     for (const [field, [name, help]] of Object.entries(counterMetrics)) {
       const counters = this.counters;

@@ -11,6 +11,7 @@ import {
   type ReplyError,
   type Topic,
 } from '@fanfare/protocol';
+import type { Action } from '../auth/permissions.js';
 import { type Exchange, notStored } from '../http/exchange.js';
 import { answerPage, type HistoryQuery, positionHeader } from '../http/history-request.js';
 import { problemOf } from '../http/problem.js';
@@ -26,8 +27,6 @@ const defaultLimit = 100;
 const direction: HistoryDirection = 'forward';
 
 export class HeldPoll extends HeldResponse {
-  protected readonly action = 'history';
-  readonly bufferedBytes = 0;
   readonly #exchange: Exchange;
   readonly #limit: number;
   readonly #isNow: boolean;
@@ -38,7 +37,7 @@ export class HeldPoll extends HeldResponse {
   readonly #endsAt: number;
 
   constructor(context: StreamContext, query: HistoryQuery, address: Address | null, exchange: Exchange) {
-    super(context, [query.topic], address);
+    super(context, [query.topic], address, false);
     const { since, limit, wait } = query;
     this.#exchange = exchange;
     this.#limit = limit ?? defaultLimit;
@@ -46,7 +45,15 @@ export class HeldPoll extends HeldResponse {
     this.#since = since === 'now' ? null : since;
     this.#endsAt = Math.floor(performance.now() / 1_000) + (wait ?? 0);
     context.open.heldPolls++;
-    exchange.onGone = () => this.onAborted();
+    exchange.holder = this;
+  }
+
+  protected get action(): Action {
+    return 'history';
+  }
+
+  get bufferedBytes(): number {
+    return 0;
   }
 
   protected sinceOf(): Position | null {
@@ -60,6 +67,7 @@ export class HeldPoll extends HeldResponse {
     if (!isAtEnd) return this.#read();
     this.#since = position;
     this.#isWaiting = true;
+    this.#exchange.forgetHeaders();
   }
 
   onRun(run: EventRun): void {
@@ -111,9 +119,9 @@ export class HeldPoll extends HeldResponse {
     this.finish();
   }
 
-  protected fail(error: ReplyError): void {
+  protected fail(error: ReplyError, topic: Topic | null = null): void {
     if (this.isOver) return;
-    this.#exchange.refuse(problemOf(error, false));
+    this.#exchange.refuse(problemOf(error, false, topic === null ? {} : { topic }));
     this.finish();
   }
 

@@ -20,38 +20,41 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   isInvited = false;
   #isJoined = false;
   protected isOver = false;
-  /** The topic whose permission was checked last. */
-  protected permitting: Topic | undefined;
 
   constructor(
     protected readonly context: StreamContext,
     protected readonly topics: readonly Topic[],
     /** Null if it is not counted. */
     private readonly address: Address | null,
+    /** Whether it stays open. Otherwise each client opens one after the other, as it should. */
+    private readonly lasts: boolean,
   ) {
     const { sessions } = context;
     this.authentication = sessions === null ? null : new Authentication(sessions, this);
+    if (lasts) context.counters.connectionsOpened++;
     context.host.opened(this);
   }
 
   /** What it does with its topics. */
-  protected abstract readonly action: Action;
+  protected abstract get action(): Action;
   /** Where it begins in each topic. */
   protected abstract sinceOf(index: number): Position | null;
   /** The node receives the topics. Everything that the relay returned until now precedes the next deliveries. */
   protected abstract begin(): void;
   /** Answers with an error, or ends with it, and calls {@link finish}. */
-  protected abstract fail(error: ReplyError): void;
+  protected abstract fail(error: ReplyError, topic?: Topic | null): void;
   abstract close(reason: CloseReason): void;
   abstract invite(delayMs: number): void;
   abstract keepAlive(nowMs: number): void;
-  abstract readonly bufferedBytes: number;
+  abstract get bufferedBytes(): number;
   abstract onRun(run: EventRun): void;
   abstract onGap(topic: Topic, position: Position | null): void;
   abstract onReset(topic: Topic, position: Position): void;
 
   /** It leaves the list of the node as soon as it has ended. */
-  readonly isClosing = false;
+  get isClosing(): boolean {
+    return false;
+  }
 
   tickPublishOrder(): void {
     // It publishes nothing.
@@ -91,7 +94,8 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   protected finish(): void {
     if (this.isOver) return;
     this.isOver = true;
-    const { registry, relay, host } = this.context;
+    const { registry, relay, host, counters } = this.context;
+    if (this.lasts) counters.connectionsClosed++;
     if (this.#isJoined) {
       for (const topic of this.topics) if (registry.removeStream(topic, this) === 'last') relay.unsubscribe(topic);
     }
@@ -101,24 +105,24 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
 
   async #open(): Promise<void> {
     const { registry, relay } = this.context;
+    let permitting: Topic | null = null;
     try {
       await this.prepare();
-      for (const topic of this.topics) {
-        this.permitting = topic;
-        await this.#permit(topic);
-      }
+      for (permitting of this.topics) await this.#permit(permitting);
+      permitting = null;
       if (this.isOver) return;
       this.#isJoined = true;
       for (const topic of this.topics) registry.addStream(topic, this);
       await Promise.all(this.topics.map((topic, index) => relay.subscribe(topic, this.sinceOf(index))));
       if (!this.isOver) this.begin();
     } catch (error) {
-      if (!this.isOver) this.failWith(error);
+      if (!this.isOver) this.failWith(error, permitting);
     }
   }
 
-  protected failWith(error: unknown): void {
-    if (error instanceof ReplyError) return this.fail(error);
+  /** `topic`: which one the error is about; null if it is about none or all. */
+  protected failWith(error: unknown, topic: Topic | null = null): void {
+    if (error instanceof ReplyError) return this.fail(error, topic);
     if (error instanceof AuthError) return this.fail(new ReplyError(error.code, error.message));
     this.context.http.onBug(error);
     this.fail(new ReplyError('internal', 'Internal error. See the log of the node.'));

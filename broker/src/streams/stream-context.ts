@@ -45,6 +45,8 @@ export interface StreamContext {
 }
 
 export interface StreamCounters {
+  connectionsOpened: number;
+  connectionsClosed: number;
   deliveries: number;
   bytesOut: number;
   streamEvents: number;

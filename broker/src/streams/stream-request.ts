@@ -18,7 +18,7 @@ export const maxStreamTopics = 32;
 export function onEvents(exchange: Exchange, context: StreamContext): void {
   exchange.keepHeaders();
   const query = new Query(exchange.query, ['topic', 'since', 'envelope', 'wait', 'ticket'], ['topic']);
-  const topics = topicsOf(query, context.maxSubscriptions);
+  const topics = topicsOf(query, context);
   const waitSeconds = query.integer('wait', 0, maxWaitSeconds);
   const isEnvelope = query.integer('envelope', 0, 1) === 1 || topics.length > 1;
   const lastEventId = exchange.header('last-event-id');
@@ -37,7 +37,7 @@ export function onEvents(exchange: Exchange, context: StreamContext): void {
   stream.start(credential);
 }
 
-function topicsOf(query: Query, maxSubscriptions: number): readonly Topic[] {
+function topicsOf(query: Query, { maxSubscriptions, registry }: StreamContext): readonly Topic[] {
   const texts = query.list('topic');
   if (texts.length === 0) throw new Problem('malformed', 'Name at least one topic: /v1/events?topic=news.');
   const most = Math.min(maxStreamTopics, maxSubscriptions);
@@ -47,7 +47,8 @@ function topicsOf(query: Query, maxSubscriptions: number): readonly Topic[] {
   const topics = texts.map((text) => {
     const topic = parseTopic(text);
     if (topic === null) throw new Problem('invalidTopic', explainInvalidTopic(text));
-    return topic;
+    // One text for all streams of a topic.
+    return registry.audienceOf(topic)?.topic ?? topic;
   });
   const twice = topics.find((topic, index) => topics.indexOf(topic) !== index);
   if (twice !== undefined) throw new Problem('malformed', `The topic ${twice} is in the URL twice.`);
