@@ -246,7 +246,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
         source.addEventListener(name, ({ data }) => log.push(data === undefined || name === 'ready' ? name : name + ' ' + data));
     })()`;
 
-    it('an EventSource survives a full node, and reports only publications as messages', async () => {
+    it('an EventSource survives a full node, and reports only publications as messages', async ({ expect }) => {
       await using node = await startNodeHere({ FANFARE_MAX_CONNECTIONS: '1' });
       const url = baseOf(node.url);
       const occupant = new AbortController();
@@ -263,7 +263,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
       await expect.poll(async () => ((await log()) as string[]).at(-1)).toBe('message {"n":1}');
     });
 
-    it('a page with a ticket continues on another node, although the ticket is used up', async () => {
+    it('a page with a ticket continues on another node, although the ticket is used up', async ({ expect }) => {
       await using cluster = await startCluster({ nodes: 2, env: { ...authEnv, FANFARE_ORIGINS: site.url } });
       const ports = cluster.nodes.map(({ broker }) => broker.port);
       await using balancer = await Balancer.start({ ports, choice: 'first' });
@@ -287,7 +287,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
       await expect.poll(log).toEqual(['open', 'ready', 'message 1', ...rest]);
     });
 
-    it('a cookie opens a stream for pages of allowed origins only', async () => {
+    it('a cookie opens a stream for pages of allowed origins only', async ({ expect }) => {
       await using node = await startNodeHere({ ...authEnv, FANFARE_ORIGINS: site.url, FANFARE_COOKIE_NAME: 'session' });
       const url = baseOf(node.url);
       const token = tokenOf('ada', { publish: ['t'], subscribe: ['t'] }, 600);
@@ -311,7 +311,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
       }
     });
 
-    it('two long polls of one URL wait at the same time', async () => {
+    it('two long polls of one URL wait at the same time', async ({ expect }) => {
       await using node = await startNodeHere({});
       const url = baseOf(node.url);
       await using tab = await openTab();
@@ -327,7 +327,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
       ]);
     });
 
-    it('a page can read where the next long poll begins, also after 204', async () => {
+    it('a page can read where the next long poll begins, also after 204', async ({ expect }) => {
       await using node = await startNodeHere({});
       const url = baseOf(node.url);
       await using tab = await openTab();
@@ -336,7 +336,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
       expect(await tab.evaluate(read)).toEqual([204, expect.stringMatching(/^\S+-0$/)]);
     });
 
-    it('a page publishes with fetch, and what is not JSON gets a clear answer', async () => {
+    it('a page publishes with fetch, and what is not JSON gets a clear answer', async ({ expect }) => {
       await using node = await startNodeHere({});
       const url = baseOf(node.url);
       await using tab = await openTab();
@@ -357,7 +357,7 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
       else expect(streamed).toEqual([400, expect.stringMatching(/^The body is not JSON/)]);
     });
 
-    it('sendBeacon can publish on the origin of the broker only, and at most 64 KiB', async () => {
+    it('sendBeacon can publish on the origin of the broker only, and at most 64 KiB', async ({ expect }) => {
       await using node = await startNodeHere({ FANFARE_MAX_FRAME_BYTES: '1000000' });
       const url = baseOf(node.url);
       // A page of the origin of the broker, as behind a proxy.
