@@ -65,6 +65,9 @@ describe('docs/http.md', () => {
   it('lists every event', () => {
     const names = table(guide, 'Event streams').map(([name]) => bare(name));
     expect(new Set(names)).toEqual(new Set([...eventNames, 'undecodable', 'message (no name)']));
+    // They would call the handlers of a page for something else.
+    expect(eventNames).not.toEqual(expect.arrayContaining(['open']));
+    expect(eventNames).not.toEqual(expect.arrayContaining(['error']));
     const specified = table(protocol, '10\\.4 Event streams').map(([name]) => bare(name));
     expect(new Set(specified)).toEqual(new Set([...eventNames, 'undecodable', 'no name']));
   });

@@ -5,14 +5,15 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   Balancer,
   type Child,
+  FaultProxy,
   findFreePort,
   type NodeProcess,
   type RedisProcess,
@@ -43,8 +44,8 @@ const counter = `<!doctype html><script>
 /** Its pages do nothing by themselves; `watch` is the one of docs/http.md, for the broker in `?broker=`. */
 async function servePages(): Promise<{ server: Server; url: string }> {
   const page = await readFile(watchPage, 'utf8');
-  const server = createServer((request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://x');
+  const server = createServer((incoming, response) => {
+    const { pathname, searchParams } = new URL(incoming.url ?? '/', 'http://x');
     response.setHeader('Content-Type', 'text/html; charset=utf-8');
     const token = searchParams.get('token');
     if (token !== null) response.setHeader('Set-Cookie', `session=${token}; HttpOnly; Path=/`);
@@ -345,6 +346,73 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
         foreign.server.closeAllConnections();
         foreign.server.close();
       }
+    });
+
+    it('an EventSource gives up as docs/http.md says', async ({ expect }) => {
+      await using node = await startNodeHere({});
+      await using way = await FaultProxy.start({ targetPort: node.broker.port });
+      const silent = createTcpServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+      const broken = createTcpServer((socket) => {
+        const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nAccess-Control-Allow-Origin: *\r\n';
+        socket
+          .on('error', () => undefined)
+          .end(`${head}Transfer-Encoding: chunked\r\n\r\n17\r\nevent: ready\ndata: {}\n\n\r\nnot a chunk\r\n`);
+      }).listen(0, '127.0.0.1');
+      await Promise.all([silent, broken].map((server) => once(server, 'listening')));
+      const at = (server: TcpServer): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      const endings = {
+        refused: `http://127.0.0.1:${await findFreePort()}/`,
+        unanswered: at(silent),
+        broken: at(broken),
+        reset: `http://${way.address}/v1/events?topic=t`,
+        notFound: `${baseOf(node.url)}/v1/nothing`,
+      };
+      const states: Record<string, unknown> = {};
+      for (const [name, url] of Object.entries(endings)) {
+        await using tab = await openTab();
+        await tab.evaluate(listen(url));
+        const last = async (): Promise<unknown> => ((await tab.evaluate('log')) as string[]).at(-1);
+        if (name === 'reset') {
+          await expect.poll(last).toBe('ready');
+          way.reset();
+        }
+        await expect.poll(last).toBe('error');
+        states[name] = await tab.evaluate('source.readyState');
+      }
+      silent.close();
+      broken.close();
+      const otherwise = browserName === 'Firefox' ? 2 : 0;
+      expect(states).toEqual({ refused: otherwise, unanswered: otherwise, broken: otherwise, reset: 0, notFound: 2 });
+    });
+
+    it('a browser repeats a POST by itself, and the key prevents that it publishes twice', async ({ expect }) => {
+      await using node = await startNodeHere({});
+      // Loses the answer to the first publish, on a connection that was used before.
+      const statuses: number[] = [];
+      const proxy = createServer((incoming, outgoing) => {
+        const { method, url, headers } = incoming;
+        const onResponse = (response: IncomingMessage): void => {
+          const { statusCode = 0 } = response;
+          if (method === 'POST' && statuses.push(statusCode) === 1) return void outgoing.destroy();
+          outgoing.writeHead(statusCode, response.headers);
+          response.pipe(outgoing);
+        };
+        incoming.pipe(request({ port: node.broker.port, method, path: url, headers }, onResponse));
+      });
+      await once(proxy.listen(0, '127.0.0.1'), 'listening');
+      const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+      await using tab = await openTab(`${url}/ws`);
+      // The connection is used before.
+      await tab.evaluate(`fetch('/v1/openapi.json', { cache: 'no-store' }).then((response) => response.text())`);
+      const published = await tab.evaluate(`fetch('/v1/topics/t/publications', {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'Idempotency-Key': 'a' },
+        body: '1',
+      }).then((response) => response.json())`);
+      expect(statuses).toEqual([200, 200]);
+      expect(published).toMatchObject({ offset: 1, duplicate: true });
+      proxy.closeAllConnections();
+      proxy.close();
     });
 
     it('two long polls of one URL wait at the same time', async ({ expect }) => {

@@ -261,7 +261,11 @@ export class Exchange implements OpenRequest {
     if (!this.#isOpen) return;
     this.report(problem);
     const status = `${problem.status} ${problem.body['title']}`;
-    this.#end(status, 'application/problem+json', JSON.stringify(problem.body), problem.headers);
+    this.#end(status, 'application/problem+json', JSON.stringify(problem.body), {
+      // A cache may otherwise keep a 404.
+      ...notStored,
+      ...problem.headers,
+    });
   }
 
   /** Answers an error that was thrown. */
