@@ -11,10 +11,11 @@ import type { Duplex } from 'node:stream';
 type WebSockets = 'work' | 'refused' | 'mute' | 'silent';
 
 /**
- * `buffered`: the proxy forwards a response when it is complete. `divided`: it forwards each byte on its own. `silent`:
- * it never answers. `refused`: it answers with a page of its own.
+ * `buffered`: the proxy forwards a response when it is complete. `divided`: it forwards each byte on its own.
+ * `swallowed`: it forwards the request, but not the response. `silent`: it does nothing. `refused`: it answers with a
+ * page of its own.
  */
-type Requests = 'work' | 'buffered' | 'divided' | 'silent' | 'refused';
+type Requests = 'work' | 'buffered' | 'divided' | 'swallowed' | 'silent' | 'refused';
 
 export class Network implements AsyncDisposable {
   webSockets: WebSockets = 'work';
@@ -26,6 +27,7 @@ export class Network implements AsyncDisposable {
   #target: URL;
   readonly #server = createServer((request, response) => this.#forward(request, response));
   readonly #sockets = new Set<Duplex>();
+  readonly #answers = new Set<IncomingMessage>();
 
   private constructor(target: string) {
     this.#target = new URL(target.replace(/^ws/, 'http'));
@@ -58,6 +60,11 @@ export class Network implements AsyncDisposable {
     return this.log.filter((line) => line.startsWith(beginning)).length;
   }
 
+  /** From now on, nothing arrives on the open responses, and they do not end. */
+  freeze(): void {
+    for (const answer of this.#answers) answer.unpipe();
+  }
+
   /** Cuts all connections. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
@@ -78,9 +85,12 @@ export class Network implements AsyncDisposable {
     if (requests === 'refused') return void response.writeHead(404, { 'Content-Type': 'text/html' }).end('<h1>No</h1>');
     const { hostname, port } = this.#target;
     const upstream = requestHttp({ hostname, port, method, path, headers, agent: false }, (answer) => {
+      if (requests === 'swallowed') return void answer.resume();
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       if (requests === 'work') {
         response.flushHeaders();
+        this.#answers.add(answer);
+        answer.on('close', () => this.#answers.delete(answer));
         return void answer.pipe(response);
       }
       if (requests === 'divided') {
