@@ -11,6 +11,8 @@ const conditions = ['source'];
  */
 const slow = [
   'test/packages/packages.test.ts',
+  'test/transports/chromium.test.ts',
+  'test/transports/firefox.test.ts',
   'broker/test/recovery.test.ts',
   'broker/test/lost-state.test.ts',
   'broker/test/workers.test.ts',

@@ -18,7 +18,7 @@ const executablePath = (process.env['PATH'] ?? '')
 export const hasFirefox = executablePath !== undefined;
 
 /** A tab of it. */
-interface Tab extends AsyncDisposable {
+export interface Tab extends AsyncDisposable {
   goto(url: string): Promise<void>;
   goBack(): Promise<void>;
   /** The value of an expression on the page, or the result of its promise; it must be JSON. */

@@ -5,25 +5,8 @@ import { createClient } from '@fanfare/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startNode } from '../broker/test/harness.js';
 import { bundle } from '../client/bundle.js';
-import { hasBrowser, launchBrowser } from './chromium.js';
-import { type Browser, hasFirefox, launchFirefox } from './firefox.js';
-
-async function launchChromium(): Promise<Browser> {
-  const browser = await launchBrowser({ backForwardCache: true });
-  return {
-    async open() {
-      const page = await browser.newPage();
-      return {
-        goto: async (url) => void (await page.goto(url)),
-        // A page from the cache does not run its script again.
-        goBack: async () => void (await page.goBack({ waitUntil: 'commit' })),
-        evaluate: (expression) => page.evaluate(expression),
-        [Symbol.asyncDispose]: () => page.close(),
-      };
-    },
-    [Symbol.asyncDispose]: () => browser.close(),
-  };
-}
+import { browsers } from './browsers.js';
+import type { Browser } from './firefox.js';
 
 /** Serves pages with this script, and the bundle of this entry as a module. */
 async function serve(script: string, entry: 'index' | 'json' | 'fallback' = 'index') {
@@ -57,11 +40,6 @@ async function serveNothing() {
     },
   };
 }
-
-const browsers = [
-  ['Chromium', hasBrowser, launchChromium],
-  ['Firefox', hasFirefox, launchFirefox],
-] as const;
 
 describe.each(browsers)('in %s', (name, isHere, launch) => {
   let browser: Browser;

@@ -2,15 +2,15 @@
  * Runs the publishers in examples/http, in each language whose runtime is installed, against a real node: each repeats
  * what was refused or got no answer, and publishes once.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FaultProxy, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApiKey } from '../../broker/src/auth/api-keys.js';
 import { startCluster, startNode } from '../../broker/test/harness.js';
@@ -139,4 +139,67 @@ describe.concurrent('the publishers in examples/http', () => {
       });
     });
   }
+
+  const withoutCurl = missingPrograms('curl');
+  it.skipIf(withoutCurl !== '')(
+    `poll.sh prints each publication once, over a kill of the node${withoutCurl}`,
+    async () => {
+      await using redis = await startRedis();
+      const options = { redisUrl: redis.url };
+      const first = await startProcess(options);
+      const { port, adminPort } = first;
+      const url = `http://127.0.0.1:${port}`;
+      const child = spawn('sh', ['poll.sh', 'orders.42'], {
+        cwd: folder,
+        env: { PATH: process.env['PATH'], FANFARE_URL: url },
+        detached: true,
+      });
+      using _ = { [Symbol.dispose]: () => process.kill(-(child.pid ?? 0), 'SIGKILL') };
+      let printed = '';
+      child.stdout.setEncoding('utf8').on('data', (text) => {
+        printed += text;
+      });
+      const held = async (): Promise<boolean> => {
+        const response = await fetch(`${url}/v1/topics/orders.42`).catch(() => null);
+        return ((await response?.json()) as { subscribers?: number } | undefined)?.subscribers === 1;
+      };
+      const publish = async (number: number): Promise<void> => {
+        const { code } = await run(['sh', 'publish.sh'], ['orders.42', String(number)], { FANFARE_URL: url });
+        expect(code).toBe(0);
+      };
+      await until('it waits', held);
+      await publish(1);
+      await until('it has printed the first', () => printed.includes('"data":1'));
+      await first.kill();
+      await using second = await startProcess({ ...options, port, adminPort });
+      expect(second.port).toBe(port);
+      await publish(2);
+      await publish(3);
+      const seen = (): unknown[] =>
+        printed
+          .split('\n')
+          .filter((line) => line.endsWith('}'))
+          .flatMap((line) => (JSON.parse(line) as { publications: { data: unknown }[] }).publications)
+          .map(({ data }) => data);
+      await until('the others are printed', () => seen().length >= 3);
+      expect(seen()).toEqual([1, 2, 3]);
+    },
+  );
+
+  it.skipIf(withoutCurl !== '')(`the commands of docs/http.md work${withoutCurl}`, async () => {
+    await using cluster = await startCluster();
+    const url = `http://127.0.0.1:${cluster.node().broker.port}`;
+    const guide = await readFile(join(folder, '../../docs/http.md'), 'utf8');
+    const commands = [...guide.matchAll(/^```sh\n(curl [\s\S]*?)^```/gm)].map(([, command = '']) => command);
+    expect(commands).toHaveLength(3);
+    for (const command of commands) {
+      const { code, stdout, stderr } = await run(
+        ['sh', '-c', command.replaceAll('http://localhost:8080', url)],
+        [],
+        {},
+      );
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      expect(JSON.parse(stdout)).not.toHaveProperty('code');
+    }
+  });
 });

@@ -312,6 +312,22 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
+    about: 'a route without the event streams',
+    foundBy: 'only what clients need is exposed',
+    sentence: 'The HTTPRoute does not expose /v1/events, which clients need.',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[0].matches.pop();
+    },
+  },
+  {
+    about: 'a timeout that ends long polls',
+    foundBy: 'clients can stay connected for hours, and can move',
+    sentence: 'The HTTPRoute ends long polls after 30s; they wait up to 55 s.',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[1].timeouts.request = '30s';
+    },
+  },
+  {
     about: 'an admin port that is exposed',
     foundBy: 'only what clients need is exposed',
     sentence: 'Service fanfare-admin is exposed (LoadBalancer)',

@@ -2,6 +2,7 @@
  * Rules that no schema contains: our objects must match each other, the broker's settings, and each other's timeouts.
  */
 import type { Manifest } from '@fanfare/local-cluster';
+import { maxWaitSeconds } from '../../broker/src/http/history-request.js';
 import { longestDrainMs } from '../../broker/src/node/drain.js';
 import { loadConfig, sentencesOf } from '../../broker/src/settings/config.js';
 import { CertificateFolder } from '../../broker/test/certificates.js';
@@ -49,6 +50,20 @@ export const promisedSecrets: Readonly<Record<string, Labels>> = {
   },
   'fanfare-tls': { 'tls.crt': '', 'tls.key': '' },
 };
+
+/** The paths that clients need, and whether without those below them. */
+const publicPaths: ReadonlyMap<string, boolean> = new Map([
+  ['/ws', true],
+  ['/v1/events', true],
+  ['/v1/topics', false],
+  ['/v1/publications', true],
+  ['/v1/commands', true],
+  ['/v1/tickets', true],
+  ['/v1/openapi.json', true],
+]);
+
+/** Those whose requests last for hours. */
+const endlessPaths = ['/ws', '/v1/events'];
 
 export const policies: readonly Policy[] = [
   {
@@ -222,10 +237,15 @@ export const policies: readonly Policy[] = [
   {
     name: 'only what clients need is exposed',
     *check(manifests) {
-      const open = new Set(['/ws', '/v1/tickets']);
       for (const { from, path, isExact } of pathsOf(manifests)) {
-        if (!open.has(path) || !isExact)
+        if (publicPaths.get(path) !== isExact)
           yield `${from} exposes ${path}${isExact ? '' : ' and everything below it'}, which clients do not need.`;
+      }
+      for (const from of new Set(pathsOf(manifests).map((each) => each.from))) {
+        for (const [path] of publicPaths) {
+          if (!pathsOf(manifests).some((each) => each.from === from && each.path === path))
+            yield `${from} does not expose ${path}, which clients need.`;
+        }
       }
       for (const { metadata, spec } of ofKind(manifests, 'Service')) {
         const { type = 'ClusterIP' } = spec as { type?: string };
@@ -526,11 +546,16 @@ export const policies: readonly Policy[] = [
         if (
           rules.some(
             ({ timeouts, matches: paths = [] }) =>
-              paths.some(({ path }) => path.value === '/ws') &&
+              paths.some(({ path }) => endlessPaths.includes(path.value)) &&
               (timeouts?.request !== '0s' || (timeouts.backendRequest ?? '0s') !== '0s'),
           )
         )
           yield 'The HTTPRoute closes connections after the timeout of a request.';
+        for (const { timeouts, matches: paths = [] } of rules) {
+          const seconds = Number(/^(\d+)s$/.exec(timeouts?.request ?? '0s')?.[1]);
+          if (paths.some(({ path }) => path.value === '/v1/topics') && !(seconds === 0 || seconds > maxWaitSeconds))
+            yield `The HTTPRoute ends long polls after ${timeouts?.request}; they wait up to ${maxWaitSeconds} s.`;
+        }
       }
       for (const { metadata } of ofKind(manifests, 'Ingress')) {
         for (const side of ['read', 'send']) {

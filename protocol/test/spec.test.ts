@@ -7,6 +7,7 @@ import {
   commandTypes,
   endpointPath,
   historyDirections,
+  httpStatusOf,
   jsonClientCodec,
   LayoutError,
   MsgpackClientCodec,
@@ -21,9 +22,12 @@ import {
   maxTopicSegments,
   type OutgoingCommand,
   parseTopic,
+  positionText,
   pushTypes,
+  type ReplyErrorCode,
   replyErrors,
   replyTypes,
+  requestErrors,
   type ServerMessage,
   subprotocols,
   type Topic,
@@ -393,6 +397,32 @@ function comparable(spec: Spec): Spec {
 }
 
 const spec = comparable(read(markdown));
+
+describe('section 10 of PROTOCOL.md', () => {
+  it('has the status of each error', () => {
+    const rows = table(markdown, '10.2', 'code | status').map(([code, status]) => [words(code).join(), Number(status)]);
+    expect(rows).toStrictEqual(Object.keys(replyErrors).map((code) => [code, httpStatusOf(code as ReplyErrorCode)]));
+  });
+
+  it('has the errors that only requests get', () => {
+    const rows = table(markdown, '10.2', 'code | status | retryable').map((row) => [
+      words(row[0]).join(),
+      ...row.slice(1),
+    ]);
+    expect(rows).toStrictEqual(
+      Object.entries(requestErrors).map(([code, { status, retryable }]) => [
+        code,
+        `${status}`,
+        retryable ? 'yes' : 'no',
+      ]),
+    );
+  });
+
+  it('describes the text of positions', () => {
+    expect(positionText({ epoch: 'a-b', offset: 7 })).toBe('a-b-7');
+    expect(positionText(null)).toBe('*');
+  });
+});
 
 describe('the tables of PROTOCOL.md', () => {
   it.each(Object.keys(implemented) as (keyof Spec)[])('match the code for %s', (part) => {

@@ -3,13 +3,13 @@
  * loopback address, so tests change only what an operator changes too: addresses and ports.
  */
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient } from '@fanfare/client';
 import {
-  Child,
+  type Child,
   FaultProxy,
   findFreePort,
   type NodeProcess,
@@ -22,65 +22,11 @@ import { WebSocket } from 'ws';
 import { CertificateFolder } from '../../broker/test/certificates.js';
 import { until } from '../../broker/test/wait.js';
 import { root } from './image.js';
-import { findProgram, missingPrograms } from './programs.js';
-
-const hosts = ['127.0.0.11', '127.0.0.12'] as const;
-
-/**
- * Timeouts for nodes that do not respond. On a busy machine, healthy nodes may need longer; killed nodes refuse
- * connections at once.
- */
-const answerTimeouts =
-  /(?<=(?:proxy_connect_timeout|proxy_next_upstream_timeout|health_timeout|dial_timeout|timeout (?:connect|check)) )\d+s/g;
-
-/** Longer than the 2 s after which these nodes ping, and much shorter than in production. */
-const idleTimeoutSeconds = 4;
+import { missingPrograms } from './programs.js';
+import { idleTimeoutSeconds, type ProxyName, proxiedHosts, proxies, startProxy } from './proxies.js';
 
 /** Between two publications during a drain, and between two new clients. Without it, the tests would be load tests. */
 const pauseMs = 20;
-
-interface Proxy {
-  readonly file: string;
-  /** Its timeouts for idle WebSockets, which become {@link idleTimeoutSeconds}. */
-  readonly idleTimeouts: RegExp;
-  /** Whether it checks the health of the nodes. */
-  readonly hasChecks: boolean;
-  command(file: string, folder: string): [string, ...string[]];
-  /** Changes that let a program share this machine with others. */
-  adapt(text: string, folder: string): string;
-}
-
-const proxies = {
-  nginx: {
-    file: 'nginx.conf',
-    idleTimeouts: /(?<=proxy_(?:read|send)_timeout )\d+s/g,
-    hasChecks: false,
-    command: (file, folder) => [findProgram('nginx') ?? '', '-p', folder, '-e', 'stderr', '-c', file],
-    adapt: (text, folder) => {
-      const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-      const paths = kinds.map((kind) => `${kind}_temp_path ${join(folder, kind)};`).join(' ');
-      return text
-        .replace('worker_processes auto;', `daemon off; master_process off; pid ${join(folder, 'pid')};`)
-        .replace(/worker_rlimit_nofile .*/, '')
-        .replace('worker_connections 20000', 'worker_connections 1000')
-        .replace('http {', `http { access_log off; ${paths}`);
-    },
-  },
-  caddy: {
-    file: 'Caddyfile',
-    idleTimeouts: /$^/g,
-    hasChecks: true,
-    command: (file) => [findProgram('caddy') ?? '', 'run', '--config', file, '--adapter', 'caddyfile'],
-    adapt: (text) => `{\n\tadmin off\n\tauto_https off\n}\n${text}`,
-  },
-  haproxy: {
-    file: 'haproxy.cfg',
-    idleTimeouts: /(?<=timeout tunnel )1h/g,
-    hasChecks: true,
-    command: (file) => [findProgram('haproxy') ?? '', '-db', '-f', file],
-    adapt: (text) => text.replace('maxconn 20000', 'maxconn 1000'),
-  },
-} as const satisfies Readonly<Record<string, Proxy>>;
 
 const missing = missingPrograms('redis-server', 'nginx', 'caddy', 'haproxy');
 
@@ -97,7 +43,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
   const start = async (index: number): Promise<void> => {
     const previous = nodes[index];
     nodes[index] = await startNode({
-      host: hosts[index] ?? '',
+      host: proxiedHosts[index] ?? '',
       port: previous?.port ?? nodes[0]?.port ?? (await findFreePort()),
       adminPort: previous?.adminPort ?? nodes[0]?.adminPort ?? (await findFreePort()),
       redisUrl: index === 1 ? `redis://${link.address}` : redis.url,
@@ -114,24 +60,14 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
    * Starts a program with its edited file, waits until a client gets an outcome that `isReady` accepts, and returns the
    * URL.
    */
-  const startProxy = async (
-    name: keyof typeof proxies,
+  const startUrl = async (
+    name: ProxyName,
     edit = (text: string): string => text,
     isReady = (outcome: string): boolean => outcome.startsWith('node-'),
     scheme = 'ws',
   ): Promise<string> => {
-    const { file, idleTimeouts, command, adapt }: Proxy = proxies[name];
-    const port = await findFreePort();
-    const text = edit(await readFile(join(root, 'proxies', file), 'utf8'))
-      .replaceAll('10.0.0.', '127.0.0.')
-      .replaceAll('8080', String(nodes[0]?.port))
-      .replaceAll('8081', String(nodes[0]?.adminPort))
-      .replace(/(?<=^\s*(?:listen |bind :|:|https:\/\/127.0.0.1:))(?:80|443)\b/gm, String(port))
-      .replace(answerTimeouts, '60s')
-      .replace(idleTimeouts, `${idleTimeoutSeconds}s`);
-    const own = await mkdtemp(join(folder, 'proxy-'));
-    await writeFile(join(own, file), adapt(text, own));
-    const child = new Child({ command: command(join(own, file), own), env: { ...process.env, HOME: own } });
+    const ports = { port: nodes[0]?.port ?? 0, adminPort: nodes[0]?.adminPort ?? 0 };
+    const { port, child } = await startProxy(name, ports, folder, edit);
     children.push(child);
     const url = `${scheme}://127.0.0.1:${port}/ws`;
     await until(`${name} answers`, async () => {
@@ -148,8 +84,8 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     await start(0);
     await start(1);
     await Promise.all(
-      (Object.keys(proxies) as (keyof typeof proxies)[]).map(async (name) => {
-        urls.set(name, await startProxy(name));
+      (Object.keys(proxies) as ProxyName[]).map(async (name) => {
+        urls.set(name, await startUrl(name));
       }),
     );
   });
@@ -214,17 +150,31 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
         const response = await fetch(new URL(path, url.replace('ws', 'http')), { method: 'POST' });
         return response.text();
       };
-      // The answer of these nodes, which require no tokens, for such a path.
-      const said = 'The WebSocket endpoint is /ws';
-      expect(await bodyOf('/v1/tickets'), name).toContain(said);
+      // What only a node answers.
+      const said = /WebSocket (?:endpoint|handshake)|"code":"(?:methodNotAllowed|unsupportedMediaType|invalidTopic)"/;
+      for (const path of [
+        '/ws',
+        '/v1/tickets',
+        '/v1/events',
+        '/v1/publications',
+        '/v1/commands',
+        '/v1/openapi.json',
+        '/v1/topics',
+        '/v1/topics/a.b_C-1',
+        '/v1/topics/a.b_C-1/publications',
+      ])
+        expect(await bodyOf(path), `${name} ${path}`).toMatch(said);
       for (const path of [
         '/v1/revocations',
         '/v1//revocations',
         '/v1/%72evocations',
         '/v1/tickets/../revocations',
+        '/v1/topics/a/../../revocations',
+        '/v1/topics/..%2frevocations',
+        '/v1/topics/a/publications/b',
         '/',
       ])
-        expect(await bodyOf(path), `${name} ${path}`).not.toContain(said);
+        expect(await bodyOf(path), `${name} ${path}`).not.toMatch(said);
     }
   });
 
@@ -258,17 +208,15 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
         .replace('/etc/ssl/fanfare.key', keyFile)
         .replace('/etc/ssl/fanfare-with-key.pem', pem);
     const isServed = (outcome: string): boolean => outcome.startsWith('node-');
-    await Promise.all(
-      (['nginx', 'caddy', 'haproxy'] as const).map((name) => startProxy(name, secure, isServed, 'wss')),
-    );
+    await Promise.all((['nginx', 'caddy', 'haproxy'] as const).map((name) => startUrl(name, secure, isServed, 'wss')));
   });
 
   it.concurrent('fail without some of their lines', async () => {
     // HTTP/1.0.
-    await startProxy('nginx', without(/proxy_http_version.*/), says(505));
+    await startUrl('nginx', without(/proxy_http_version.*/), says(505));
     const toClientPort = (text: string): string =>
       text.replace(' ver HTTP/1.1 hdr Host fanfare', '').replace('check port 8081', 'check');
-    await startProxy('haproxy', toClientPort, says(503));
+    await startUrl('haproxy', toClientPort, says(503));
   });
 
   it('send no new client to a node that is not ready, if they check', async () => {
@@ -298,14 +246,14 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
       const page = await readFile(join(root, 'docs/proxies.md'), 'utf8');
       const block = (language: string): string => page.split(`\`\`\`${language}\n`)[1]?.split('```')[0] ?? '';
       checking = await Promise.all([
-        startProxy('haproxy', (text) =>
+        startUrl('haproxy', (text) =>
           text
             .replace(/ {2}option httpchk\n.*\n.*\n/, block('haproxy'))
             .replace(/ {2}default-server check port .*\n/, ''),
         ),
-        startProxy('caddy', (text) => text.replace(/\t\thealth_uri[\s\S]*?health_status.*\n/, block('caddy'))),
+        startUrl('caddy', (text) => text.replace(/\t\thealth_uri[\s\S]*?health_status.*\n/, block('caddy'))),
       ]);
-      bare = await startProxy('caddy', () => ':80 {\n\treverse_proxy 10.0.0.11:8080 10.0.0.12:8080\n}\n');
+      bare = await startUrl('caddy', () => ':80 {\n\treverse_proxy 10.0.0.11:8080 10.0.0.12:8080\n}\n');
       coming = comeUntil(() => isOver);
       await nodes[0]?.kill();
     });

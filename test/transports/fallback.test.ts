@@ -6,9 +6,10 @@ import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { ConnectionState } from '@fanfare/client';
 import { type ClientOptions, createClient, type FallbackClient, type Transport } from '@fanfare/client/fallback';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { startCluster, startNode } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
+import { Winner } from '../../client/src/fallback/transports.js';
 import { Network } from './network.js';
 
 type Client = FallbackClient<Record<string, unknown>>;
@@ -137,6 +138,43 @@ describe.concurrent('the client finds the transport that works', () => {
     },
   );
 
+  it('a stream that is silent is opened again', async () => {
+    await using node = await startNode({ FANFARE_SSE_HEARTBEAT_MS: '1000' });
+    await using network = await Network.start(node.url);
+    await using client = connect(network.url, { transports: ['serverSentEvents'] });
+    await using writer = connect(node.url);
+    const seen: unknown[] = [];
+    await client.subscribe('news', ({ data }) => seen.push(data)).ready;
+    const states = record(client);
+    network.freeze();
+    for (const value of numbers(1, 3)) await writer.publish('news', value);
+    // Requests work, so the client as a whole hears something.
+    await client.publish('other', 1);
+    await until('everything has arrived', () => seen.length === 3);
+    expect(seen).toEqual([1, 2, 3]);
+    expect(states).toEqual([]);
+  });
+
+  it('a request that is not answered ends the connection, and its publication is accepted once', async () => {
+    await using node = await startNode({});
+    await using network = await Network.start(node.url);
+    await using client = connect(network.url, { transports: ['serverSentEvents'] });
+    await using reader = connect(node.url);
+    const seen: unknown[] = [];
+    await reader.subscribe('news', ({ data }) => seen.push(data)).ready;
+    await client.publish('news', 1);
+    network.requests = 'swallowed';
+    const before = network.count('POST');
+    const published = client.publish('news', 2);
+    await until('the request has begun', () => network.count('POST') > before);
+    await until('it has reached the node', () => seen.length === 2);
+    network.requests = 'work';
+    await published;
+    await client.publish('news', 3);
+    await until('everything has arrived', () => seen.length === 3);
+    expect(seen).toEqual([1, 2, 3]);
+  });
+
   it('events arrive whole, however the network divides them', async () => {
     await using node = await startNode({});
     await using network = await Network.start(node.url);
@@ -263,16 +301,27 @@ describe.concurrent('the client returns to a WebSocket', () => {
   });
 });
 
-it('two polls are not held back by each other', async () => {
+it('after ten minutes of long polling the client tries event streams again, without loss', async () => {
   await using node = await startNode({});
-  await using one = connect(node.url, { transports: ['longPolling'] });
-  await using other = connect(node.url, { transports: ['longPolling'] });
+  await using network = await Network.start(node.url);
+  Object.assign(network, { webSockets: 'refused', requests: 'buffered' });
+  await using client = connect(network.url, { probeDelayMs: 100, random: () => 0.9 });
+  await using writer = connect(node.url);
   const seen: unknown[] = [];
-  await Promise.all(
-    [one, other].map((client, index) => client.subscribe('news', ({ data }) => seen.push([index, data])).ready),
-  );
-  await one.publish('news', 1);
-  await expect.poll(() => seen.length).toBe(2);
+  await client.subscribe('news', ({ data }) => seen.push(data)).ready;
+  expect(client.transport).toBe('longPolling');
+  network.requests = 'work';
+  const tried = network.count('WebSocket');
+  await until('it tries a WebSocket', () => network.count('WebSocket') > tried);
+  expect(client.transport).toBe('longPolling');
+  vi.spyOn(Winner.prototype, 'transport', 'get').mockReturnValue(null);
+  const states = record(client);
+  let sent = 0;
+  while (client.transport !== 'serverSentEvents') await writer.publish('news', ++sent);
+  await writer.publish('news', ++sent);
+  await until('everything has arrived', () => seen.length >= sent);
+  expect(seen).toEqual(numbers(1, sent));
+  expect(states).toEqual([['connected', 'serverSentEvents']]);
 });
 
 it.each(['webSocket', 'serverSentEvents', 'longPolling'] as const)(

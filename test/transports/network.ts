@@ -11,21 +11,23 @@ import type { Duplex } from 'node:stream';
 type WebSockets = 'work' | 'refused' | 'mute' | 'silent';
 
 /**
- * `buffered`: the proxy forwards a response when it is complete. `divided`: it forwards each byte on its own. `silent`:
- * it never answers. `refused`: it answers with a page of its own.
+ * `buffered`: the proxy forwards a response when it is complete. `divided`: it forwards each byte on its own.
+ * `swallowed`: it forwards the request, but not the response. `silent`: it does nothing. `refused`: it answers with a
+ * page of its own.
  */
-type Requests = 'work' | 'buffered' | 'divided' | 'silent' | 'refused';
+type Requests = 'work' | 'buffered' | 'divided' | 'swallowed' | 'silent' | 'refused';
 
 export class Network implements AsyncDisposable {
   webSockets: WebSockets = 'work';
   requests: Requests = 'work';
   /** The requests so far: method and path, or `WebSocket`. */
   readonly log: string[] = [];
-  /** The requests that are open now. */
-  open = 0;
+  /** The requests that have ended. */
+  readonly ended: string[] = [];
   #target: URL;
   readonly #server = createServer((request, response) => this.#forward(request, response));
   readonly #sockets = new Set<Duplex>();
+  readonly #answers = new Set<IncomingMessage>();
 
   private constructor(target: string) {
     this.#target = new URL(target.replace(/^ws/, 'http'));
@@ -48,9 +50,19 @@ export class Network implements AsyncDisposable {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/ws`;
   }
 
+  /** How many requests are open. */
+  get open(): number {
+    return this.log.length - this.count('WebSocket') - this.ended.length;
+  }
+
   /** How many requests with this beginning there were. */
   count(beginning: string): number {
     return this.log.filter((line) => line.startsWith(beginning)).length;
+  }
+
+  /** From now on, nothing arrives on the open responses, and they do not end. */
+  freeze(): void {
+    for (const answer of this.#answers) answer.unpipe();
   }
 
   /** Cuts all connections. */
@@ -68,14 +80,17 @@ export class Network implements AsyncDisposable {
     const { method = '', url: path = '', headers } = request;
     this.log.push(`${method} ${path}`);
     const { requests } = this;
+    response.on('close', () => this.ended.push(`${method} ${path}`));
     if (requests === 'silent') return;
     if (requests === 'refused') return void response.writeHead(404, { 'Content-Type': 'text/html' }).end('<h1>No</h1>');
-    this.open++;
     const { hostname, port } = this.#target;
     const upstream = requestHttp({ hostname, port, method, path, headers, agent: false }, (answer) => {
+      if (requests === 'swallowed') return void answer.resume();
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       if (requests === 'work') {
         response.flushHeaders();
+        this.#answers.add(answer);
+        answer.on('close', () => this.#answers.delete(answer));
         return void answer.pipe(response);
       }
       if (requests === 'divided') {
@@ -90,7 +105,6 @@ export class Network implements AsyncDisposable {
       answer.on('end', () => response.end(Buffer.concat(chunks)));
     });
     upstream.on('error', () => response.destroy());
-    upstream.on('close', () => this.open--);
     response.on('close', () => upstream.destroy());
     request.pipe(upstream);
   }

@@ -2,7 +2,8 @@
 import type { Position, Topic } from '@fanfare/protocol';
 
 /** Events with a name of their own. No topic is ever a name: a page listens to `open` and `error` for other reasons. */
-export type EventName = 'ready' | 'gap' | 'reset' | 'goaway' | 'unsubscribed' | 'tokenExpired' | 'unavailable';
+export const eventNames = ['ready', 'gap', 'reset', 'goaway', 'unsubscribed', 'tokenExpired', 'unavailable'] as const;
+export type EventName = (typeof eventNames)[number];
 
 /** `data` is written as JSON. `id`: null for an event that does not change the id of the client. */
 export function eventText(name: EventName, data: object, id: string | null): string {

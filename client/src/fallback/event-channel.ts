@@ -241,10 +241,10 @@ export class EventChannel {
       const { done, value } = await reader['read']();
       if (this.#stream !== stream) return;
       if (done) return this.#onEnd(stream, 'The event stream was empty.');
-      this.#wait(stream.idleMs, () => this.open());
       this.#listener.onAlive();
       parser.feed(decoder.decode(value, { stream: true }));
       if (this.#stream !== stream) return;
+      this.#wait(stream.idleMs, () => this.open());
     }
   }
 
@@ -269,13 +269,12 @@ export class EventChannel {
     const isJoining = (name: string): boolean => (this.#subscriptions.get(name)?.join ?? null) !== null;
     // Without a topic, it is about all of them. Those that have just joined get an answer, and the client decides.
     const refused = topic !== null && this.has(topic) ? [topic] : [...this.#subscriptions.keys()].filter(isJoining);
-    if (refused.length === 0 || isAboutToken(code) || (retryable && !refused.some(isJoining))) {
-      return this.#listener.onRefused(problem);
-    }
+    if (isAboutToken(code) || (!retryable && refused.length === 0)) return this.#listener.onRefused(problem);
     this.#stream = null;
     this.#listener.onAnswer();
-    for (const name of refused) this.#onLeft({ ...problem, topic: name });
-    this.#wait(retryAfterMs ?? 0, () => this.open());
+    for (const name of refused) if (!retryable || isJoining(name)) this.#onLeft({ ...problem, topic: name });
+    const delayMs = retryable ? reconnectDelayMs(this.#failures++, this.#settings) : 0;
+    this.#wait((retryAfterMs ?? 0) + delayMs, () => this.open());
   }
 
   /** The node does not permit the topic, or no longer. */

@@ -251,8 +251,8 @@ export class RacingSocket implements WebSocketLike {
   #probe(transport: Transport, delayMs: number): void {
     const { transports, winner, log } = this.#settings;
     const better = transports.slice(0, transports.indexOf(transport));
-    // The memory is over: the default order applies to a new connection.
-    if (winner.transport === null) return this.#move();
+    // Only a new connection shows whether event streams get through. It takes place when the memory has ended.
+    if (better.includes('serverSentEvents') && winner.transport === null) return this.#move();
     const next = (): void => this.#planProbe(transport, Math.min(2 * delayMs, maxProbeDelayMs));
     if (!better.includes('webSocket')) return next();
     let socket: WebSocketLike;

@@ -71,9 +71,9 @@ const verifyOptions = {
   subscribers: integer(withDefaults('clients that subscribe, spread over the nodes', 'subscribers'), null, 1, 3_000),
   'topics-each': integer('topics of each subscriber', 1, 1, 100),
   transports: choices(
-    'how clients connect: the typed client, event streams, long polls, and publishers over HTTP',
+    'how clients connect: the typed client, also without WebSocket (fallback), plain event streams and long polls, and publishers over HTTP; by default all, with several --url all but fallback',
     transports,
-    'all',
+    null,
   ),
   bytes: integer('padding in each publication', 100, 0, 16_000, 'bytes'),
   nodes: integer('with --fault: nodes; by default 3', null, 2, 9),
@@ -134,6 +134,9 @@ function parseExisting(values: Values, url: string): VerifyRequest {
   const urls = [first, ...others] as const;
   for (const each of urls) parseTarget(each, token);
   if (new Set(urls).size < urls.length) throw new UsageError('--url has the same URL twice.');
+  if (urls.length > 1 && values.transports?.includes('fallback')) {
+    throw new UsageError('--transports fallback needs one --url: these clients do not take turns.');
+  }
   return {
     name: 'verifyExisting',
     jsonFile: values.json,
@@ -149,11 +152,13 @@ function loadOf(
   const topicsPerSubscriber = values['topics-each'];
   if (topicsPerSubscriber > topics)
     throw new UsageError(`--topics-each must be at most ${topics} (--topics), not ${topicsPerSubscriber}.`);
-  if (!values.transports.some((transport) => transport !== 'http')) {
-    throw new UsageError('--transports needs one that subscribes: websocket, sse, long-poll.');
+  const hasTurns = values.url?.includes(',') ?? false;
+  const chosen = values.transports ?? transports.filter((transport) => !hasTurns || transport !== 'fallback');
+  if (chosen.every((transport) => transport === 'http')) {
+    throw new UsageError('--transports needs one that subscribes: websocket, fallback, sse, long-poll.');
   }
   return {
-    transports: values.transports,
+    transports: chosen,
     rate: values.rate ?? preset.rate,
     topics,
     publishersPerTopic: values['publishers-per-topic'],

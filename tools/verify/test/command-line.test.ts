@@ -58,6 +58,14 @@ it.each([
   [['--url'], '--url needs a value.'],
   [['--fault', 'none', '--token', 'x'], '--token needs --url: nodes that this command starts need no token.'],
   [['--fault', 'none', '--clients', '5'], '--clients is for faults that add clients: storm, stalled-subscriber.'],
+  [
+    ['--fault', 'none', '--transports', 'http'],
+    '--transports needs one that subscribes: websocket, fallback, sse, long-poll.',
+  ],
+  [
+    ['--url', 'ws://a/ws,ws://b/ws', '--transports', 'fallback'],
+    '--transports fallback needs one --url: these clients do not take turns.',
+  ],
   [['none'], 'Unexpected argument "none".'],
   [['--fault', 'none', '--level'], '--level needs a value: fast, recoverable, durable.'],
   [['--fault', 'none', '--rate', 'fast'], '--rate must be a number from 1 to 50000, not "fast".'],

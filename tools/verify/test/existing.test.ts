@@ -29,7 +29,7 @@ function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = 
     topicsPerSubscriber: 1,
     bytes: 50,
     level: 'recoverable',
-    transports,
+    transports: transports.filter((transport) => others.length === 0 || transport !== 'fallback'),
     seconds: 3,
     ...more,
   };

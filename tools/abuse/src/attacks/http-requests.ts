@@ -146,7 +146,7 @@ async function hold(attackers: Attackers, perSecond: number, lines: (n: number) 
 
 export const heldRequests: Attack = attack({
   name: 'held-requests',
-  about: '500 long polls a second, each of which the node holds for 5 s',
+  about: '500 long polls a second; the node holds each for 5 s',
   settings: { FANFARE_MAX_CONNECTIONS: '1000', FANFARE_HANDSHAKES_PER_SECOND: '1000000' },
   answers: ['HTTP 204', 'HTTP 503'],
   // Refused clients that keep their connections use up the room for new ones.

@@ -37,11 +37,11 @@ export interface CheckerOptions {
 }
 
 /**
- * How clients reach the nodes. `websocket`: the typed client, subscribers and publishers. `sse` and `long-poll`:
- * subscribers over HTTP. `http`: publishers, one request for each publication. Subscribers take turns, and so do
- * publishers.
+ * How clients reach the nodes. `websocket`: the typed client, subscribers and publishers. `fallback`: the typed client
+ * without a WebSocket, subscribers only. `sse` and `long-poll`: subscribers that know nothing of our client. `http`:
+ * publishers, one request for each publication. Subscribers take turns, and so do publishers.
  */
-export const transports = ['websocket', 'sse', 'long-poll', 'http'] as const;
+export const transports = ['websocket', 'fallback', 'sse', 'long-poll', 'http'] as const;
 type Transport = (typeof transports)[number];
 
 /** Topics and options of the clients. */
@@ -80,19 +80,24 @@ const streamsPerLook = 1_000;
 /** For nodes with the settings of cluster-under-test.ts. */
 const usualStreamSilenceMs = 5_000;
 
-const kindNames: Readonly<Record<'client' | HttpKind, string>> = {
+type Kind = 'client' | 'client-stream' | 'client-poll' | HttpKind;
+
+const kindNames: Readonly<Record<Kind, string>> = {
   client: 'subscribers',
+  'client-stream': 'typed clients on event streams',
+  'client-poll': 'typed clients on long polls',
   'event-stream': 'event streams',
   'event-poll': 'long polls of events',
   'history-poll': 'long polls of histories',
 };
 
 /** The kinds of subscribers that take turns. */
-function kindsOf({ transports: chosen, level }: CheckerOptions): readonly ('client' | HttpKind)[] {
+function kindsOf({ transports: chosen, level }: CheckerOptions): readonly Kind[] {
   // Topics of level `fast` have no history.
   const polls: readonly HttpKind[] = level === 'fast' ? ['event-poll'] : ['event-poll', 'history-poll'];
-  const kinds: Readonly<Record<Transport, readonly ('client' | HttpKind)[]>> = {
-    ...{ websocket: ['client'], sse: ['event-stream'], 'long-poll': polls, http: [] },
+  const kinds: Readonly<Record<Transport, readonly Kind[]>> = {
+    ...{ websocket: ['client'], fallback: ['client-stream', 'client-poll'] },
+    ...{ sse: ['event-stream'], 'long-poll': polls, http: [] },
   };
   return chosen.flatMap((transport) => kinds[transport]);
 }
@@ -294,11 +299,19 @@ export class Checker implements AsyncDisposable {
       if (own.length === 0) continue;
       const name = kindNames[kind];
       const common = { topicsOfClients: own, published };
-      const group =
-        kind === 'client'
-          ? await Subscribers.open({ ...common, url, clientOptions })
-          : await HttpSubscribers.open({ ...common, kind, place: http, name, silenceMs });
-      this.addGroup(group, name);
+      const open = async (): Promise<SubscriberGroup> => {
+        switch (kind) {
+          case 'client':
+            return await Subscribers.open({ ...common, url, clientOptions });
+          case 'client-stream':
+            return await Subscribers.open({ ...common, url, clientOptions, name, transport: 'serverSentEvents' });
+          case 'client-poll':
+            return await Subscribers.open({ ...common, url, clientOptions, name, transport: 'longPolling' });
+          default:
+            return await HttpSubscribers.open({ ...common, kind, place: http, name, silenceMs });
+        }
+      };
+      this.addGroup(await open(), name);
     }
   }
 
@@ -333,17 +346,19 @@ export class Checker implements AsyncDisposable {
   }
 }
 
-/** Streams take turns: one of a typed client, one with a publisher over HTTP. */
+/** Streams take turns, in runs as long as the kinds of subscribers: each kind gets publications of both. */
 function publishersOf(
   clients: readonly Client<VerifyTopics>[],
   http: HttpPlace,
-  { transports: chosen, level }: CheckerOptions,
+  options: CheckerOptions,
 ): (stream: number) => StreamPublisher & Partial<AsyncDisposable> {
-  const isTyped = chosen.includes('websocket') || !chosen.includes('http');
-  const turns = isTyped && chosen.includes('http') ? 2 : 1;
+  const { transports: chosen, level } = options;
+  const hasHttp = chosen.includes('http');
+  const isTyped = chosen.includes('websocket') || !hasHttp;
+  const run = kindsOf(options).length;
   return (stream) => {
-    if (!isTyped || stream % turns === 1) return new HttpPublisher(http, level);
-    const client = clients[Math.floor(stream / turns) % clients.length];
+    if (!isTyped || (hasHttp && Math.floor(stream / run) % 2 === 1)) return new HttpPublisher(http, level);
+    const client = clients[stream % clients.length];
     if (client === undefined) throw new Error('There is no publisher.');
     return { publish: (topic, data) => client.publish(topic, data) };
   };

@@ -1,7 +1,8 @@
 /** Typed clients that subscribe, and the log of each of their subscriptions. */
 import { type Client, type ClientOptions, createClient, DataError } from '@fanfare/client';
+import { createClient as createFallbackClient, type Transport } from '@fanfare/client/fallback';
 import { within } from '@fanfare/kit/within';
-import { subscriberOptions } from './client-options.js';
+import { fallbackOptions, subscriberOptions } from './client-options.js';
 import type { VerifyTopics } from './numbered.js';
 import type { LedgerEntries } from './publish-ledger.js';
 import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from './subscriber-group.js';
@@ -17,6 +18,8 @@ interface SubscribersOptions {
   readonly name?: string;
   /** Options in addition to those of all clients. */
   readonly clientOptions?: ClientOptions;
+  /** The only transport of the clients. Default: WebSocket, by the client without a fallback. */
+  readonly transport?: Exclude<Transport, 'webSocket'>;
   /** Called whenever a client is connected and all its subscriptions are confirmed. */
   readonly onSubscribed?: (client: number) => void;
 }
@@ -84,8 +87,8 @@ export class Subscribers implements SubscriberGroup {
 
   async #add(number: number, topics: readonly TopicPlan[]): Promise<void> {
     if (this.#isClosing) return;
-    const { url, clientOptions, onSubscribed } = this.options;
-    const client = createClient<VerifyTopics>(url, { ...subscriberOptions, ...clientOptions });
+    const { onSubscribed } = this.options;
+    const client = this.#create();
     this.#clients.push(client);
     let isUp = false;
     client.on('state', (state) => {
@@ -102,6 +105,14 @@ export class Subscribers implements SubscriberGroup {
       if (++confirmed % topics.length === 0) onSubscribed?.(number);
     };
     await Promise.all(topics.map((topic) => this.#subscribe(client, number, topic, onConfirmed)));
+  }
+
+  #create(): Client<VerifyTopics> {
+    const { url, clientOptions, transport } = this.options;
+    if (transport === undefined) return createClient<VerifyTopics>(url, { ...subscriberOptions, ...clientOptions });
+    const { getToken } = clientOptions ?? {};
+    const token = getToken === undefined ? {} : { getToken };
+    return createFallbackClient<VerifyTopics>(url, { ...fallbackOptions, ...token, transports: [transport] });
   }
 
   async #subscribe(
