@@ -125,6 +125,8 @@ export async function unpackInto(project: string, tarball: string): Promise<stri
   for (const dependency of Object.keys(dependencies)) {
     const link = join(project, 'node_modules', dependency);
     await mkdir(dirname(link), { recursive: true });
+    // Another package may have the same dependency.
+    await rm(link, { force: true });
     await symlink(join(root, 'node_modules', dependency), link);
   }
   return folder;
