@@ -2,8 +2,9 @@
  * Event streams and long polls on pages without our client, in one browser: directly at a node, and through each proxy
  * of Debian with its file in proxies/.
  */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -121,12 +122,8 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
 
     const seen = (tab: Tab): Promise<unknown> =>
       tab.evaluate("[...document.querySelectorAll('li')].map((item) => item.textContent).join(' ')");
-    const subscribers = async (): Promise<number> => {
-      const response = await fetch(
-        `${baseOf(nodes.find(({ hasExited }) => !hasExited)?.url ?? '')}/v1/topics/orders.42`,
-      );
-      return ((await response.json()) as { subscribers: number }).subscribers;
-    };
+    const subscribers = async (): Promise<number> =>
+      (await topicOf(baseOf(nodes.find(({ hasExited }) => !hasExited)?.url ?? ''))).subscribers;
     /** How often the pages have opened a stream. */
     const openings = (): Promise<unknown[]> => Promise.all([...tabs.values()].map((tab) => tab.evaluate('opened')));
     /** Each page has shown each publication once, in order, and nothing else. */
@@ -263,6 +260,45 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
       await expect.poll(async () => ((await log()) as string[]).at(-1)).toBe('message {"n":1}');
     });
 
+    it('the page and the command of README.md work: the page receives everything once, although the node is killed', async ({
+      expect,
+    }) => {
+      const readme = await readFile(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8');
+      const [, section = ''] = readme.split('## Publish with curl, watch with EventSource\n');
+      const blocks = (language: string): string[] =>
+        section.split(`\`\`\`${language}\n`).map((text) => text.split('\n```')[0] ?? '');
+      const [, page = ''] = blocks('html');
+      const [, , curl = ''] = blocks('sh');
+      await using redis = await startRedis();
+      const options = { redisUrl: redis.url };
+      await using node = await startNode(options);
+      const { port, adminPort } = node;
+      const folder = await mkdtemp(join(tmpdir(), 'fanfare-readme-'));
+      try {
+        const file = join(folder, 'watch.html');
+        await writeFile(file, page.replace('localhost:8080', `127.0.0.1:${port}`));
+        await using tab = await openTab(`file://${file}`);
+        await until('it is subscribed', async () => (await topicOf(baseOf(node.url))).subscribers === 1);
+        const publish = (state: string): void => {
+          const command = curl.replace('localhost:8080', `127.0.0.1:${port}`);
+          execFileSync('sh', ['-c', command.replaceAll('paid', state)], { stdio: 'pipe' });
+        };
+        publish('paid');
+        publish('paid');
+        const shown = (): Promise<unknown> =>
+          tab.evaluate("[...document.querySelectorAll('li')].map((item) => item.textContent)");
+        await expect.poll(shown).toEqual(['{"state":"paid"}']);
+        await node.kill();
+        await using again = await startNode({ ...options, port, adminPort });
+        expect(again.port).toBe(port);
+        publish('sent');
+        publish('delivered');
+        await expect.poll(shown).toEqual(['{"state":"paid"}', '{"state":"sent"}', '{"state":"delivered"}']);
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    });
+
     it('a page with a ticket continues on another node, although the ticket is used up', async ({ expect }) => {
       await using cluster = await startCluster({ nodes: 2, env: { ...authEnv, FANFARE_ORIGINS: site.url } });
       const ports = cluster.nodes.map(({ broker }) => broker.port);
@@ -367,11 +403,18 @@ export function testTransports(browserName: string, isHere: boolean, launch: () 
           new Blob([JSON.stringify('x'.repeat(${size - 2}))], { type: '${type}' }))`);
       expect(await send(65_537, 'application/json')).toBe(browserName !== 'Chromium');
       expect(await send(65_536, 'application/json')).toBe(true);
-      const offset = async (): Promise<number> =>
-        ((await (await fetch(`${url}/v1/topics/t`)).json()) as { offset: number }).offset;
+      const offset = async (): Promise<number> => (await topicOf(url, 't')).offset;
       await expect.poll(offset).toBe(browserName === 'Chromium' ? 1 : 2);
     });
   });
+}
+
+async function topicOf(
+  url: string,
+  topic = 'orders.42',
+): Promise<{ readonly subscribers: number; readonly offset: number }> {
+  const response = await fetch(`${url}/v1/topics/${topic}`);
+  return (await response.json()) as { subscribers: number; offset: number };
 }
 
 /** The base of the HTTP URLs. */
