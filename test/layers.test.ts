@@ -70,10 +70,10 @@ const order: Readonly<Record<string, readonly string[]>> = {
   cli: [
     ...[
       'main.ts',
-      'node.ts',
       'bench.ts',
       'program.ts',
       'commands',
+      'node.ts',
       'doctor',
       'topic-info.ts',
       'broker.ts',

@@ -217,7 +217,7 @@ export async function getJson(broker: Broker, path: string): Promise<unknown> {
 }
 
 /** The reason of a failed fetch. */
-export function networkSentence(error: Error, timeoutMs: number): string {
+function networkSentence(error: Error, timeoutMs: number): string {
   if (error.name === 'TimeoutError') return `no answer within ${timeoutMs / 1_000} s.`;
   const cause = (error.cause ?? error) as NodeJS.ErrnoException & { readonly errors?: readonly Error[] };
   const message =

@@ -1,7 +1,7 @@
 /** What every command declares for its help and for docs/reference/cli.md. */
 import { Command, Help } from 'commander';
 
-export interface Example {
+interface Example {
   readonly command: string;
   readonly about: string;
 }

@@ -3,8 +3,12 @@
  * platform (300 MB), so that it is not installed with the other commands.
  */
 
+/** Variables of the other commands, which a shell may export. A node refuses variables that are not its settings. */
+const ownVariables = ['FANFARE_URL', 'FANFARE_TOKEN', 'FANFARE_SECRET'];
+
 /** Passes the arguments to the node's own command line. */
 export async function runNode(args: readonly string[]): Promise<void> {
+  for (const name of ownVariables) delete process.env[name];
   const command = await import('@fanfare/broker/command').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ERR_MODULE_NOT_FOUND' || !error.message.includes("'@fanfare/broker'")) throw error;
     process.stderr.write(

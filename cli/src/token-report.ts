@@ -10,7 +10,7 @@ export interface TokenReport {
   readonly grants: Grants | null;
 }
 
-export type Grants = Readonly<Partial<Record<(typeof actions)[number], readonly string[]>>>;
+type Grants = Readonly<Partial<Record<(typeof actions)[number], readonly string[]>>>;
 
 const actions = ['publish', 'subscribe', 'history'] as const;
 
@@ -104,7 +104,7 @@ function text(value: unknown): string {
 }
 
 /** `2026-12-01 10:00:00 UTC (in 15 min)`. */
-export function timeText(seconds: number, nowMs: number): string {
+function timeText(seconds: number, nowMs: number): string {
   const date = new Date(seconds * 1_000);
   if (Number.isNaN(date.getTime())) return `at the invalid time ${seconds}`;
   const away = seconds * 1_000 - nowMs;

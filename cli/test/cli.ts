@@ -3,7 +3,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-export const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
@@ -24,7 +24,7 @@ function environment(env: Options['env'] = {}): NodeJS.ProcessEnv {
 }
 
 /** A command that runs. */
-export class Running implements AsyncDisposable {
+class Running implements AsyncDisposable {
   readonly exited: Promise<number | null>;
   out = '';
   err = '';

@@ -31,7 +31,7 @@ function here(text: string): string {
 
 /** Commands that run until Ctrl+C, and what they print when they are ready. */
 const servers: readonly (readonly [command: RegExp, ready: RegExp])[] = [
-  [/^(?:cd \S+ && )?(?:FANFARE_\w+=\S+ )*npx fanfare$/m, /listens on/],
+  [/^(?:cd \S+ && )?(?:FANFARE_\w+=\S+ )*npx fanfare node$/m, /listens on/],
   [/^npx vite --host/m, /Local:/],
   [/^npx next start/m, /Ready/],
   [/^node token-server\.js$/m, /^/],
@@ -224,7 +224,7 @@ it('the guide leads from an empty folder to a chat of two users', { timeout: 900
   await bob.getByRole('button', { name: 'Sending…', disabled: true }).waitFor();
   await expect.poll(() => bob.getByRole('alert').allInnerTexts()).toEqual([expect.stringMatching(/^Not sent: /)]);
   expect(await bob.getByPlaceholder('Message').inputValue()).toBe('again');
-  await reader.start('npx fanfare');
+  await reader.start('npx fanfare node');
   await expect.poll(() => statusOf(bob)).toBe('Connected');
   await bob.getByRole('button', { name: 'Send' }).click();
   await expect.poll(() => messages(alice)).toEqual(['bob: again']);
@@ -238,7 +238,7 @@ it('the guide leads from an empty folder to a chat of two users', { timeout: 900
   expect(await statusOf(page)).toBe('Connected');
   await reader.stop(/npx fanfare/);
   await expect.poll(() => statusOf(page)).toBe('Connecting…');
-  await reader.start('cd ../chat && npx fanfare');
+  await reader.start('cd ../chat && npx fanfare node');
   // The page begins again with the new history.
   await expect.poll(() => messages(page)).toEqual([]);
   await say(page, 'hello all');

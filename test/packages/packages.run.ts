@@ -193,9 +193,9 @@ describe.each(Object.entries(managers))('%s', (name, manager) => {
   it.each(names)('installs %s alone', async (packageName) => {
     const project = await install(manager, [packageName], env);
     // The command of a package that has one; else an import.
-    if (packageName === '@fanfare/broker') {
+    if (packageName === '@fanfare/cli') {
       const { stdout } = await run(project, [...manager.fanfare, '--help'], env);
-      expect(stdout).toContain('FANFARE_REDIS_URL');
+      expect(stdout).toContain('Usage: fanfare');
       return;
     }
     // The app chooses its React, so nothing can import the hooks here.
@@ -209,10 +209,10 @@ describe.each(Object.entries(managers))('%s', (name, manager) => {
   });
 
   it('starts a node that delivers a message', async () => {
-    const nodeProject = await install(manager, ['@fanfare/broker'], env);
+    const nodeProject = await install(manager, ['@fanfare/broker', '@fanfare/cli'], env);
     const project = await install(manager, ['@fanfare/client'], env);
     await writePrograms(project);
-    await using node = await startWith(manager.fanfare, nodeProject, env);
+    await using node = await startWith([...manager.fanfare, 'node'], nodeProject, env);
     for (const file of ['app.mjs', 'app.cjs']) {
       expect([name, (await run(project, [...manager.node, file, node.url], env)).stdout]).toEqual([name, 'hello\n']);
     }
@@ -221,9 +221,12 @@ describe.each(Object.entries(managers))('%s', (name, manager) => {
 
 it('the command of README.md starts a node in a folder without files', async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8');
-  const command = /^npx --package \.\/(fanfare\/packages\/\S+) fanfare$/m.exec(readme);
+  const command = /^npx(?: --package \S+)+ fanfare node$/m.exec(readme)?.[0] ?? '';
+  const tarballs = [...command.matchAll(/\.\/(fanfare\/packages\/\S+)/g)].map(([, path = '']) => join(work, path));
+  expect(tarballs).toHaveLength(2);
+  const options = tarballs.flatMap((tarball) => ['--package', tarball]);
   const folder = await newFolder();
-  await using node = await startWith(['npx', '--yes', '--package', join(work, command?.[1] ?? ''), 'fanfare'], folder);
+  await using node = await startWith(['npx', '--yes', ...options, 'fanfare', 'node'], folder);
   expect(node.url).toMatch(/^ws:/);
   expect(await readdir(folder)).toEqual([]);
 });
@@ -237,7 +240,7 @@ it('the steps of docs/start.md lead to a message', async () => {
   }));
   const code = blocks.find(({ kind }) => kind === 'js')?.text ?? '';
   const commands = blocks.filter(({ kind }) => kind === 'sh').flatMap(({ text }) => text.trim().split('\n'));
-  const started = commands.indexOf('npx fanfare');
+  const started = commands.indexOf('npx fanfare node');
   expect(started).toBeGreaterThan(0);
   let cwd = work;
   const perform = async (command: string): Promise<string> => {
@@ -250,7 +253,7 @@ it('the steps of docs/start.md lead to a message', async () => {
     return (await run(cwd, ['sh', '-c', command])).stdout;
   };
   for (const command of commands.slice(0, started)) await perform(command);
-  await using node = await startWith(['npx', 'fanfare'], cwd);
+  await using node = await startWith(['npx', 'fanfare', 'node'], cwd);
   await writeFile(join(cwd, 'hello.js'), code.replace('ws://127.0.0.1:8080/ws', node.url));
   const outputs: string[] = [];
   for (const command of commands.slice(started + 1)) outputs.push(await perform(command));
@@ -315,8 +318,8 @@ it('Jest with its default settings requires the client, in Node and in jsdom', a
   );
   const broker = await newFolder();
   await writeFile(join(broker, 'package.json'), '{}');
-  await npmInstall(broker, tarballOf('@fanfare/broker'));
-  await using node = await startWith(['npx', 'fanfare'], broker);
+  await npmInstall(broker, tarballOf('@fanfare/broker'), tarballOf('@fanfare/cli'));
+  await using node = await startWith(['npx', 'fanfare', 'node'], broker);
   const test = (entry: string): string => `
     const { createClient } = require('${entry}');
     test('a message arrives', async () => {

@@ -10,7 +10,7 @@ import { isBuiltin } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
-import { type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { type NodeOptions, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { build } from 'esbuild';
 import { publint } from 'publint';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -54,6 +54,9 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const folder of temporary) await folder[Symbol.asyncDispose]();
 });
+
+/** Whether the package is a command: nothing can be imported from it. */
+const isCommand = (name: string): boolean => name === '@fanfare/cli';
 
 /** The paths of all files in a folder. */
 async function filesIn(folder: string): Promise<string[]> {
@@ -108,7 +111,8 @@ describe.each(names.map((name, index) => [name, folders[index] as string] as con
     ];
     const files = await filesIn(packageFolder(name));
     expect(files.filter((file) => !needed.some((pattern) => pattern.test(file)))).toEqual([]);
-    expect(files).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'lib/index.js']));
+    const entry = isCommand(name) ? 'lib/main.js' : 'lib/index.js';
+    expect(files).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', entry]));
     if (name !== '@fanfare/broker') return;
     const scripts = (await filesIn(join(root, 'broker/lua'))).map((file) => `lua/${file}`);
     expect(files.filter((file) => file.startsWith('lua/')).toSorted()).toEqual(scripts.toSorted());
@@ -183,19 +187,21 @@ describe.each(names.map((name, index) => [name, folders[index] as string] as con
     }
   });
 
-  it('has the right types for ES modules, CommonJS and bundlers', async () => {
+  it.skipIf(isCommand(name))('has the right types for ES modules, CommonJS and bundlers', async () => {
     const checked = await checkPackage(createPackageFromTarballData(new Uint8Array(await readFile(tarballOf(name)))));
     expect(checked).toMatchObject({ packageName: name, problems: [] });
   });
 });
 
 describe('a node from the tarball', () => {
-  const program = (): string => {
-    const manifest = JSON.parse(
-      readFileSync(join(packageFolder('@fanfare/broker'), 'package.json'), 'utf8'),
-    ) as Manifest;
-    return join(packageFolder('@fanfare/broker'), manifest.bin?.['fanfare'] ?? '');
+  /** The command `fanfare` of its package. */
+  const fanfare = (): string => {
+    const folder = packageFolder('@fanfare/cli');
+    const { bin } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+    return join(folder, bin?.['fanfare'] ?? '');
   };
+  const start = (options: NodeOptions = {}): Promise<NodeProcess> =>
+    startNode({ program: fanfare(), args: ['node'], ...options });
 
   /** Receives a message through the client from the tarball, in a process of its own. */
   async function deliver(node: NodeProcess, file: string, head: string): Promise<string> {
@@ -208,7 +214,7 @@ describe('a node from the tarball', () => {
   }
 
   it('delivers messages to clients that are ES modules or CommonJS', async () => {
-    await using node = await startNode({ program: program() });
+    await using node = await start();
     for (const entry of ['@fanfare/client', '@fanfare/client/json', '@fanfare/client/fallback']) {
       const esModule = await deliver(node, 'app.mjs', `import { createClient } from '${entry}';`);
       const commonJs = await deliver(node, 'app.cjs', `const { createClient } = require('${entry}');`);
@@ -218,13 +224,67 @@ describe('a node from the tarball', () => {
 
   it('runs workers and scripts in Redis, and has its console', async () => {
     await using redis = await startRedis();
-    await using node = await startNode({ program: program(), redisUrl: redis.url, env: { FANFARE_WORKERS: '2' } });
+    await using node = await start({ redisUrl: redis.url, env: { FANFARE_WORKERS: '2' } });
     expect(await deliver(node, 'app.mjs', `import { createClient } from '@fanfare/client';`)).toBe('hello\n');
     const page = await (await fetch(node.adminUrl)).text();
     expect(page).toContain('<script type="module">');
     const metrics = await (await fetch(`${node.adminUrl}/metrics`)).text();
     const { version } = await readManifest(packageFolder('@fanfare/broker'));
     expect(metrics).toContain(`version="${version}"`);
+  });
+
+  it('is published to, read, examined and loaded by the command', async () => {
+    await using node = await start();
+    const env = { FANFARE_URL: node.url };
+    const fanfareOf = async (...args: string[]): Promise<string> =>
+      (await run(app, [process.execPath, fanfare(), ...args], env)).stdout;
+    expect(await fanfareOf('publish', 'news', '{"title":"hello"}')).toMatch(/^\d+-1\n$/);
+    expect(await fanfareOf('subscribe', 'news', '--last', '1', '-n', '1')).toBe('{"title":"hello"}\n');
+    expect(await fanfareOf('doctor', '--topic', 'news')).toContain('All is well.');
+    const { version } = await readManifest(packageFolder('@fanfare/cli'));
+    expect(await fanfareOf('--version')).toBe(`${version}\n`);
+    expect(
+      await fanfareOf(
+        'token',
+        'create',
+        '--issuer',
+        'a',
+        '--subject',
+        'b',
+        '--secret',
+        'x'.repeat(32),
+        '--publish',
+        '>',
+      ),
+    ).toMatch(/^\S+\.\S+\.\S+\n$/);
+    expect(await fanfareOf('api-key', 'orders')).toContain('fk_orders_');
+    const load = await fanfareOf(
+      'bench',
+      'fan-out',
+      '--subscribers',
+      '1',
+      '--rate',
+      '5',
+      '--seconds',
+      '1',
+      '--json',
+      '-',
+    ).catch(({ message }: Error) => message);
+    expect(load).toContain('"command": "fanfare bench fan-out');
+    // It starts no servers.
+    await expect(fanfareOf('bench', 'fan-out', '--seconds', '1', '--servers', 'fanfare')).rejects.toThrow(
+      /omit it with --url/,
+    );
+  });
+
+  it('needs its own package: the command says so, and the others work without it', async () => {
+    await using alone = await temporaryFolder();
+    const folder = await unpackInto(alone.path, tarballOf('@fanfare/cli'));
+    const command = [process.execPath, join(folder, 'lib/main.js')];
+    await expect(run(alone.path, [...command, 'node'])).rejects.toThrow(
+      'fanfare: This command needs the package @fanfare/broker, which is not installed. Install it next to @fanfare/cli.',
+    );
+    expect((await run(alone.path, [...command, '--help'])).stdout).toContain('Usage: fanfare');
   });
 
   it('starts in another program, as an ES module or CommonJS', async () => {
@@ -244,7 +304,7 @@ describe('a node from the tarball', () => {
   });
 
   it.skipIf(!hasBrowser)('delivers to a page without a bundler', async () => {
-    await using node = await startNode({ program: program() });
+    await using node = await start();
     const lib = join(packageFolder('@fanfare/client'), 'lib');
     const use = (createClient: string): string => `
       const client = ${createClient}(${JSON.stringify(node.url)});
@@ -268,7 +328,7 @@ describe('a node from the tarball', () => {
   });
 
   it.each(['esm', 'cjs'] as const)('delivers to a program that esbuild made one file of: %s', async (format) => {
-    await using node = await startNode({ program: program() });
+    await using node = await start();
     const file = `bundled.${format === 'esm' ? 'mjs' : 'cjs'}`;
     const entry = join(app, 'entry.js');
     await writeFile(entry, `export { createClient } from '@fanfare/client';`);
@@ -280,7 +340,7 @@ describe('a node from the tarball', () => {
   });
 
   it('delivers to a React page that Vite built, with one copy of the client', async () => {
-    await using node = await startNode({ program: program() });
+    await using node = await start();
     const site = join(app, 'site');
     await mkdir(site);
     for (const name of ['react', 'react-dom']) {

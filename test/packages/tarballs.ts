@@ -1,5 +1,6 @@
 /** The tarballs of the published packages, made in a clean clone by the documented command. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -123,11 +124,13 @@ export async function unpackInto(project: string, tarball: string): Promise<stri
   await cp(join(unpacked, 'package'), folder, { recursive: true });
   await rm(unpacked, { recursive: true });
   for (const dependency of Object.keys(dependencies)) {
-    const link = join(project, 'node_modules', dependency);
+    // A workspace may have another version than the others: npm would install it there too.
+    const own = join(root, name.replace('@fanfare/', ''), 'node_modules', dependency);
+    const [target, place] = existsSync(own) ? [own, folder] : [join(root, 'node_modules', dependency), project];
+    const link = join(place, 'node_modules', dependency);
+    if (existsSync(link)) continue;
     await mkdir(dirname(link), { recursive: true });
-    // Another package may have the same dependency.
-    await rm(link, { force: true });
-    await symlink(join(root, 'node_modules', dependency), link);
+    await symlink(target, link);
   }
   return folder;
 }

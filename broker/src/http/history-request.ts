@@ -65,7 +65,7 @@ function sinceOf(text: string | null): HistoryQuery['since'] {
   if (position !== null && position !== 'wrong') return position;
   throw new Problem(
     'malformed',
-    `since must be "now" or a position such as 1764563000000000-42, from "next" or ${positionHeader} of an earlier answer.`,
+    `since must be "now" or a position such as 1764563000000000-42: "next" or ${positionHeader} of an earlier answer.`,
   );
 }
 

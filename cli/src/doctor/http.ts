@@ -9,7 +9,7 @@ import { durationText } from './network.js';
 /** A difference between two clocks that nodes accept in tokens by default (`clockSkewSeconds`), in seconds. */
 const acceptedSkewSeconds = 5;
 
-export interface HttpFacts {
+interface HttpFacts {
   /** The clock of the answering server minus the clock of this machine, in milliseconds; null if it is unknown. */
   readonly skewMs: number | null;
   /** Whether a Fanfare node answers requests. */

@@ -9,7 +9,7 @@ import type { Report } from './finding.js';
 const soonDays = 14;
 const dayMs = 86_400_000;
 
-export interface Place {
+interface Place {
   readonly host: string;
   readonly port: number;
   readonly isTls: boolean;
@@ -221,7 +221,7 @@ function codeOf(error: Error): string {
   return code ?? errors?.[0]?.code ?? error.message;
 }
 
-export function isOnThisMachine(host: string): boolean {
+function isOnThisMachine(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 

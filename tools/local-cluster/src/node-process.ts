@@ -22,6 +22,8 @@ export interface NodeOptions {
   readonly adminPort?: number;
   /** The program. Default: the output of `npm run build`. */
   readonly program?: string;
+  /** Arguments of the program. */
+  readonly args?: readonly string[];
   /** Whether to wait until the node says that it is ready (default), or only until it listens. */
   readonly waitReady?: boolean;
 }
@@ -58,9 +60,17 @@ export async function startNode(options: NodeOptions = {}): Promise<NodeProcess>
 }
 
 async function startOn(port: number, options: NodeOptions): Promise<NodeProcess> {
-  const { redisUrl, env = {}, host = '127.0.0.1', adminPort = 0, program = main, waitReady = true } = options;
+  const {
+    redisUrl,
+    env = {},
+    host = '127.0.0.1',
+    adminPort = 0,
+    program = main,
+    args = [],
+    waitReady = true,
+  } = options;
   const child = new Child({
-    command: [process.execPath, program],
+    command: [process.execPath, program, ...args],
     env: {
       ...ownEnvironment(),
       FANFARE_HOST: host,
