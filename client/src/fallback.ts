@@ -5,14 +5,15 @@
  */
 import { jsonClientCodec } from '@fanfare/protocol';
 import { platformWebSocket } from '#websocket';
-import { Client } from './client.js';
 import { DebugLog } from './debug-log.js';
+import { FallbackClient } from './fallback/fallback-client.js';
 import { type RaceSettings, RacingSocket } from './fallback/racing-socket.js';
 import { allTransports, type Transport, transportsOf, Winner } from './fallback/transports.js';
 import { type CommonOptions, defaultLimits, kinds, limitsOf, refuseUnknown } from './options.js';
 import type { AnyJsonTopics, AnyTopics, JsonTopics, SchemaInputs, SchemaOutputs, Schemas } from './topics.js';
 
 export * from './api.js';
+export type { FallbackClient } from './fallback/fallback-client.js';
 export type { Transport } from './fallback/transports.js';
 
 /** Options of `createClient()`. */
@@ -37,29 +38,6 @@ export interface ClientOptions extends CommonOptions {
    * @internal
    */
   readonly probeDelayMs?: number | undefined;
-}
-
-/** A client that knows which transport it uses. */
-export class FallbackClient<Published extends object = AnyTopics, Received extends object = Published> extends Client<
-  Published,
-  Received
-> {
-  readonly #inUse: RaceSettings['inUse'];
-
-  /** @internal Use `createClient`. */
-  constructor(inUse: RaceSettings['inUse'], ...rest: ConstructorParameters<typeof Client>) {
-    super(...rest);
-    this.#inUse = inUse;
-  }
-
-  /**
-   * The transport of the connection; null if there is no connection. It changes only together with the `state`. A page
-   * may show a hint if it is not `'webSocket'`: publications then take longer and cost more.
-   */
-  get transport(): Transport | null {
-    const [transport = null] = this.#inUse.values();
-    return transport;
-  }
 }
 
 /**

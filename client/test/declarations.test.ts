@@ -21,11 +21,15 @@ const compilers = {
 
 const using = `
 import { createClient, type Client, type Publication, ReplyError, type StandardSchemaV1 } from '@fanfare/client';
+import { createClient as createFallbackClient, type FallbackClient, type Transport } from '@fanfare/client/fallback';
 import { createClient as createJsonClient } from '@fanfare/client/json';
 import { createClient as createRichClient } from '@fanfare/client/msgpackr';
 interface Topics { 'chat.lobby': { text: string }; [topic: \`prices.\${string}\`]: { bid: number } }
 const client: Client<Topics> = createClient<Topics>('ws://127.0.0.1:1/ws', { autoConnect: false });
 const json: Client<Topics> = createJsonClient<Topics>('ws://127.0.0.1:1/ws');
+const fallback: FallbackClient<Topics> = createFallbackClient<Topics>('ws://127.0.0.1:1/ws', { transports: ['longPolling'] });
+const transport: Transport | null = fallback.transport;
+const plain: Client<Topics> = fallback;
 declare const schema: StandardSchemaV1<string, number>;
 const checked = createClient('ws://127.0.0.1:1/ws', { schemas: { 'a.*': schema } });
 checked.subscribe('a.b', ({ data }) => data.toFixed());
@@ -38,7 +42,7 @@ any.subscribe('a', ({ data }) => void data);
 any.subscribe('b', ({ data }) => void data);
 void createJsonClient<{ a: Json; b: JsonValue }>('ws://127.0.0.1:1/ws').publish('b', [1]);
 createRichClient<{ a: Map<string, Set<bigint>> }>('ws://127.0.0.1:1/ws').subscribe('a', ({ data }) => data.get('b'));
-export { json, ReplyError };
+export { json, plain, ReplyError, transport };
 `;
 
 const misspelled = `import { createClient } from '@fanfare/client';

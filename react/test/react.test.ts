@@ -15,8 +15,9 @@ afterAll(() => browser?.close());
 /** The beginning of every page: a client that speaks JSON, so that its commands can be read, and a root. */
 const prelude = (node: TestNode): string => `
   const { FanfareProvider, useClient, useConnection, useTopic } = createHooks();
+  const url = '${node.url}';
   const newClient = (options) =>
-    createClient('${node.url}', { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20, ...options });
+    createClient(url, { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20, ...options });
   const textOf = (items) => items.map(({ data }) => data).join();
   class Boundary extends Component {
     state = { error: null };
@@ -91,6 +92,20 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     // Not even for a moment.
     expect([world.tab.sent('connect'), world.tab.sent('subscribe'), world.tab.sent('unsubscribe')]).toEqual([1, 1, 0]);
     expect(world.tab.problems).toEqual([]);
+  });
+
+  it('components use a client without a WebSocket, and can show its transport', async () => {
+    await using world = await start(`${list}
+      import { fallback } from '/packages.js';
+      const Transport = () => <p>{useConnection().name} {useClient().transport}</p>;
+      const newFallback = () => fallback.createClient(url, { transports: ['serverSentEvents'] });
+      show(<><List /><Transport /></>, newFallback);
+    `);
+    await world.shows('subscribed connected serverSentEvents');
+    await world.publish('numbers', 1, 2, 3);
+    await world.shows('subscribed 1,2,3 connected serverSentEvents');
+    expect(await world.subscriptions()).toBe(1);
+    expect([world.tab.sent('connect'), world.tab.problems]).toEqual([0, []]);
   });
 
   it('a component that replaces another keeps the subscription and the data', async () => {

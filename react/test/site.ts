@@ -10,6 +10,7 @@ const packages = `
   export { flushSync } from 'react-dom';
   export { createRoot, hydrateRoot } from 'react-dom/client';
   export { createClient } from '@fanfare/client/json';
+  export * as fallback from '@fanfare/client/fallback';
   export { createHooks } from '@fanfare/react';
   export { flush } from '@fanfare/react/testing';
 `;

@@ -395,7 +395,8 @@ export class EventStream extends HeldResponse {
     if (this.#isBlocked) {
       if (now >= this.#dueAt) return this.#drop(response);
       // This restarts the timeout of uWebSockets. Otherwise it would close the stream after 12 s, although the client may
-      // still be reading what is in the kernel. `resume` alone would end the calls of `onWritable`.
+      // still be reading what is in the kernel (findings/uwebsockets-blocked-response.sh). After `resume` alone,
+      // `onWritable` was not always called.
       response.pause();
       response.resume();
     } else if (now >= this.#dueAt) {

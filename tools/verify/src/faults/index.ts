@@ -26,7 +26,7 @@ import {
   redisStop,
   scriptFlush,
 } from './redis-faults.js';
-import { stalledSubscriber, storm } from './swarm-faults.js';
+import { stalledStream, stalledSubscriber, storm } from './swarm-faults.js';
 
 export const faults: readonly Fault[] = [
   none,
@@ -57,4 +57,5 @@ export const faults: readonly Fault[] = [
   ...clientFaults,
   storm,
   stalledSubscriber,
+  stalledStream,
 ];

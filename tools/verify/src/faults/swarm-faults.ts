@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readMemory } from '@fanfare/kit/process-usage';
 import { becomes } from '@fanfare/kit/within';
 import { Balancer, readCommandCalls } from '@fanfare/local-cluster';
+import { httpPlace } from '../checker/http-exchange.js';
+import { HttpSubscribers } from '../checker/http-subscribers.js';
 import { Subscribers } from '../checker/subscribers.js';
 import { Swarm } from '../swarm/swarm.js';
 import type { Fault } from './fault.js';
@@ -145,6 +147,45 @@ export const stalledSubscriber: Fault = {
           reportProblem(`the stalled subscriber was closed with ${codes.join(', ') || 'nothing'}, not 4002`);
         const growth = ((highest - before.rssBytes) / 2 ** 20).toFixed(1);
         note(`The node cut the stalled subscriber after ${cutMs} ms; its memory grew by ${growth} MiB (RSS) at most.`);
+      },
+    };
+  },
+};
+
+const pausedMs = 5_000;
+
+export const stalledStream: Fault = {
+  name: 'stalled-stream',
+  about: `The client of an event stream of a topic with ${stalledPerSecond} publications/s of 2 kB reads nothing until the node pauses the stream, and for ${pausedMs / 1_000} s more. It gets the rest from the history.`,
+  resets: 'none',
+  // The kernel buffers some bytes for it, and more are published while it is paused.
+  historySize: 20_000,
+  async prepare({ addGroup, addTopic, cluster, reportProblem, note, published, use }) {
+    const plan = addTopic('stalled', stalledBytes, stalledPerSecond, stalledBurst);
+    const balancer = use(await Balancer.start({ ports: cluster.clientPorts, choice: 'first' }));
+    const place = httpPlace([balancer.url], null);
+    const name = 'the stalled stream';
+    // The client must not give up before.
+    const silenceMs = 2 * cutTimeoutMs;
+    addGroup(
+      await HttpSubscribers.open({
+        ...{ kind: 'event-stream', place, name, silenceMs, topicsOfClients: [[plan]], published },
+      }),
+      name,
+    );
+    plan.load.start();
+    return {
+      async strike() {
+        const { pid, adminUrl } = firstNode(cluster).process;
+        const pauses = (): Promise<number> => readMetric(adminUrl, 'fanfare_stream_pauses_total');
+        const [before, memory] = [await pauses(), await readMemory(pid)];
+        balancer.stall();
+        const isPaused = await becomes(cutTimeoutMs, async () => (await pauses()) > before);
+        await delay(pausedMs);
+        const growth = (((await readMemory(pid)).rssBytes - memory.rssBytes) / 2 ** 20).toFixed(1);
+        balancer.resume();
+        if (!isPaused) return reportProblem(`the node did not pause the stream within ${cutTimeoutMs} ms`);
+        note(`The memory of the node had grown by ${growth} MiB (RSS) when the client read again.`);
       },
     };
   },
