@@ -162,7 +162,7 @@ export class Checker implements AsyncDisposable {
 
   private constructor(
     /** Gives the publisher of a stream. */
-    private readonly publisherOf: (stream: number) => StreamPublisher & Partial<AsyncDisposable>,
+    private readonly publisherOf: PublisherOf,
     parts: Disposables,
   ) {
     this.#parts.use(parts);
@@ -189,7 +189,8 @@ export class Checker implements AsyncDisposable {
   addTopic(name: string, bytes: number, perSecond: number, burst?: number): TopicPlan & { readonly load: Load } {
     const topic: VerifyTopic = `verify.${name}`;
     const order = new TopicOrder(window(perSecond, rememberedSeconds, 1_024));
-    const stream = this.#addStream(topic, order, perSecond, bytes);
+    // Many publications a second: more than a publisher that waits for each answer.
+    const stream = this.#addStream(topic, order, perSecond, bytes, true);
     const load = new Load({ streams: [stream], perSecond, ...(burst === undefined ? {} : { burst }) });
     this.#loads.push(load);
     return { topic, order, streams: [stream.id], load };
@@ -315,9 +316,15 @@ export class Checker implements AsyncDisposable {
     }
   }
 
-  #addStream(topic: VerifyTopic, order: TopicOrder, perSecond: number, bytes: number): PublisherStream {
+  #addStream(
+    topic: VerifyTopic,
+    order: TopicOrder,
+    perSecond: number,
+    bytes: number,
+    isTyped = false,
+  ): PublisherStream {
     const id = this.#streams.length;
-    const publisher = this.publisherOf(id);
+    const publisher = this.publisherOf(id, isTyped);
     const dispose = publisher[Symbol.asyncDispose]?.bind(publisher);
     if (dispose !== undefined) this.#parts.use({ [Symbol.asyncDispose]: dispose });
     const maxPending = window(perSecond, pendingSeconds, 64);
@@ -346,18 +353,18 @@ export class Checker implements AsyncDisposable {
   }
 }
 
+/** `isTyped`: by the typed client in any case. */
+type PublisherOf = (stream: number, isTyped: boolean) => StreamPublisher & Partial<AsyncDisposable>;
+
 /** Streams take turns, in runs as long as the kinds of subscribers: each kind gets publications of both. */
-function publishersOf(
-  clients: readonly Client<VerifyTopics>[],
-  http: HttpPlace,
-  options: CheckerOptions,
-): (stream: number) => StreamPublisher & Partial<AsyncDisposable> {
+function publishersOf(clients: readonly Client<VerifyTopics>[], http: HttpPlace, options: CheckerOptions): PublisherOf {
   const { transports: chosen, level } = options;
   const hasHttp = chosen.includes('http');
-  const isTyped = chosen.includes('websocket') || !hasHttp;
+  const hasTyped = chosen.includes('websocket') || !hasHttp;
   const run = kindsOf(options).length;
-  return (stream) => {
-    if (!isTyped || (hasHttp && Math.floor(stream / run) % 2 === 1)) return new HttpPublisher(http, level);
+  return (stream, isTyped) => {
+    const isTurn = !hasTyped || Math.floor(stream / run) % 2 === 1;
+    if (hasHttp && isTurn && !isTyped) return new HttpPublisher(http, level);
     const client = clients[stream % clients.length];
     if (client === undefined) throw new Error('There is no publisher.');
     return { publish: (topic, data) => client.publish(topic, data) };

@@ -66,10 +66,10 @@ export class HttpPublisher implements StreamPublisher, AsyncDisposable {
     const body = JSON.stringify(data);
     let maybeDelivered = false;
     for (let attempt = 0; ; attempt++) {
-      const leftMs = deadlineMs - performance.now();
-      // It may have waited behind others for all of its time.
-      if (leftMs <= 0) throw new PublishRejection('timeout', maybeDelivered);
-      const outcome = await this.#attempt(topic, body, key, Math.min(silenceMs, leftMs));
+      // It may have waited behind others for most of its time. An attempt has its whole time, because one that is cut
+      // short has an unknown outcome.
+      if (performance.now() + silenceMs > deadlineMs) throw new PublishRejection('timeout', maybeDelivered);
+      const outcome = await this.#attempt(topic, body, key);
       if ('position' in outcome) return outcome;
       maybeDelivered ||= outcome.maybeDelivered;
       // Topics of level `fast` remember no keys: a repeat could be a duplicate.
@@ -82,14 +82,14 @@ export class HttpPublisher implements StreamPublisher, AsyncDisposable {
     }
   }
 
-  async #attempt(topic: VerifyTopic, body: string, key: string, timeoutMs: number): Promise<Acknowledgement | Failure> {
+  async #attempt(topic: VerifyTopic, body: string, key: string): Promise<Acknowledgement | Failure> {
     try {
       const answer = await this.#connection.exchange({
         method: 'POST',
         path: `/v1/topics/${encodeURIComponent(topic)}/publications`,
         headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
         body,
-        silenceMs: timeoutMs,
+        silenceMs,
       });
       return judge(answer, key);
     } catch (error) {
