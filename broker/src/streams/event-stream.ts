@@ -29,7 +29,7 @@ import type { StreamResponse } from './stream-response.js';
  */
 type State = 'opening' | 'catchingUp' | 'blocked' | 'live';
 
-export interface EventStreamOptions {
+interface EventStreamOptions {
   readonly form: EventForm;
   /** The stream ends after the first news, or after this many seconds, 0: at once; null: it stays open. */
   readonly waitSeconds: number | null;
