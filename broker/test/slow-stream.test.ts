@@ -56,9 +56,9 @@ class SlowStream implements StreamResponse {
       },
       registry: new Registry(),
       sessions: null,
+      requestSessions: null,
       host: { admit: () => ({ address: null }), opened: () => {}, closed: () => {} },
       http: {
-        isDraining: () => false,
         onBug: (error) => {
           throw error;
         },

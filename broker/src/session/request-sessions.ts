@@ -13,11 +13,8 @@ import { publisherOf, reasonOf, refusalOf, subjectNameOf } from './authenticatio
 import type { GateSession } from './command-gate.js';
 import type { SessionContext } from './session-context.js';
 
-/**
- * How long an accepted token is used without checking its signature and asking the hook about `connect` again, in
- * milliseconds. Its expiry, revocations and removed keys take effect at once.
- */
-const rememberedForMs = 60_000;
+/** How long a node uses the answer of the hook about `connect` for the requests of a token, in milliseconds. */
+const hookAnswerMs = 60_000;
 
 /** The maximum number of remembered tokens. One more makes the node forget the one that was accepted first. */
 const maxRememberedTokens = 10_000;
@@ -54,10 +51,12 @@ export class RequestSession implements GateSession {
   }
 }
 
+/** A signature that was valid remains valid. Expiry, revocations and removed keys are checked each time. */
 interface Accepted {
   readonly identity: Identity;
   readonly idScope: IdScope;
-  readonly until: number;
+  /** When the hook has to be asked again, by Date.now(). */
+  readonly askAgainAt: number;
 }
 
 export class RequestSessions {
@@ -67,20 +66,36 @@ export class RequestSessions {
 
   /** The session of a token that was accepted before; null if the token has to be checked with {@link open}. */
   known(token: string): RequestSession | null {
+    const accepted = this.accepted(token);
+    return accepted === null || accepted.asksHook ? null : accepted.session;
+  }
+
+  /**
+   * The same for a response that stays open. `asksHook`: the hook has to be asked about `connect` again, if it wants to
+   * be asked.
+   */
+  accepted(token: string): { readonly session: RequestSession; readonly asksHook: boolean } | null {
     const accepted = this.#accepted.get(token);
     if (accepted === undefined) return null;
-    const { identity, until } = accepted;
-    const { authenticator, revocations, store } = this.context;
+    const { identity, askAgainAt } = accepted;
+    const { authenticator, revocations, store, hook } = this.context;
     const now = Date.now();
     const isValid =
-      now < until &&
       now < (identity.acceptedUntilMs ?? Number.POSITIVE_INFINITY) &&
       store.isCurrent &&
       authenticator.accepts(identity) &&
       !revocations.has(identity, '');
-    if (isValid) return this.#sessionOf(accepted);
-    this.#accepted.delete(token);
-    return null;
+    if (!isValid) {
+      this.#accepted.delete(token);
+      return null;
+    }
+    const asksHook = now >= askAgainAt && hook?.asksAbout('connect') === true;
+    return { session: this.#sessionOf(accepted), asksHook };
+  }
+
+  /** The token was accepted now, by the hook too. */
+  remember(token: string, identity: Identity): void {
+    this.#remember(token, acceptedNow(identity));
   }
 
   /** Checks a token. Rejects with ReplyError if it is not accepted. */
@@ -120,7 +135,7 @@ export class RequestSessions {
       // It may have been revoked meanwhile.
       if (revocations.has(identity, '')) throw new ReplyError('invalidToken', 'The token was revoked.');
     }
-    return { identity, idScope: scopeOf(publisherOf(identity)), until: Date.now() + rememberedForMs };
+    return acceptedNow(identity);
   }
 
   #remember(token: string, accepted: Accepted): void {
@@ -144,4 +159,8 @@ export class RequestSessions {
     this.context.onBug(error);
     return new ReplyError('internal', 'Internal error while checking the token. See the log of the node.');
   }
+}
+
+function acceptedNow(identity: Identity): Accepted {
+  return { identity, idScope: scopeOf(publisherOf(identity)), askAgainAt: Date.now() + hookAnswerMs };
 }
