@@ -510,6 +510,7 @@ describe('with authentication', () => {
       FANFARE_AUTH: JSON.stringify(auth),
       FANFARE_PUBLISH_RATE: '10',
       FANFARE_COMMAND_RATE: '5',
+      FANFARE_MAX_SUBSCRIPTIONS: '20',
       FANFARE_ORIGINS: 'https://app.test',
     };
     cluster = await startCluster({ env });
