@@ -174,7 +174,8 @@ export async function startBroker(
     open: { eventStreams: 0, heldPolls: 0 },
     writer: new CorkedWriter(),
     pages: new PagePieces(),
-    sseHeartbeatMs: config.sseHeartbeatMs,
+    // Well before a client that has heard nothing pings: to do so, it opens its stream again.
+    sseHeartbeatMs: Math.min(config.sseHeartbeatMs, Math.round(0.6 * config.pingIntervalMs)),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxSubscriptions: config.maxSubscriptions,
     cookieName: config.cookieName,
