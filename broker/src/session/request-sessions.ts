@@ -30,7 +30,13 @@ export class RequestSession implements GateSession {
     /** Null for services, which have no limits. */
     readonly subject: Subject | null,
     readonly idScope: IdScope,
+    private readonly context: SessionContext,
   ) {}
+
+  /** Why the token is not accepted any more; null if it is. */
+  get refusal(): ReplyError | null {
+    return refusalOfIdentity(this.identity, this.context);
+  }
 
   /** How long the token is still valid, in milliseconds; null if it does not expire. */
   get expiresInMs(): number | null {
@@ -51,7 +57,10 @@ export class RequestSession implements GateSession {
   }
 }
 
-/** A signature that was valid remains valid. Expiry, revocations and removed keys are checked each time. */
+/**
+ * A token that was accepted stays so until {@link RequestSessions.forget}. Its expiry, revocations and removed keys are
+ * checked each time.
+ */
 interface Accepted {
   readonly identity: Identity;
   readonly idScope: IdScope;
@@ -61,6 +70,8 @@ interface Accepted {
 
 export class RequestSessions {
   readonly #accepted = new Map<string, Accepted>();
+  /** Tokens that are being checked. */
+  readonly #checks = new Map<string, Promise<Accepted>>();
 
   constructor(private readonly context: SessionContext) {}
 
@@ -76,26 +87,28 @@ export class RequestSessions {
    */
   accepted(token: string): { readonly session: RequestSession; readonly asksHook: boolean } | null {
     const accepted = this.#accepted.get(token);
-    if (accepted === undefined) return null;
-    const { identity, askAgainAt } = accepted;
-    const { authenticator, revocations, store, hook } = this.context;
-    const now = Date.now();
-    const isValid =
-      now < (identity.acceptedUntilMs ?? Number.POSITIVE_INFINITY) &&
-      store.isCurrent &&
-      authenticator.accepts(identity) &&
-      !revocations.has(identity, '');
-    if (!isValid) {
+    if (accepted === undefined || !this.context.store.isCurrent) return null;
+    if (refusalOfIdentity(accepted.identity, this.context) !== null) {
       this.#accepted.delete(token);
       return null;
     }
-    const asksHook = now >= askAgainAt && hook?.asksAbout('connect') === true;
+    const asksHook = Date.now() >= accepted.askAgainAt && this.context.hook?.asksAbout('connect') === true;
     return { session: this.#sessionOf(accepted), asksHook };
   }
 
   /** The token was accepted now, by the hook too. */
   remember(token: string, identity: Identity): void {
     this.#remember(token, acceptedNow(identity));
+  }
+
+  /** Whether the token was accepted before, or is being checked now: then a check costs the client nothing. */
+  isRenewal(token: string): boolean {
+    return this.#accepted.has(token) || this.#checks.has(token);
+  }
+
+  /** Every token has to be checked again: the rules have changed. */
+  forget(): void {
+    this.#accepted.clear();
   }
 
   /** Checks a token. Rejects with ReplyError if it is not accepted. */
@@ -105,10 +118,7 @@ export class RequestSessions {
       if (token === null) {
         throw new ReplyError('unauthenticated', 'Send "Authorization: Bearer" with a token or API key.');
       }
-      const accepted = await this.#check(token);
-      counters.authentications++;
-      this.#remember(token, accepted);
-      return this.#sessionOf(accepted);
+      return this.#sessionOf(await this.#checkOnce(token));
     } catch (error) {
       counters.authenticationsFailed++;
       const known = this.#translated(error);
@@ -123,19 +133,37 @@ export class RequestSessions {
     return identity !== null && !this.context.revocations.has(identity, '');
   }
 
+  /** Requests with one token wait for one check. */
+  #checkOnce(token: string): Promise<Accepted> {
+    let check = this.#checks.get(token);
+    if (check === undefined) {
+      check = this.#check(token).finally(() => this.#checks.delete(token));
+      this.#checks.set(token, check);
+    }
+    return check;
+  }
+
   async #check(token: string): Promise<Accepted> {
-    const { authenticator, revocations, store, hook } = this.context;
+    const { authenticator, store, hook, counters } = this.context;
     refuseOutdated(store);
     const identity = await authenticator.authenticate(token);
-    if (revocations.has(identity, '')) throw new ReplyError('invalidToken', 'The token was revoked.');
+    this.#requireAccess(identity);
     if (hook?.asksAbout('connect') === true) {
       const { issuer, subject } = identity;
       const decision = await hook.decide({ issuer, subject, event: 'connect', connection: null, topic: null });
       if (!decision.isAllowed) throw refusalOf(decision);
       // It may have been revoked meanwhile.
-      if (revocations.has(identity, '')) throw new ReplyError('invalidToken', 'The token was revoked.');
+      this.#requireAccess(identity);
     }
-    return acceptedNow(identity);
+    counters.authentications++;
+    const accepted = acceptedNow(identity);
+    this.#remember(token, accepted);
+    return accepted;
+  }
+
+  #requireAccess(identity: Identity): void {
+    const refusal = refusalOfIdentity(identity, this.context);
+    if (refusal !== null) throw refusal;
   }
 
   #remember(token: string, accepted: Accepted): void {
@@ -150,7 +178,7 @@ export class RequestSessions {
 
   #sessionOf({ identity, idScope }: Accepted): RequestSession {
     const subject = identity.isService ? null : this.context.subjects.named(subjectNameOf(identity));
-    return new RequestSession(identity, subject, idScope);
+    return new RequestSession(identity, subject, idScope, this.context);
   }
 
   #translated(error: unknown): ReplyError {
@@ -163,4 +191,14 @@ export class RequestSessions {
 
 function acceptedNow(identity: Identity): Accepted {
   return { identity, idScope: scopeOf(publisherOf(identity)), askAgainAt: Date.now() + hookAnswerMs };
+}
+
+/** Why a token that was valid is not accepted now; null if it is. */
+function refusalOfIdentity(identity: Identity, { authenticator, revocations }: SessionContext): ReplyError | null {
+  if (Date.now() >= (identity.acceptedUntilMs ?? Number.POSITIVE_INFINITY)) {
+    return new ReplyError('tokenExpired', 'The token has expired.');
+  }
+  if (revocations.has(identity, '')) return new ReplyError('invalidToken', 'The token was revoked.');
+  if (authenticator.accepts(identity)) return null;
+  return new ReplyError('invalidToken', 'The issuer has removed the key that signed the token.');
 }
