@@ -135,12 +135,12 @@ export function connect(broker: Broker): BrokerClient {
       isNoted = false;
     } else if (state.name === 'connecting' && !['connectCalled', 'draining'].includes(state.code) && !isNoted) {
       isNoted = true;
-      note(`${broker.shown}: ${state.reason} Retrying.`);
+      note(`${broker.shown}: ${plain(state.reason)} Retrying.`);
     }
   });
   client.on('error', (error) => {
     // The state says it too.
-    if (error.code !== 'connectFailed') note(`fanfare: ${error.message}`);
+    if (error.code !== 'connectFailed') note(`fanfare: ${plain(error.message)}`);
   });
   return client;
 }
@@ -151,7 +151,7 @@ export async function untilConnected(client: BrokerClient, broker: Broker): Prom
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       const { state } = client;
-      const why = state.name === 'connected' ? '' : ` ${state.reason}`;
+      const why = state.name === 'connected' ? '' : ` ${plain(state.reason)}`;
       reject(new Failure(`No connection to ${broker.shown} within ${broker.timeoutMs / 1_000} s.${why}`));
     }, broker.timeoutMs);
   });
@@ -173,7 +173,15 @@ export function untilSignal(stopped: Promise<number>, message: string): Promise<
 export function sentenceOf(error: unknown): string {
   const { message, cause } = error as FanfareError;
   const reason = cause instanceof Error && !message.includes(cause.message) ? ` (${cause.message})` : '';
-  return `${message}${reason}`;
+  return `${plain(message)}${reason}`;
+}
+
+/** The sentence for somebody who sends no commands of the protocol. */
+function plain(sentence: string): string {
+  if (/The first command must be "connect"/.test(sentence)) {
+    return 'The broker requires a token: set FANFARE_TOKEN, or give --token-file.';
+  }
+  return /HTTP (?:404|426|505)/.test(sentence) ? `${sentence} "fanfare doctor <url>" finds out why.` : sentence;
 }
 
 /** The URL of a path of the broker's HTTP interface, next to its WebSocket. */

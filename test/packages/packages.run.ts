@@ -221,7 +221,7 @@ describe.each(Object.entries(managers))('%s', (name, manager) => {
 
 it('the command of README.md starts a node in a folder without files', async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8');
-  const command = /^npx(?: --package \S+)+ fanfare node$/m.exec(readme)?.[0] ?? '';
+  const command = /^npx --yes(?: --package \S+)+ fanfare node$/m.exec(readme)?.[0] ?? '';
   const tarballs = [...command.matchAll(/\.\/(fanfare\/packages\/\S+)/g)].map(([, path = '']) => join(work, path));
   expect(tarballs).toHaveLength(2);
   const options = tarballs.flatMap((tarball) => ['--package', tarball]);

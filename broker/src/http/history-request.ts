@@ -92,12 +92,18 @@ class HistoryRequest implements SenderReader, ReplyReader {
 
   onReply(reply: OutgoingReply): void {
     if (reply.type === 'history') {
-      const isNow = this.query.since === 'now';
-      return answerPage(this.exchange, isNow ? { ...reply, ...nothingYet } : reply);
+      const { since } = this.query;
+      if (since === null) return answerPage(this.exchange, { ...reply, recovered: isComplete(reply) });
+      return answerPage(this.exchange, since === 'now' ? { ...reply, ...nothingYet } : reply);
     }
     if (reply.type !== 'error') return;
     this.exchange.refuse(problemOf(new ReplyError(reply.code, reply.message, reply.retryAfterMs), false));
   }
+}
+
+/** Whether a page that was asked for without `since` lacks nothing at its beginning, or backward at its end. */
+function isComplete({ direction, first, position }: HistoryPage): boolean {
+  return direction === 'backward' || (first === null ? position.offset === 0 : first === 1);
 }
 
 /** The page after the newest publication. */

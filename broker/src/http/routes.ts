@@ -153,7 +153,8 @@ export function publishRoutes(
           {
             name: 'limit',
             in: 'query',
-            description: 'Maximum number of publications.',
+            description:
+              'Maximum number of publications. A page may have fewer although there are more: read on from next.',
             schema: { type: 'integer', minimum: 1, maximum: maxHistoryLimit, default: 100 },
           },
           {
@@ -182,7 +183,8 @@ export function publishRoutes(
                   offset: { ...offsetSchema, description: 'The offset of the newest publication of the topic.' },
                   recovered: {
                     type: 'boolean',
-                    description: 'Whether nothing is missing between since and publications.',
+                    description:
+                      'Whether nothing is missing between since (the beginning of the history, if it is missing) and publications.',
                   },
                   publications: {
                     type: 'array',

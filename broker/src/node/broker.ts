@@ -312,7 +312,7 @@ export async function startBroker(
   const relayed = config.redisUrl === null ? 'standalone, in memory' : 'clustered through Redis';
   const adminText = admin === null ? '' : `; health and metrics on port ${admin.port}`;
   log.info(
-    { event: 'listening', port: server.port, adminPort: admin?.port },
+    { event: 'listening', port: server.port, adminPort: admin?.port, pid: process.pid },
     `Node ${nodeName} listens on ${certificate === null ? 'ws' : 'wss'}://${host}:${server.port}/ws, ${relayed}${adminText}.`,
   );
   if (config.redisUrl === null && config.topics.uses('durable')) {

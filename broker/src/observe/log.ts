@@ -9,7 +9,7 @@ export type Log = Logger;
 /** Every `event` of a line, and its meaning. */
 export const logEvents = {
   listening:
-    'The node accepts connections on `port`; `adminPort` is the admin port. With several workers, each logs its `port`; the supervisor logs both when all workers are ready.',
+    'The node accepts connections on `port`; `adminPort` is the admin port, and `pid` the process. With several workers, each logs its `port`; the supervisor logs both when all workers are ready.',
   certificateRenewed: 'The certificate files have changed. New connections use the new certificate.',
   certificateNotRenewed:
     'The certificate files have changed but are unusable. New connections still use the previous certificate.',

@@ -147,7 +147,7 @@ export class Supervisor {
     const scheme = tlsCertFile === null ? 'ws' : 'wss';
     const [port, adminPort] = [this.#port, this.#admin?.port];
     this.#log.info(
-      { event: 'listening', port, adminPort },
+      { event: 'listening', port, adminPort, pid: process.pid },
       `The ${workers} workers of ${nodeName} listen on ${scheme}://${host}:${port}/ws; health and metrics on port ${adminPort}.`,
     );
   }
