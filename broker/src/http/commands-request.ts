@@ -82,8 +82,8 @@ class CommandsRequest extends BodyRequest implements CommandSink {
     const isError = reply.type === 'error';
     if (isError) this.#hasFailed = true;
     // A command without an id gets a reply only if it failed.
-    const isTold = id !== null || isError;
-    this.#replies[place - 1] = isTold ? textOf(this.context.json.reply({ ...reply, id })) : null;
+    const isReported = id !== null || isError;
+    this.#replies[place - 1] = isReported ? textOf(this.context.json.reply({ ...reply, id })) : null;
     if (++this.#answered === this.#commands.length) this.#answer();
   }
 
