@@ -89,7 +89,8 @@ export function isMaybeDelivered(code: ReplyErrorCode): boolean {
 /** What refuses handshakes also refuses requests. */
 export function problemOfRefusal({ status, headers, sentence }: HttpRefusal): Problem {
   const code = status.startsWith('403') ? 'originNotAllowed' : status.startsWith('429') ? 'rateLimited' : 'overloaded';
-  return new Problem(code, sentence, { headers });
+  const seconds = headers['Retry-After'];
+  return new Problem(code, sentence, { headers, retryAfterMs: seconds === undefined ? null : Number(seconds) * 1_000 });
 }
 
 /** `WWW-Authenticate` (RFC 6750 section 3). A request without a token gets no error code. */

@@ -40,7 +40,7 @@ import { Fanout } from '../topics/fanout.js';
 import { Registry } from '../topics/registry.js';
 import { Admin, aboutOf, type Readiness } from './admin.js';
 import type { Auth, AuthParts } from './auth-setup.js';
-import { drain } from './drain.js';
+import { drain, waitUntil } from './drain.js';
 import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
 import type { RedisParts } from './redis-setup.js';
@@ -80,6 +80,7 @@ export async function startBroker(
   const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
+  let isStopping = false;
   // Both are set when the server runs.
   let load = (): Load | null => null;
   let recheckAccess = (): void => undefined;
@@ -151,7 +152,9 @@ export async function startBroker(
     maxFrameBytes: config.maxFrameBytes,
     openRequests,
     unanswered,
-    isDraining: () => isDraining,
+    // The server is created below.
+    mustClose: () => isDraining || server.isCrowded,
+    isStopping: () => isStopping,
     onRefused: refusalLog && ((requester, problem) => refusalLog.requestRefused(requester, problem)),
     onAnswered: (route, status, beganAtMs) => counters.countHttpAnswer(route, status, beganAtMs),
     onBug,
@@ -220,6 +223,7 @@ export async function startBroker(
   recheckAccess = () => {
     // A copy: closed connections leave the list.
     for (const { authentication } of [...server.connections]) authentication?.checkAccess();
+    http.requestSessions?.forget();
   };
   load = () => {
     if (isDraining) return null;
@@ -350,6 +354,9 @@ export async function startBroker(
       );
       const cutOff = connections.length;
       if (drainWindowMs > 0) await relay.retire();
+      isStopping = true;
+      await relay.flush();
+      await waitUntil(() => unanswered.count === 0, config.drainTimeoutMs);
       await stopParts();
       await admin?.close();
       const left = Math.max(0, before - closed);
