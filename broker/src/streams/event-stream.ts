@@ -80,7 +80,7 @@ export class EventStream extends HeldResponse {
     exchange: Exchange,
     { form, waitSeconds, needsCredential }: EventStreamOptions,
   ) {
-    super(context, topics, address, waitSeconds === null);
+    super(context, topics, address, waitSeconds !== null);
     this.#form = form;
     this.#opening = { exchange, needsCredential };
     this.#positions = topics.map(() => null);

@@ -37,7 +37,7 @@ export class HeldPoll extends HeldResponse {
   readonly #endsAt: number;
 
   constructor(context: StreamContext, query: HistoryQuery, address: Address | null, exchange: Exchange) {
-    super(context, [query.topic], address, false);
+    super(context, [query.topic], address, true);
     const { since, limit, wait } = query;
     this.#exchange = exchange;
     this.#limit = limit ?? defaultLimit;
