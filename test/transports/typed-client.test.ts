@@ -3,7 +3,7 @@ import type { Publication, Subscription } from '@fanfare/client';
 import { type ClientOptions, createClient, type FallbackClient, type Transport } from '@fanfare/client/fallback';
 import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it, vi } from 'vitest';
-import { fastTopics, startCluster, startNode } from '../../broker/test/harness.js';
+import { fastTopics, shortTimes, startCluster, startNode } from '../../broker/test/harness.js';
 import { allTransports } from '../../client/src/fallback/transports.js';
 import { env, tokenOf } from '../tokens.js';
 import { Entry } from './entry.js';
@@ -337,7 +337,7 @@ describe.each(allTransports)('over %s', (transport) => {
   });
 
   it('a stopping node hands the client over to another node without loss', async () => {
-    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '300' } });
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '300' }, times: shortTimes });
     await using entry = await Entry.start(cluster.node(0).url);
     await using client = connect(entry.url, transport);
     await using writer = connect(cluster.node(1).url, 'webSocket');
