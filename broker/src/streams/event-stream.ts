@@ -8,7 +8,7 @@ import {
   closeReasons,
   type Position,
   positionsText,
-  type ReplyError,
+  ReplyError,
   type Run,
   type Topic,
 } from '@fanfare/protocol';
@@ -16,6 +16,7 @@ import type { Action } from '../auth/permissions.js';
 import type { Exchange } from '../http/exchange.js';
 import { problemOf } from '../http/problem.js';
 import type { Address } from '../limits/addresses.js';
+import { isAhead } from '../relay/position-id.js';
 import type { EventForm, EventRun, OwnIds } from '../topics/event-run.js';
 import { type EventName, eventText, heartbeat, placeOf, retryField, unavailableRetryField } from './event-text.js';
 import { errorOf, HeldResponse } from './held-response.js';
@@ -263,8 +264,12 @@ export class EventStream extends HeldResponse {
     const { position, recovered, publications } = relay.subscribeResult(topic, since);
     if (position === null) return true;
     if (recovered) return this.#sendPage(index, since.offset + 1, publications);
-    if (position.epoch === since.epoch && position.offset >= since.offset) {
-      void this.#readPage(index, since);
+    if (isAhead(since, position)) {
+      void this.#await(() => this.#reach(index, since));
+      return false;
+    }
+    if (position.epoch === since.epoch) {
+      void this.#await(() => this.#readPage(index, since));
       return false;
     }
     this.#notify('reset', index, position);
@@ -282,26 +287,43 @@ export class EventStream extends HeldResponse {
     });
   }
 
-  /** Reads what is not in the memory of the node. */
-  async #readPage(index: number, since: Position): Promise<void> {
-    const { relay } = this.context;
+  /** Reads from Redis, and then catches up on. `read` resolves with whether the stream can go on. */
+  async #await(read: () => Promise<boolean>): Promise<void> {
     try {
-      const topic = this.topics[index] as Topic;
-      const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' });
-      if (this.#response === null) return;
-      if (page.position.epoch === since.epoch && !page.recovered) {
-        const offset = page.first === null ? page.position.offset : page.first - 1;
-        this.#notify('gap', index, { epoch: since.epoch, offset });
-        if (this.#isBlocked) return;
-      }
-      if (page.position.epoch === since.epoch && page.first !== null) {
-        if (!this.#sendPage(index, page.first, page.publications)) return;
-      }
-      this.#catchUp();
+      if (await read()) this.#catchUp();
     } catch (error) {
-      if (this.#response === null) return;
-      this.failWith(error);
+      if (this.#response !== null) this.failWith(error);
     }
+  }
+
+  /** Sends what is not in the memory of the node. */
+  async #readPage(index: number, since: Position): Promise<boolean> {
+    const topic = this.topics[index] as Topic;
+    const { relay } = this.context;
+    const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' });
+    if (this.#response === null) return false;
+    const { position, recovered, first, publications } = page;
+    // The node knows later publications. That Redis does not have them now is no proof that they are lost.
+    if (!isAhead(position, since)) throw new ReplyError('unavailable', 'Redis is behind this node. Retry.');
+    if (position.epoch !== since.epoch) return this.#reach(index, position);
+    if (!recovered) {
+      const offset = first === null ? position.offset : first - 1;
+      this.#notify('gap', index, { epoch: since.epoch, offset });
+      if (this.#isBlocked) return false;
+    }
+    return first === null || this.#sendPage(index, first, publications);
+  }
+
+  /** Waits until the node has reached a position that Redis or another node had. Rejects if it cannot say. */
+  async #reach(index: number, position: Position): Promise<boolean> {
+    const topic = this.topics[index] as Topic;
+    const { relay } = this.context;
+    await relay.subscribe(topic, position);
+    if (this.#response === null) return false;
+    const { position: here } = relay.subscribeResult(topic, null);
+    // Redis has lost it.
+    if (here !== null && isAhead(this.#positions[index] ?? null, here)) this.#notify('reset', index, here);
+    return !this.#isBlocked;
   }
 
   get #isBlocked(): boolean {
