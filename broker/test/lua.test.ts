@@ -139,7 +139,11 @@ describe('the script that restores what Redis lost', () => {
 
   it('keeps the epochs of the publications of a history', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
-    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', size, ...args]);
+    const answer = await run(
+      scripts.restore,
+      ['generation', 'newest', 't'],
+      [floor, ageMs, ageMs, other, '', size, ...args],
+    );
     expect(answer).toEqual([`${other}-2`, 1, 1]);
     expect((await read(1, { epoch })).ids).toEqual([]);
     expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);

@@ -47,7 +47,7 @@ export class Restorer {
   /** Restores the publications of the topics that this node listens to. Resolves with the number of restored topics. */
   async restoreListened(minEpoch: string): Promise<number> {
     const topics = [...this.states.openFeeds()].map(({ topic, position, begunAt, cache }) => ({
-      oldest: cache.oldestOffset,
+      oldest: Math.max(cache.oldestOffset, position.offset + 1 - this.settings.topics.of(topic).historySize),
       calls: this.#restoreCalls(topic, position.epoch, begunAt, cache.entries.map(restorable), minEpoch),
     }));
     const answers = await this.#evaluate(topics.flatMap(({ calls }) => calls));
