@@ -341,6 +341,25 @@ describe('a request for an event stream is refused', () => {
     await (await open(cluster, 'topic=a')).next('ready');
   });
 
+  it('closes the connection of a client that finds no room, so that it does not take the room of handshakes', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
+    await (await open(cluster, 'topic=a')).next('ready');
+    const events = 'GET /v1/events?topic=a HTTP/1.1\r\nHost: a\r\n';
+    const poll = 'GET /v1/topics/a/publications?since=now&wait=9 HTTP/1.1\r\nHost: a\r\n';
+    for (const head of [`${events}Accept: text/event-stream\r\n`, events, poll]) {
+      const socket = connect(cluster.node().broker.port, '127.0.0.1');
+      let answer = '';
+      socket.setEncoding('utf8').on('data', (text: string) => {
+        answer += text;
+      });
+      socket.write(`${head}\r\n`);
+      // The node closes the socket before the client does.
+      await within('the node closes the connection', once(socket, 'end'));
+      expect(answer.toLowerCase()).toContain('\r\nconnection: close\r\n');
+      expect(answer).toContain('"overloaded"');
+    }
+  });
+
   it('while Redis cannot be reached', async () => {
     await using cluster = await startCluster({ redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '500' } });
     await cluster.redis.stop();

@@ -246,6 +246,11 @@ export class Exchange implements OpenRequest {
     return response;
   }
 
+  /** Answers with events that end at once, and closes the connection. `headers` has `Content-Type`. */
+  answerLast(body: string, headers: Headers): void {
+    this.#end(ok, '', body, headers, true);
+  }
+
   /** Lets the page of this origin read an answer to a request with a cookie. The origin is allowed by name. */
   allowCredentials(): void {
     this.#isCredentialed = true;
@@ -261,11 +266,9 @@ export class Exchange implements OpenRequest {
     if (!this.#isOpen) return;
     this.report(problem);
     const status = `${problem.status} ${problem.body['title']}`;
-    this.#end(status, 'application/problem+json', JSON.stringify(problem.body), {
-      // A cache may otherwise keep a 404.
-      ...notStored,
-      ...problem.headers,
-    });
+    // A cache may otherwise keep a 404.
+    const headers = { ...notStored, ...problem.headers };
+    this.#end(status, 'application/problem+json', JSON.stringify(problem.body), headers, problem.closes);
   }
 
   /** Answers an error that was thrown. */
@@ -275,10 +278,10 @@ export class Exchange implements OpenRequest {
     this.refuse(new Problem('internal', 'Internal error. See the log of the node.'));
   }
 
-  #end(status: string, contentType: string, body: string, headers: Headers): void {
+  #end(status: string, contentType: string, body: string, headers: Headers, closes = false): void {
     if (!this.#isOpen) return;
     this.#leave();
-    this.#response.cork(() => this.#write(status, contentType, body, headers));
+    this.#response.cork(() => this.#write(status, contentType, body, headers, closes));
     this.#context.onAnswered(this.#route, Number.parseInt(status, 10), this.beganAtMs);
   }
 
@@ -291,16 +294,14 @@ export class Exchange implements OpenRequest {
     this.#context.openRequests.delete(this);
   }
 
-  #write(status: string, contentType: string, body: string, headers: Headers): void {
+  #write(status: string, contentType: string, body: string, headers: Headers, closes: boolean): void {
     const response = this.#response;
     if (status !== ok) response.writeStatus(status);
     if (contentType !== '') response.writeHeader('Content-Type', contentType);
     for (const name in headers) response.writeHeader(name, headers[name] as string);
     this.#writeCommon();
     if (this.isHead) return endWithoutBody(response, Buffer.byteLength(body));
-    // The rest of a body that did not arrive in time would be read as the next request.
-    const mustClose = this.#context.isDraining() || status.startsWith('408');
-    response.end(body, mustClose);
+    response.end(body, closes || this.#context.isDraining());
   }
 
   /** Headers of every answer: for pages of other origins, and for traces. */
