@@ -459,6 +459,31 @@ describe('draining', () => {
     await within('the node stops', drained);
   });
 
+  it('ends a stream with wait, and closes its connection at the next request; the stream resumes elsewhere', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '1000' }, times: shortTimes });
+    const socket = connect(cluster.node(0).broker.port, '127.0.0.1');
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      answer += text;
+    });
+    const closed = once(socket, 'end');
+    const ask = (): unknown => socket.write('GET /v1/events?topic=a&wait=50 HTTP/1.1\r\nHost: a\r\n\r\n');
+    ask();
+    await until('the stream begins', () => answer.includes('event: ready'));
+    const drained = cluster.node(0).broker.drain();
+    await until('the stream ends', () => answer.endsWith('\r\n0\r\n\r\n'));
+    expect(answer).toContain('event: goaway');
+    const lastId = /.*^id: (\S+)/ms.exec(answer)?.[1] ?? '';
+    await publish(cluster, 'a', ['1'], 1);
+    answer = '';
+    ask();
+    await within('the node closes the connection', closed);
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+    expect(answer.toLowerCase()).toContain('\r\nconnection: close\r\n');
+    expect(await (await open(cluster, 'topic=a&wait=50', { node: 1, ...resume(lastId) })).take(1)).toEqual([1]);
+    await within('the node stops', drained);
+  });
+
   it('a node without Redis ends its streams at once', async () => {
     const node = await startNode({});
     const stream = await TestStream.open(node.broker.port, '/v1/events?topic=a');

@@ -90,7 +90,8 @@ export class Exchange implements OpenRequest {
     this.origin = request.getHeader('origin');
     this.#traceparent = request.getHeader('traceparent');
     context.unanswered.count++;
-    response.onAborted(() => this.#onAborted());
+    // A bound function takes half the memory of an arrow function.
+    response.onAborted(this.#onAborted.bind(this));
   }
 
   /** Whether the request can still be answered. */

@@ -51,6 +51,7 @@ const pageLimit = 1_000;
 const heartbeatSpread = 0.25;
 
 export class EventStream extends HeldResponse {
+  protected readonly topics: readonly Topic[];
   readonly #form: EventForm;
   /** The position of each topic, up to which the client gets everything. Null if the topic keeps no history. */
   readonly #positions: (Position | null)[];
@@ -79,7 +80,8 @@ export class EventStream extends HeldResponse {
     exchange: Exchange,
     { form, waitSeconds, needsCredential }: EventStreamOptions,
   ) {
-    super(context, topics, address, waitSeconds === null);
+    super(context, address);
+    this.topics = topics;
     this.#form = form;
     this.#opening = { exchange, needsCredential };
     this.#positions = topics.map(() => null);
@@ -93,7 +95,13 @@ export class EventStream extends HeldResponse {
     this.#hasNews = waitSeconds === 0;
     this.#endsAt = waitSeconds === null ? 0 : secondsOf(performance.now()) + waitSeconds;
     context.open.eventStreams++;
+    if (this.#lasts) context.counters.connectionsOpened++;
     exchange.holder = this;
+  }
+
+  /** Whether it counts as a connection that opens and closes. Polls follow one another, as they should. */
+  get #lasts(): boolean {
+    return this.#endsAt === 0;
   }
 
   protected get action(): Action {
@@ -157,7 +165,10 @@ export class EventStream extends HeldResponse {
   }
 
   protected override finish(): void {
-    if (!this.isOver) this.context.open.eventStreams--;
+    if (!this.isOver) {
+      this.context.open.eventStreams--;
+      if (this.#lasts) this.context.counters.connectionsClosed++;
+    }
     this.#response = null;
     this.#opening = null;
     super.finish();

@@ -23,18 +23,15 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
 
   constructor(
     protected readonly context: StreamContext,
-    protected readonly topics: readonly Topic[],
     /** Null if it is not counted. */
     private readonly address: Address | null,
-    /** Whether it stays open. Otherwise each client opens one after the other, as it should. */
-    private readonly lasts: boolean,
   ) {
     const { sessions } = context;
     this.authentication = sessions === null ? null : new Authentication(sessions, this);
-    if (lasts) context.counters.connectionsOpened++;
     context.host.opened(this);
   }
 
+  protected abstract get topics(): readonly Topic[];
   /** What it does with its topics. */
   protected abstract get action(): Action;
   /** Where it begins in each topic. */
@@ -94,8 +91,7 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   protected finish(): void {
     if (this.isOver) return;
     this.isOver = true;
-    const { registry, relay, host, counters } = this.context;
-    if (this.lasts) counters.connectionsClosed++;
+    const { registry, relay, host } = this.context;
     if (this.#isJoined) {
       for (const topic of this.topics) if (registry.removeStream(topic, this) === 'last') relay.unsubscribe(topic);
     }
