@@ -1,6 +1,7 @@
 /** Event streams: the same guarantees as a WebSocket, for clients that only read. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fastTopics, shortTimes, startCluster, startNode, type TestCluster } from './harness.js';
 import { TestStream } from './test-stream.js';
@@ -19,6 +20,11 @@ async function open(
   const stream = await TestStream.open(cluster.node(node).broker.port, `/v1/events?${query}`, headers);
   streams.push(stream);
   return stream;
+}
+
+function redisOf(cluster: TestCluster): AsyncDisposable & { readonly client: Redis } {
+  const client = new Redis(cluster.redisUrl);
+  return { client, [Symbol.asyncDispose]: async () => client.disconnect() };
 }
 
 const resume = (lastId: string): { headers: Record<string, string> } => ({ headers: { 'Last-Event-ID': lastId } });
@@ -191,6 +197,25 @@ describe('an event stream', () => {
     expect((await ahead.next('reset')).id).toBe(`${epoch}-1000`);
     await publisher.publish('a', 'new');
     for (const stream of [other, ahead]) expect(await stream.take(1)).toEqual(['new']);
+  });
+
+  it('reports a reset, and does not read Redis again and again, if Redis has lost the history', async () => {
+    // Without memory, each stream reads from Redis what it has missed.
+    await using cluster = await startCluster({ redis: true, env: { FANFARE_RECENT_BYTES: '0' } });
+    await using redis = redisOf(cluster);
+    const staying = await open(cluster, 'topic=a');
+    const { id } = await staying.next('ready');
+    await publish(cluster, 'a', ['1', '2', '3']);
+    expect(await staying.take(3)).toEqual([1, 2, 3]);
+    await redis.client.del('fanfare:topic:a');
+    await redis.client.config('RESETSTAT');
+    const back = await open(cluster, 'topic=a', resume(id));
+    const resets = [await back.next('reset'), await staying.next('reset')];
+    for (const reset of resets) expect(reset.id).not.toContain(id.split('-')[0]);
+    const [, reads] = /cmdstat_evalsha:calls=(\d+)/.exec(await redis.client.info('commandstats')) ?? [];
+    expect(Number(reads)).toBeLessThan(20);
+    await publish(cluster, 'a', ['4']);
+    expect([await back.take(1), await staying.take(1)]).toEqual([[4], [4]]);
   });
 
   it('reports that it may have missed publications of a fast topic', async () => {

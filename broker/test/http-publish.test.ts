@@ -170,8 +170,8 @@ describe('publishing', () => {
       'malformed',
       /^The data is nested deeper than 128 levels\.$/,
     ],
-    ['a topic that is none', 'a..b', '1', json, 400, 'invalidTopic', /has an empty segment\.$/],
-    ['a topic in percent-encoding that is none', '%2Fetc', '1', json, 400, 'invalidTopic', /has a character outside/],
+    ['an invalid topic', 'a..b', '1', json, 400, 'invalidTopic', /has an empty segment\.$/],
+    ['an invalid topic in percent-encoding', '%2Fetc', '1', json, 400, 'invalidTopic', /has a character outside/],
     [
       'a key that is too long',
       'orders.1',
@@ -229,6 +229,16 @@ describe('publishing', () => {
     const wrong = await send(here, '/v1/publications', { method: 'PUT', body: '1' });
     expect(wrong).toMatchObject({ status: 405, body: { code: 'methodNotAllowed' } });
     expect(wrong.headers.get('allow')).toBe('POST, OPTIONS');
+  });
+
+  it('answers other paths with 404', async () => {
+    expect(await send(here, '/v1/topic/a')).toMatchObject({
+      status: 404,
+      body: {
+        code: 'notFound',
+        detail: 'Not found. GET /v1/openapi.json lists the paths; the WebSocket endpoint is /ws.',
+      },
+    });
   });
 
   it('returns traceparent, unless it is invalid', async () => {
@@ -299,9 +309,9 @@ describe('a batch', () => {
     ['an item with both', [{ data: 1, topic: 'a', topics: ['b'] }], 400, /either "topic" or "topics"/],
     ['no topics', [{ data: 1, topics: [] }], 400, /an array of 1 to 100 topics/],
     ['a topic twice', [{ data: 1, topics: ['a', 'a'] }], 400, /names a topic twice/],
-    ['a topic that is none', [{ data: 1, topic: 'a b' }], 400, /^publications\[0\]: The topic "a b"/],
+    ['an invalid topic', [{ data: 1, topic: 'a b' }], 400, /^publications\[0\]: The topic "a b"/],
     ['an item without data', [{ topic: 't' }], 400, /^publications\[0\] needs "data"\.$/],
-    ['a messageId that is none', [{ topic: 't', data: 1, messageId: 'a b' }], 400, /has a messageId that is not/],
+    ['an invalid messageId', [{ topic: 't', data: 1, messageId: 'a b' }], 400, /has a messageId that is not/],
     [
       'too many',
       Array.from({ length: maxBatchPublications + 1 }, () => ({ topic: 't', data: 1 })),

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { Inbox, until, within } from './wait.js';
 
-export interface StreamEvent {
+interface StreamEvent {
   readonly name: string;
   readonly data: string;
   /** The id of the event, or of an earlier one. */

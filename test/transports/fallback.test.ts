@@ -155,6 +155,19 @@ describe.concurrent('the client finds the transport that works', () => {
     expect(states).toEqual([]);
   });
 
+  it('a client without a subscription notices that the node is out of reach', async () => {
+    await using node = await startNode({ FANFARE_PING_INTERVAL_MS: '1000' });
+    await using network = await Network.start(node.url);
+    await using client = connect(network.url, { transports: ['serverSentEvents'], pongTimeoutMs: 1_000 });
+    await client.connect();
+    const before = network.count('POST');
+    await until('a ping reaches the node', () => network.count('POST') > before);
+    expect(client.state.name).toBe('connected');
+    const lost = new Promise((resolve) => client.on('state', resolve));
+    network.requests = 'silent';
+    expect(await lost).toMatchObject({ name: 'connecting', code: 'heartbeatTimeout' });
+  });
+
   it('a request that is not answered ends the connection, and its publication is accepted once', async () => {
     await using node = await startNode({});
     await using network = await Network.start(node.url);

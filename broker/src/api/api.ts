@@ -37,7 +37,7 @@ export interface ApiParts {
 const maxValueBytes = { subject: 128, tokenId: 512, connection: 64 } as const satisfies Record<RevocationKind, number>;
 
 /** Longest body of a request, in bytes. */
-export const maxApiBytes = 4_096;
+const maxApiBytes = 4_096;
 
 export class NodeApi {
   constructor(private readonly parts: ApiParts) {}

@@ -26,7 +26,7 @@ const none = 2 ** 48 - 1;
 const noText = 0xffff;
 
 /** Who resumes a stream. */
-export interface Resumed {
+interface Resumed {
   readonly identity: Identity;
   /** The name of the connection: it stays the same, so that revoking it ends the stream for good. */
   readonly connection: string;

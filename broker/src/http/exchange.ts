@@ -36,7 +36,7 @@ export interface BodyReader {
 }
 
 /** What answers a request later. */
-export interface AnswerHolder {
+interface AnswerHolder {
   /** The client is gone. */
   onAborted(): void;
 }
@@ -44,9 +44,9 @@ export interface AnswerHolder {
 /** A W3C `traceparent` (Trace Context section 3.2). */
 const traceparentGrammar = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-export const exposedHeaders = 'Fanfare-Position, Retry-After, traceparent';
+const exposedHeaders = 'Fanfare-Position, Retry-After, traceparent';
 
-export type Headers = Readonly<Record<string, string>>;
+type Headers = Readonly<Record<string, string>>;
 
 const noHeaders: Headers = {};
 

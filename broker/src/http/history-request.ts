@@ -100,7 +100,7 @@ class HistoryRequest implements SenderReader, ReplyReader {
   }
 }
 
-/** What comes after the newest publication. */
+/** The page after the newest publication. */
 const nothingYet = { recovered: true, first: null, publications: emptyRun, direction: 'forward' } as const;
 
 export function answerPage(exchange: Exchange, page: HistoryPage): void {

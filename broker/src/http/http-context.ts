@@ -1,5 +1,5 @@
 /** What the HTTP routes of a node share, and how a request finds out who sends it. */
-import { endpointPath, type NodeCodec } from '@fanfare/protocol';
+import type { NodeCodec } from '@fanfare/protocol';
 import { bearerOf, type HttpRefusal } from '../connection/handshake.js';
 import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import type { Parts } from '../handlers/parts.js';
@@ -7,7 +7,7 @@ import type { Address } from '../limits/addresses.js';
 import type { RequestSession, RequestSessions } from '../session/request-sessions.js';
 import type { SessionContext } from '../session/session-context.js';
 import type { Exchange, ExchangeContext } from './exchange.js';
-import { Problem, problemOf, problemOfRefusal } from './problem.js';
+import { problemOf, problemOfRefusal } from './problem.js';
 import { type ReplyReader, RequestCaller } from './request-caller.js';
 
 export interface HttpContext extends ExchangeContext {
@@ -28,7 +28,7 @@ export interface Sender {
 }
 
 /** What a request may use before its token is checked. */
-export interface Admission {
+interface Admission {
   /** Which address an incomplete body counts for; null if none is counted. */
   readonly address: Address | null;
   /** Whether it has a valid API key. */
@@ -91,9 +91,3 @@ function refuse(exchange: Exchange, refusal: HttpRefusal): null {
 export function callerOf({ session }: Sender, context: HttpContext, reader: ReplyReader): RequestCaller {
   return new RequestCaller(session, context.sessions, context.parts, reader);
 }
-
-/** For paths that no route has. */
-export const notFound = new Problem(
-  'notFound',
-  `Not found. GET /v1/openapi.json lists the paths; the WebSocket endpoint is ${endpointPath}.`,
-);

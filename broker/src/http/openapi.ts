@@ -39,7 +39,7 @@ export function openApiRoute(routes: readonly Route[], version: string, isAuthen
   return own;
 }
 
-export function openApiOf(routes: readonly Route[], version: string, isAuthenticated: boolean): object {
+function openApiOf(routes: readonly Route[], version: string, isAuthenticated: boolean): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const { method, path, operation } of routes) {
     paths[path] ??= {};

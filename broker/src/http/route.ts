@@ -1,5 +1,6 @@
 /** The table of HTTP routes: what the server answers, and what the OpenAPI document describes. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import { endpointPath } from '@fanfare/protocol';
 import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import { Exchange, type ExchangeContext } from './exchange.js';
 import { Problem, type ProblemCode, problemOfRefusal } from './problem.js';
@@ -47,7 +48,7 @@ export interface Route {
 
 /** An app of uWebSockets, as this file needs it. */
 type Handler = (response: HttpResponse, request: HttpRequest) => void;
-export interface App {
+interface App {
   get(path: string, handler: Handler): unknown;
   post(path: string, handler: Handler): unknown;
   head(path: string, handler: Handler): unknown;
@@ -61,7 +62,12 @@ const requestHeaders = 'Authorization, Content-Type, Fanfare-Client, Idempotency
 /** How long browsers may remember the answer to a preflight, in seconds. Chromium's maximum. */
 const preflightSeconds = 7_200;
 
-/** Adds the routes to an app, with HEAD, preflights (OPTIONS), and 405 for other methods. */
+const notFound = new Problem(
+  'notFound',
+  `Not found. GET /v1/openapi.json lists the paths; the WebSocket endpoint is ${endpointPath}.`,
+);
+
+/** Adds the routes to an app, with HEAD, preflights (OPTIONS), 405 for other methods, and 404 for other paths. */
 export function addRoutes(
   app: App,
   routes: readonly Route[],
@@ -92,6 +98,7 @@ export function addRoutes(
       methods.push('HEAD');
     }
   }
+  app.any('/v1/*', (response, request) => new Exchange(context, 'other', response, request).refuse(notFound));
   for (const [path, methods] of methodsOf) {
     const allow = [...methods, 'OPTIONS'].join(', ');
     app.options(patternOf(path), (response, request) => {

@@ -54,6 +54,8 @@ export class MemoryRelay implements Relay {
   readonly #batcher: PublishBatcher;
   readonly #budget: CacheBudget;
   readonly #histories = new Map<Topic, History>();
+  /** Receipts of fast publications of this turn. */
+  #accepted: Receipt[] = [];
   readonly #sweep: NodeJS.Timeout;
   #lastEpoch = 0;
   state: RelayState = 'connected';
@@ -94,7 +96,10 @@ export class MemoryRelay implements Relay {
     receipt: Receipt | null,
     payer: Payer | null = null,
   ): void {
-    this.#batcher.add(topic, this.settings.topics.of(topic), payload, id, receipt, payer);
+    const policy = this.settings.topics.of(topic);
+    const isFast = policy.level === 'fast';
+    this.#batcher.add(topic, policy, payload, id, isFast ? null : receipt, payer);
+    if (isFast && receipt !== null) this.#acceptSoon(receipt);
   }
 
   async subscribe(topic: Topic, _since: Position | null): Promise<void> {
@@ -157,11 +162,25 @@ export class MemoryRelay implements Relay {
     this.state = 'closed';
   }
 
+  /**
+   * Nothing can go wrong with a fast publication any more, and it has no position to wait for. So its publisher need not
+   * wait for the flush window.
+   */
+  #acceptSoon(receipt: Receipt): void {
+    if (this.#accepted.length === 0) queueMicrotask(this.#reportAccepted);
+    this.#accepted.push(receipt);
+  }
+
+  readonly #reportAccepted = (): void => {
+    const accepted = this.#accepted;
+    this.#accepted = [];
+    for (const receipt of accepted) receipt.accepted(null, false);
+  };
+
   #deliver(batches: readonly Batch[]): void {
     for (const batch of batches) {
       if (batch.policy.level === 'fast') {
         this.delivery.deliver(batch.topic, null, batch.run);
-        for (const receipt of batch.receipts) receipt.accepted(null, false);
       } else this.#append(batch, this.#historyOf(batch.topic, batch.policy));
     }
   }

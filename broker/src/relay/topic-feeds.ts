@@ -84,11 +84,17 @@ export class TopicFeeds {
   }
 
   /**
-   * A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis does
-   * not answer.
+   * A page of the topic's history, from the memory of this node if it is there. If Redis has another epoch, the feed
+   * has caught up with it before this resolves. Rejects with ReplyError if Redis does not answer.
    */
   async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
-    return (await this.#currentPageInMemory(topic, request)) ?? this.reader.page(topic, request);
+    const here = await this.#currentPageInMemory(topic, request);
+    if (here !== null) return here;
+    const page = await this.reader.page(topic, request);
+    const feed = this.states.get(topic)?.feed;
+    // Redis has lost the history that this node still has in memory.
+    if (feed?.isOpen === true && feed.epoch !== page.position.epoch) await feed.catchUp();
+    return page;
   }
 
   /** Null if the page is not in memory, or if Redis has newer publications. */

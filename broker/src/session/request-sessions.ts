@@ -17,10 +17,10 @@ import type { SessionContext } from './session-context.js';
  * How long an accepted token is used without checking its signature and asking the hook about `connect` again, in
  * milliseconds. Its expiry, revocations and removed keys take effect at once.
  */
-export const rememberedForMs = 60_000;
+const rememberedForMs = 60_000;
 
 /** The maximum number of remembered tokens. One more makes the node forget the one that was accepted first. */
-export const maxRememberedTokens = 10_000;
+const maxRememberedTokens = 10_000;
 
 /** The sender of one request. */
 export class RequestSession implements GateSession {

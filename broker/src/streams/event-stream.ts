@@ -30,7 +30,7 @@ import type { StreamResponse } from './stream-response.js';
  */
 type State = 'opening' | 'catchingUp' | 'blocked' | 'live';
 
-export interface EventStreamOptions {
+interface EventStreamOptions {
   readonly form: EventForm;
   /** The stream ends after the first news, or after this many seconds, 0: at once; null: it stays open. */
   readonly waitSeconds: number | null;
@@ -60,6 +60,8 @@ export class EventStream extends HeldResponse {
   #opening: Opening | null;
   /** Null before the answer has begun. */
   #response: StreamResponse | null = null;
+  /** Whether a page of the history is being read. Meanwhile, a `fast` publication may block the stream. */
+  #isReading = false;
   /** What is behind the positions in the id. */
   #credential = '';
   /** One bit for each topic whose client may have missed publications that are in no history. */
@@ -254,6 +256,8 @@ export class EventStream extends HeldResponse {
   /** Sends everything up to now, and then continues with what arrives. */
   #catchUp(): void {
     this.#state = 'catchingUp';
+    // It continues after the read. A second read of the same page would send it twice.
+    if (this.#isReading) return;
     for (let index = 0; index < this.topics.length; index++) if (!this.#catchUpIn(index)) return;
     // Nothing was awaited since the first topic, so deliveries follow without gap or overlap.
     this.#state = 'live';
@@ -298,10 +302,33 @@ export class EventStream extends HeldResponse {
     });
   }
 
+<<<<<<< HEAD
   /** Reads from Redis, and then catches up on. `read` resolves with whether the stream can go on. */
   async #await(read: () => Promise<boolean>): Promise<void> {
     try {
       if (await read()) this.#catchUp();
+=======
+  /** Reads what is not in the memory of the node. */
+  async #readPage(index: number, since: Position): Promise<void> {
+    const { relay } = this.context;
+    const topic = this.topics[index] as Topic;
+    this.#isReading = true;
+    try {
+      const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' }).finally(() => {
+        this.#isReading = false;
+      });
+      // If it is blocked, it reads the page again when the client has read what is before it.
+      if (this.#response === null || this.#isBlocked) return;
+      if (page.position.epoch === since.epoch && !page.recovered) {
+        const offset = page.first === null ? page.position.offset : page.first - 1;
+        this.#notify('gap', index, { epoch: since.epoch, offset });
+        if (this.#isBlocked) return;
+      }
+      if (page.position.epoch === since.epoch && page.first !== null) {
+        if (!this.#sendPage(index, page.first, page.publications)) return;
+      }
+      this.#catchUp();
+>>>>>>> 7ca60244f0e642c86d0bc455bd57a959d1fd94f9
     } catch (error) {
       if (this.#response !== null) this.failWith(error);
     }

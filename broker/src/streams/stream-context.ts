@@ -12,7 +12,7 @@ import type { CorkedWriter } from './corked-writer.js';
 import type { PagePieces } from './page-pieces.js';
 
 /** The list of open connections, and their limits. */
-export interface StreamHost {
+interface StreamHost {
   /** Counts one more connection of the address, or says why there cannot be one. */
   admit(requester: Requester): { readonly address: Address | null } | HttpRefusal;
   /** The response now belongs to an open connection. */

@@ -6,7 +6,7 @@ import { parsePositionText } from '@fanfare/protocol';
 import type { Since } from './stream-context.js';
 
 /** What separates the credential: neither positions nor base64url have it. */
-export const credentialMark = '~';
+const credentialMark = '~';
 
 /** The text of a topic that the client adds to its stream, so that the topic has no position yet. */
 const now = 'now';

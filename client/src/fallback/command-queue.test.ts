@@ -10,6 +10,7 @@ interface Received {
   readonly commands: readonly Command[];
   readonly headers: IncomingMessage['headers'];
   answer(replies: readonly Message[], status?: number): void;
+  refuse(problem: object): void;
 }
 
 async function start() {
@@ -21,6 +22,10 @@ async function start() {
       headers: request.headers,
       answer: (replies, status = 200) =>
         response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(replies)),
+      refuse: (problem) =>
+        response
+          .writeHead(503, { 'Content-Type': 'application/problem+json', 'Retry-After': '2' })
+          .end(JSON.stringify(problem)),
     });
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -83,6 +88,38 @@ it('a publication that waits behind a refused one of its topic is refused, other
   expect((await test.request(2)).commands).toMatchObject([{ id: 4 }]);
 });
 
+it.each([
+  [true, [2, 5], [3]],
+  [false, [], [2, 3]],
+])(
+  'publications that wait behind a refused request: if retryable is %s, %j are refused',
+  async (retryable, refused, sent) => {
+    await using test = await start();
+    const { queue } = test;
+    queue.maxBodyBytes = 65_536;
+    queue.add(publish(1));
+    queue.add(publish(4, 'c'));
+    const first = await test.request(0);
+    queue.add(publish(2));
+    queue.add(publish(3, 'b'));
+    if (retryable) queue.add(publish(5, 'c'));
+    first.refuse({ code: 'overloaded', detail: 'Full.', retryable });
+    expect((await test.request(1)).commands.map(({ id }) => id)).toEqual(sent);
+    const errors = refused.map((id) => expect.objectContaining({ type: 'error', id, code: 'unavailable' }));
+    expect(test.heard).toEqual([...errors, expect.objectContaining({ code: 'overloaded', message: 'Full.' })]);
+  },
+);
+
+it.each([
+  ['the problem', { retryAfterMs: 1_234 }, 1_234],
+  ['the header if the problem has none', {}, 2_000],
+])('when to come back is in %s', async (_, members, retryAfterMs) => {
+  await using test = await start();
+  test.queue.add(publish(1));
+  (await test.request(0)).refuse({ code: 'overloaded', detail: 'Full.', retryable: true, ...members });
+  await vi.waitFor(() => expect(test.heard).toEqual([expect.objectContaining({ retryAfterMs })]));
+});
+
 it('a publication without a messageId gets one, because browsers repeat requests', async () => {
   await using test = await start();
   test.queue.add({ type: 'publish', topic: 'a' });
@@ -90,13 +127,17 @@ it('a publication without a messageId gets one, because browsers repeat requests
   expect(command?.messageId).toMatch(/^[!-~]{21,64}$/);
 });
 
-it('a ping is answered behind the commands before it, without a request of its own', async () => {
+it('a ping that stands alone goes to the node, and one behind other commands is answered with them', async () => {
   await using test = await start();
   test.queue.add({ type: 'ping', id: 9 });
+  const alone = await test.request(0);
+  expect(alone.commands).toEqual([{ type: 'ping', id: 9 }]);
+  expect(test.heard).toEqual([]);
+  alone.answer([{ type: 'pong', id: 9 }]);
   await vi.waitFor(() => expect(test.heard).toEqual([{ type: 'pong', id: 9 }]));
   test.queue.add(publish(1));
   test.queue.add({ type: 'ping', id: 10 });
-  const first = await test.request(0);
+  const first = await test.request(1);
   expect(first.commands).toHaveLength(1);
   expect(test.heard).toHaveLength(1);
   first.answer([{ type: 'published', id: 1 }]);

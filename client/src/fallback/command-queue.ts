@@ -90,12 +90,12 @@ export class CommandQueue {
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
       const batch = this.#next();
-      // A ping needs no request of its own: the answer to the commands before it shows that they were carried out.
-      const pings = batch.filter(({ command }) => command.type === 'ping');
-      const sent = batch.filter((entry) => !pings.includes(entry));
-      if (sent.length > 0) await this.#send(sent);
+      // Behind other commands a ping need not be sent: their answer shows that they were carried out.
+      const others = batch.filter(({ command }) => command.type !== 'ping');
+      const answered = others.length === 0 ? [] : batch.filter((entry) => !others.includes(entry));
+      await this.#send(others.length === 0 ? batch : others);
       for (const { bytes } of batch) this.#bytes -= bytes;
-      for (const { command } of pings) if (!this.#isClosed) this.#listener.onReply({ type: 'pong', id: command.id });
+      for (const { command } of answered) if (!this.#isClosed) this.#listener.onReply({ type: 'pong', id: command.id });
     }
     this.#isRunning = false;
   }
@@ -133,8 +133,10 @@ export class CommandQueue {
       const problem = await problemIn(response);
       const replies = problem === null && response.ok ? await repliesIn(response) : null;
       if (this.#isClosed) return;
-      if (problem !== null) this.#listener.onRefused(problem, commands);
-      else if (replies === null) this.#listener.onFailed(foreign(response));
+      if (problem !== null) {
+        if (problem.retryable) this.#refuseBehind(commands);
+        this.#listener.onRefused(problem, commands);
+      } else if (replies === null) this.#listener.onFailed(foreign(response));
       else for (const reply of replies) this.#onReply(reply, commands);
     } catch (error) {
       const late = `The node did not answer a request within ${requestTimeoutMs} ms.`;
@@ -146,19 +148,20 @@ export class CommandQueue {
 
   #onReply(reply: Message, commands: readonly Command[]): void {
     if (reply.type === 'error' && reply['retryable'] === true) {
-      const refused = commands.find(({ id }) => id !== undefined && id === reply['id']);
-      if (refused?.type === 'publish') this.#refuseBehind(refused);
+      this.#refuseBehind(commands.filter(({ id }) => id === reply['id']));
     }
     if (!this.#isClosed) this.#listener.onReply(reply);
   }
 
   /**
-   * Refuses publications to the topic that are not sent yet: they would overtake the refused one, which the client
-   * sends again. On a WebSocket the node does this (PROTOCOL.md 4.5).
+   * Refuses publications to the topics of the refused ones, unless they are sent: they would overtake the refused ones,
+   * which the client sends again. On a WebSocket the node does this (PROTOCOL.md 4.5).
    */
-  #refuseBehind({ topic }: Command): void {
-    const isBehind = ({ command }: Entry): boolean =>
-      command.type === 'publish' && command.topic === topic && command.messageId !== undefined;
+  #refuseBehind(commands: readonly Command[]): void {
+    const isAwaited = ({ type, id }: Command): boolean => type === 'publish' && id !== undefined;
+    const topics = new Set(commands.filter(isAwaited).map(({ topic }) => topic));
+    const isBehind = ({ command: { type, topic, messageId } }: Entry): boolean =>
+      type === 'publish' && topics.has(topic) && messageId !== undefined;
     const refused = this.#waiting.filter(isBehind);
     this.#waiting = this.#waiting.filter((entry) => !isBehind(entry));
     for (const { command, bytes } of refused) {

@@ -31,11 +31,14 @@ export async function problemIn(response: Response): Promise<Problem | null> {
   if (!/^application\/problem\+json\b/.test(response.headers.get('Content-Type') ?? '')) return null;
   const { code, detail, retryable, retryAfterMs, topic } = (await response.json()) as Record<string, unknown>;
   if (typeof code !== 'string') return null;
+  // Whole seconds, and so less exact.
+  const seconds = response.headers.get('Retry-After') ?? '';
+  const afterMs = /^\d+$/.test(seconds) ? Number(seconds) * 1_000 : null;
   return {
     code,
     message: String(detail),
     retryable: retryable === true,
-    retryAfterMs: typeof retryAfterMs === 'number' ? retryAfterMs : null,
+    retryAfterMs: typeof retryAfterMs === 'number' ? retryAfterMs : afterMs,
     topic: typeof topic === 'string' ? topic : null,
   };
 }
