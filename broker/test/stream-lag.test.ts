@@ -60,6 +60,8 @@ class LaggingTopic {
     if (this.there === null) throw new ReplyError('unavailable', 'Redis does not respond.');
     const position = this.there;
     const isSame = since?.epoch === position.epoch;
+    // As in TopicFeeds.
+    if (this.here.epoch !== position.epoch) this.here = position;
     const first = (since?.offset ?? 0) + 1;
     if (!isSame || first > position.offset) {
       return { position, recovered: isSame && since.offset === position.offset, first: null, publications: emptyRun };

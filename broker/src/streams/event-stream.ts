@@ -60,7 +60,7 @@ export class EventStream extends HeldResponse {
   #opening: Opening | null;
   /** Null before the answer has begun. */
   #response: StreamResponse | null = null;
-  /** Whether a page of the history is being read. Meanwhile, a `fast` publication may block the stream. */
+  /** Whether Redis is being read. Meanwhile, a `fast` publication may block the stream. */
   #isReading = false;
   /** What is behind the positions in the id. */
   #credential = '';
@@ -302,33 +302,14 @@ export class EventStream extends HeldResponse {
     });
   }
 
-<<<<<<< HEAD
   /** Reads from Redis, and then catches up on. `read` resolves with whether the stream can go on. */
   async #await(read: () => Promise<boolean>): Promise<void> {
-    try {
-      if (await read()) this.#catchUp();
-=======
-  /** Reads what is not in the memory of the node. */
-  async #readPage(index: number, since: Position): Promise<void> {
-    const { relay } = this.context;
-    const topic = this.topics[index] as Topic;
     this.#isReading = true;
     try {
-      const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' }).finally(() => {
+      const goesOn = await read().finally(() => {
         this.#isReading = false;
       });
-      // If it is blocked, it reads the page again when the client has read what is before it.
-      if (this.#response === null || this.#isBlocked) return;
-      if (page.position.epoch === since.epoch && !page.recovered) {
-        const offset = page.first === null ? page.position.offset : page.first - 1;
-        this.#notify('gap', index, { epoch: since.epoch, offset });
-        if (this.#isBlocked) return;
-      }
-      if (page.position.epoch === since.epoch && page.first !== null) {
-        if (!this.#sendPage(index, page.first, page.publications)) return;
-      }
-      this.#catchUp();
->>>>>>> 7ca60244f0e642c86d0bc455bd57a959d1fd94f9
+      if (goesOn) this.#catchUp();
     } catch (error) {
       if (this.#response !== null) this.failWith(error);
     }
@@ -339,11 +320,13 @@ export class EventStream extends HeldResponse {
     const topic = this.topics[index] as Topic;
     const { relay } = this.context;
     const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' });
-    if (this.#response === null) return false;
+    // If it is blocked, it reads the page again when the client has read what is before it.
+    if (this.#response === null || this.#isBlocked) return false;
     const { position, recovered, first, publications } = page;
     // The node knows later publications. That Redis does not have them now is no proof that they are lost.
     if (!isAhead(position, since)) throw new ReplyError('unavailable', 'Redis is behind this node. Retry.');
-    if (position.epoch !== since.epoch) return this.#reach(index, position);
+    // The node knows the other epoch by now.
+    if (position.epoch !== since.epoch) return true;
     if (!recovered) {
       const offset = first === null ? position.offset : first - 1;
       this.#notify('gap', index, { epoch: since.epoch, offset });
@@ -352,15 +335,15 @@ export class EventStream extends HeldResponse {
     return first === null || this.#sendPage(index, first, publications);
   }
 
-  /** Waits until the node has reached a position that Redis or another node had. Rejects if it cannot say. */
+  /** Waits until the node has reached the position of the client. Rejects if it cannot say whether that is lost. */
   async #reach(index: number, position: Position): Promise<boolean> {
     const topic = this.topics[index] as Topic;
     const { relay } = this.context;
     await relay.subscribe(topic, position);
-    if (this.#response === null) return false;
+    if (this.#response === null || this.#isBlocked) return false;
     const { position: here } = relay.subscribeResult(topic, null);
     // Redis has lost it.
-    if (here !== null && isAhead(this.#positions[index] ?? null, here)) this.#notify('reset', index, here);
+    if (here !== null && isAhead(position, here)) this.#notify('reset', index, here);
     return !this.#isBlocked;
   }
 
