@@ -11,9 +11,19 @@ import {
   requestErrors,
 } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import { maxBatchBytes, maxBatchPublications, maxItemTopics } from '../broker/src/http/batch-request.js';
+import {
+  maxBatchBytes,
+  maxBatchDataBytes,
+  maxBatchPublications,
+  maxItemTopics,
+} from '../broker/src/http/batch-request.js';
 import { maxWaitSeconds } from '../broker/src/http/history-request.js';
-import { maxOpenRequests, maxOpenRequestsOfAddress, requestTimeoutMs } from '../broker/src/http/open-requests.js';
+import {
+  maxHeldBytes,
+  maxOpenRequests,
+  maxOpenRequestsOfOwner,
+  requestTimeoutMs,
+} from '../broker/src/http/open-requests.js';
 import { isMaybeDelivered, type ProblemCode } from '../broker/src/http/problem.js';
 import { loadConfig } from '../broker/src/index.js';
 import { eventNames } from '../broker/src/streams/event-text.js';
@@ -81,9 +91,9 @@ describe('docs/http.md', () => {
     const limits = Object.fromEntries(table(guide, 'Limits').map(([name, value]) => [name, value]));
     expect(limits).toMatchObject({
       'one publication': `${maxFrameBytes} bytes (\`FANFARE_MAX_FRAME_BYTES\`), nested ${maxDataDepth} deep`,
-      'a batch': `${maxBatchPublications} publications, ${maxBatchBytes} bytes, ${maxItemTopics} topics for an item`,
+      'a batch': `${maxBatchPublications} publications, ${maxBatchBytes} bytes, ${maxItemTopics} topics for an item, ${maxBatchDataBytes} bytes of data (counted for each topic)`,
       'time for a whole body': `${requestTimeoutMs / 1_000} s`,
-      'incomplete bodies': `${maxOpenRequestsOfAddress} of an address, ${maxOpenRequests} of a node`,
+      'incomplete bodies': `${maxOpenRequestsOfOwner} of an address or subject, ${maxOpenRequests} of a node, ${maxHeldBytes} bytes`,
       'topics of an event stream': `${maxStreamTopics}`,
       '`wait`': `${maxWaitSeconds} s`,
       'streams and held polls': `count as connections: ${maxConnectionsPerSubject} of a subject, ${maxConnectionsPerAddress} of an address`,

@@ -61,6 +61,13 @@ describe('an event stream', () => {
     expect(stream.retryMs).toBeLessThanOrEqual(3_000);
   });
 
+  it('gets comments well before the client would ping, whatever their interval is', async () => {
+    const env = { FANFARE_SSE_HEARTBEAT_MS: '60000', FANFARE_PING_INTERVAL_MS: '5000' };
+    await using cluster = await startCluster({ env });
+    const stream = await open(cluster, 'topic=a');
+    expect(JSON.parse((await stream.next('ready')).data)).toMatchObject({ heartbeatMs: 3_000 });
+  });
+
   it('gets the publications of one topic as they are, with their positions as ids', async () => {
     await using cluster = await startCluster();
     const stream = await open(cluster, 'topic=a');

@@ -8,6 +8,8 @@ import { SignJWT } from 'jose';
 import { pack } from 'msgpackr';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxBatchPublications } from '../src/http/batch-request.js';
+import { maxCommands } from '../src/http/commands-request.js';
+import { maxOpenRequestsOfOwner } from '../src/http/open-requests.js';
 import { startCluster, startNode, type TestCluster, type TestNode } from './harness.js';
 import { until, within } from './wait.js';
 
@@ -298,8 +300,15 @@ describe('a batch', () => {
     expect(await dataOf(node, 'last')).toEqual([2]);
   });
 
-  it('may be empty', async () => {
+  it('may be empty, but not a body without any line', async () => {
     expect(await batch(node, [])).toMatchObject({ status: 200, body: { results: [] } });
+    const headers = { 'Content-Type': 'application/x-ndjson' };
+    for (const body of ['', ' \n\r\n'.repeat(10_000)]) {
+      expect(await send(node, '/v1/publications', { method: 'POST', body, headers })).toMatchObject({
+        status: 400,
+        body: { detail: 'The body has no item. Write one per line.' },
+      });
+    }
   });
 
   it.each<[string, unknown, number, RegExp]>([
@@ -323,6 +332,12 @@ describe('a batch', () => {
       [{ topic: 't', data: 'x'.repeat(70_000) }],
       413,
       /^publications\[0\] has data of more than 65536 bytes/,
+    ],
+    [
+      'much data for many topics',
+      [{ topics: Array.from({ length: 70 }, (_, index) => `t${index}`), data: 'x'.repeat(60_000) }],
+      413,
+      /^The data of all publications is longer than 4194304 bytes\. Send several batches\.$/,
     ],
     ['something else than an array', 1, 400, /^The body must be \{"publications"/],
   ])('with %s publishes nothing, not even the items before', async (_, publications, status, detail) => {
@@ -377,6 +392,27 @@ describe('commands', () => {
       headers: json,
     });
     expect(ping).toMatchObject({ status: 200, body: [{ type: 'pong', id: 9 }] });
+  });
+});
+
+describe('too many commands', () => {
+  it('are refused, and none is carried out', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '1048576' } });
+    const commands = Array.from({ length: maxCommands + 1 }, (_, index) => ({
+      type: 'publish',
+      id: index + 1,
+      topic: 't',
+      data: 1,
+    }));
+    const ask = (body: unknown): Promise<Answer> =>
+      send(cluster.node(), '/v1/commands', { method: 'POST', body: JSON.stringify(body), headers: json });
+    expect(await ask(commands)).toMatchObject({
+      status: 413,
+      body: { code: 'contentTooLarge', maybeDelivered: false },
+    });
+    expect(await dataOf(cluster.node(), 't')).toEqual([]);
+    expect(await ask(commands.slice(1))).toMatchObject({ status: 200 });
+    expect(await dataOf(cluster.node(), 't')).toHaveLength(maxCommands);
   });
 });
 
@@ -470,7 +506,13 @@ describe('with authentication', () => {
         { id: 'admin', sha256: await sha256(adminKey), permissions: {}, admin: true },
       ],
     };
-    const env = { FANFARE_AUTH: JSON.stringify(auth), FANFARE_PUBLISH_RATE: '10', FANFARE_ORIGINS: 'https://app.test' };
+    const env = {
+      FANFARE_AUTH: JSON.stringify(auth),
+      FANFARE_PUBLISH_RATE: '10',
+      FANFARE_COMMAND_RATE: '5',
+      FANFARE_MAX_SUBSCRIPTIONS: '20',
+      FANFARE_ORIGINS: 'https://app.test',
+    };
     cluster = await startCluster({ env });
     node = cluster.node();
   });
@@ -541,6 +583,76 @@ describe('with authentication', () => {
     const short = as(await tokenOf('kim', 2));
     expect(await post(node, 'user.k', '1', short)).toMatchObject({ status: 200 });
     await until('the token has expired', async () => (await post(node, 'user.k', '1', short)).status === 401);
+  });
+
+  it('refuses a token that is revoked while the body arrives', async () => {
+    const token = await tokenOf('slow');
+    expect(await post(node, 'user.s', '1', as(token))).toMatchObject({ status: 200 });
+    const socket = connect({ port: node.broker.port, host: '127.0.0.1', noDelay: true });
+    socket.setEncoding('latin1');
+    const lines = ['Host: x', `Authorization: Bearer ${token}`, 'Content-Type: application/json', 'Content-Length: 2'];
+    socket.write(`POST /v1/topics/user.s/publications HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n4`);
+    // Answered behind it, so the node has read it.
+    expect(await post(node, 'user.s', '1', as(token))).toMatchObject({ status: 200 });
+    const revoke = { method: 'POST', body: '{"subject":"slow"}', headers: as(adminKey) };
+    expect((await send(node, '/v1/revocations', revoke)).status).toBe(202);
+    socket.write('2');
+    const [answer] = await within('the request is answered', once(socket, 'data'));
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 401 /);
+    socket.destroy();
+  });
+
+  it('counts incomplete bodies of a user, whose token is known, and serves others', async () => {
+    const token = await tokenOf('greedy');
+    expect(await post(node, 'user.g', '1', as(token))).toMatchObject({ status: 200 });
+    const lines = ['Host: x', `Authorization: Bearer ${token}`, 'Content-Type: application/json', 'Content-Length: 9'];
+    const head = `POST /v1/topics/user.g/publications HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`;
+    const answers: string[] = [];
+    const sockets = Array.from({ length: maxOpenRequestsOfOwner + 1 }, () => {
+      const socket = connect({ port: node.broker.port, host: '127.0.0.1', noDelay: true });
+      socket.setEncoding('latin1').on('data', (piece) => answers.push(String(piece).slice(9, 12)));
+      socket.write(`${head}1`);
+      return socket;
+    });
+    await until('one is refused', () => answers.includes('429'));
+    expect(answers).toEqual(['429']);
+    expect(await post(node, 'user.g', '1', as(await tokenOf('other')))).toMatchObject({ status: 200 });
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('charges wrong bodies and long histories to the command rate', async () => {
+    const wrong = as(await tokenOf('wrong'));
+    await until('wrong bodies are refused unread', async () => {
+      const { status } = await batch(node, [{ topic: 'user.w' }], wrong);
+      expect([400, 429]).toContain(status);
+      return status === 429;
+    });
+    const reader = as(await tokenOf('reader'));
+    const read = (): Promise<Answer> => send(node, '/v1/topics/user.long/publications', { headers: reader });
+    const write = { topic: 'user.long', data: 'x'.repeat(60_000) };
+    await batch(node, [write, write, write, write], as(await tokenOf('writer')));
+    let pages = 0;
+    await until('reading is refused', async () => {
+      const { status } = await read();
+      if (status === 200) pages++;
+      return status === 429;
+    });
+    // Each page of 240 KB costs four commands. Their burst is two seconds of the rate, and the subscriptions.
+    expect(pages).toBeLessThan(20);
+  });
+
+  it('says exactly when to retry after too many requests with unknown tokens', async () => {
+    await until('a request is refused', async () => {
+      const all = await Promise.all(
+        Array.from({ length: 100 }, (_, index) => post(node, 'user.a', '1', as(`unknown-${index}`))),
+      );
+      const refused = all.find(({ status }) => status === 503);
+      if (refused === undefined) return false;
+      expect(refused.body).toMatchObject({ code: 'overloaded', retryAfterMs: 1_000 });
+      return true;
+    });
+    // A known token is not.
+    expect(await post(node, 'user.a', '1', as(await tokenOf('ada')))).toMatchObject({ status: 200 });
   });
 
   it('serves pages of allowed origins only', async () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxOpenRequests, maxOpenRequestsOfAddress } from '../src/http/open-requests.js';
+import { maxOpenRequests, maxOpenRequestsOfOwner } from '../src/http/open-requests.js';
 import { CertificateFolder } from './certificates.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { until, within } from './wait.js';
@@ -191,7 +191,7 @@ describe.concurrent('a POST request', () => {
     const complete = (client: string): Promise<string> => post(client, key, 'Content-Length: 2\r\n\r\n{}');
     const refused = 'HTTP/1.1 429 Too Many Requests';
     const answers: string[] = [];
-    const slow = Array.from({ length: maxOpenRequestsOfAddress + 1 }, async () => {
+    const slow = Array.from({ length: maxOpenRequestsOfOwner + 1 }, async () => {
       // Not a valid key: the node checks it when the body is complete.
       answers.push(await post('192.0.2.1', 'fk_nobody_0000', 'Content-Length: 10\r\n\r\n{'));
     });
@@ -220,7 +220,7 @@ describe('a request that was refused before its body arrived', () => {
       socket.write([...head, 'Content-Length: 2', '', '1'].join('\r\n'));
       return socket;
     };
-    const refused = Array.from({ length: maxOpenRequestsOfAddress }, async () => {
+    const refused = Array.from({ length: maxOpenRequestsOfOwner }, async () => {
       const socket = begin('fk_nobody_0000');
       const [answer] = await once(socket, 'data');
       expect(read(String(answer)).status).toBe('HTTP/1.1 401 Unauthorized');

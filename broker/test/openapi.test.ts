@@ -15,7 +15,7 @@ import { env as issuerEnv, tokenOf } from '../../test/tokens.js';
 import { createApiKey } from '../src/auth/api-keys.js';
 import { maxBatchBytes, maxBatchPublications } from '../src/http/batch-request.js';
 import { maxCommands } from '../src/http/commands-request.js';
-import { maxOpenRequestsOfAddress } from '../src/http/open-requests.js';
+import { maxOpenRequestsOfOwner } from '../src/http/open-requests.js';
 import { startCluster, type TestCluster, type TestNode } from './harness.js';
 import { until } from './wait.js';
 
@@ -397,7 +397,7 @@ describe('a node with authentication', () => {
     const { port } = slow.node().broker;
     const withBodies = [...posts, 'createTicket'];
     const answers = withBodies.flatMap((name, index) =>
-      Array.from({ length: maxOpenRequestsOfAddress + 1 }, async () => {
+      Array.from({ length: maxOpenRequestsOfOwner + 1 }, async () => {
         const { path, headers } = valid[name] as Request;
         const request = httpRequest({ port, path, method: 'POST', agent: false });
         for (const [header, value] of Object.entries({

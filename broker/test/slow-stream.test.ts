@@ -58,7 +58,6 @@ class SlowStream implements StreamResponse {
       sessions: null,
       host: { admit: () => ({ address: null }), opened: () => {}, closed: () => {} },
       http: {
-        isDraining: () => false,
         onBug: (error) => {
           throw error;
         },

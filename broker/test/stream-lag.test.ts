@@ -90,7 +90,6 @@ function open(relay: LaggingTopic, since: Position): { readonly events: () => st
     sessions: null,
     host: { admit: () => ({ address: null }), opened: () => undefined, closed: () => undefined },
     http: {
-      isDraining: () => false,
       onBug: (error) => {
         throw error;
       },

@@ -10,6 +10,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { startCluster, startNode } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
 import { Winner } from '../../client/src/fallback/transports.js';
+import { Entry } from './entry.js';
 import { Network } from './network.js';
 
 type Client = FallbackClient<Record<string, unknown>>;
@@ -166,6 +167,29 @@ describe.concurrent('the client finds the transport that works', () => {
     const lost = new Promise((resolve) => client.on('state', resolve));
     network.requests = 'silent';
     expect(await lost).toMatchObject({ name: 'connecting', code: 'heartbeatTimeout' });
+  });
+
+  it('a client whose stream is refused is not connected, and says why', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_MAX_CONNECTIONS: '1' } });
+    await using entry = await Entry.start(cluster.node(0).url);
+    // The second node has no room for another one.
+    await using writer = connect(cluster.node(1).url);
+    await using client = connect(entry.url, { transports: ['serverSentEvents'] });
+    const seen: unknown[] = [];
+    await client.subscribe('news', ({ data }) => seen.push(data)).ready;
+    await writer.publish('news', 1);
+    await until('the publication arrives', () => seen.length === 1);
+    const lost = new Promise((resolve) => client.on('state', resolve));
+    entry.close();
+    entry.open(cluster.node(1).url);
+    const reason = 'This node has reached its connection limit. Another node may have room.';
+    expect(await lost).toMatchObject({ name: 'connecting', reason });
+    await writer.publish('news', 2);
+    entry.close();
+    entry.open(cluster.node(0).url);
+    await client.connect();
+    await until('the publication arrives', () => seen.length === 2);
+    expect(seen).toEqual([1, 2]);
   });
 
   it('a request that is not answered ends the connection, and its publication is accepted once', async () => {

@@ -216,8 +216,16 @@ export class Server {
   /** Whether one more socket may be open. A process without free file descriptors can do nothing. */
   #hasRoom(): boolean {
     const sockets = this.#plainSockets + this.#connections.length + this.#closing;
-    const maxPlainSockets = this.parts.policy.maxUnauthenticated + spareHandshakes;
-    return this.#plainSockets <= maxPlainSockets && sockets <= this.settings.maxSockets;
+    return this.#plainSockets <= this.#maxHttpSockets && sockets <= this.settings.maxSockets;
+  }
+
+  get #maxHttpSockets(): number {
+    return this.parts.policy.maxUnauthenticated + spareHandshakes;
+  }
+
+  /** Whether half of the sockets for HTTP clients and handshakes are in use: then idle ones should be closed. */
+  get isCrowded(): boolean {
+    return this.#plainSockets > this.#maxHttpSockets / 2;
   }
 
   // Nothing is awaited before `response.upgrade`: the request is invalid once this returns.

@@ -28,6 +28,9 @@ export const maxBatchBytes = 1_048_576;
 /** The maximum number of publications of a batch; an item for several topics counts once for each. */
 export const maxBatchPublications = 1_000;
 
+/** Bytes of the data of all publications; an item for several topics counts once for each. */
+export const maxBatchDataBytes = 4_194_304;
+
 /** The maximum number of topics of one item. */
 export const maxItemTopics = 100;
 
@@ -54,11 +57,13 @@ export function onBatch(exchange: Exchange, context: HttpContext): void {
   new BatchRequest(exchange, context, read).receive(maxBatchBytes);
 }
 
+type Outcome = Extract<OutgoingReply, { readonly type: 'published' | 'error' }>;
+
 class BatchRequest extends BodyRequest {
   #items: readonly Item[] = [];
   #messageIds: readonly (string | null)[] = [];
   /** The reply to each item. */
-  readonly #replies: OutgoingReply[] = [];
+  readonly #replies: Outcome[] = [];
   #left = 0;
 
   /** `read`: makes items of a body. */
@@ -88,7 +93,7 @@ class BatchRequest extends BodyRequest {
   }
 
   override onReply(reply: OutgoingReply): void {
-    if (!('id' in reply) || reply.id === null) return;
+    if ((reply.type !== 'published' && reply.type !== 'error') || reply.id === null) return;
     this.#replies[reply.id - 1] = reply;
     if (--this.#left === 0) this.#answer();
   }
@@ -97,13 +102,12 @@ class BatchRequest extends BodyRequest {
     const statuses = new Set<number>();
     let failed: (OutgoingReply & { type: 'error' }) | null = null;
     const results = this.#items.map(({ topic }, index) => {
-      const reply = this.#replies[index];
+      const reply = this.#replies[index] as Outcome;
       const messageId = this.#messageIds[index] ?? null;
-      if (reply?.type === 'published') {
+      if (reply.type === 'published') {
         statuses.add(200);
         return `{${acceptedText(topic, messageId, reply)},"status":200}`;
       }
-      if (reply?.type !== 'error') return 'null';
       failed ??= reply;
       const status = httpStatusOf(reply.code);
       statuses.add(status);
@@ -127,7 +131,7 @@ function noneAccepted({ code, message, retryAfterMs }: OutgoingReply & { type: '
 }
 
 /** `{"publications":[…]}`. Throws Problem. */
-export function readObject(body: Uint8Array, maxDataBytes: number): Item[] {
+export function readObject(body: Uint8Array, maxDataBytes: number): readonly Item[] {
   const batch = parseJson(body);
   const wrong = 'The body must be {"publications":[{"topic":"…","data":…}]}.';
   if (typeof batch !== 'object' || batch === null || Array.isArray(batch)) throw new Problem('malformed', wrong);
@@ -135,78 +139,91 @@ export function readObject(body: Uint8Array, maxDataBytes: number): Item[] {
   if (!Array.isArray(publications)) throw new Problem('malformed', wrong);
   const [unknown] = Object.keys(others);
   if (unknown !== undefined)
-    throw new Problem('malformed', `The body has an unknown member ${JSON.stringify(unknown)}. ${wrong}`);
+    throw new Problem('malformed', `The body has an unknown member ${JSON.stringify(unknown.slice(0, 64))}. ${wrong}`);
   const spans = batchSpans(body);
-  const items: Item[] = [];
+  const list = new ItemList(maxDataBytes);
   for (const [index, fields] of (publications as readonly unknown[]).entries())
-    addItem(items, `publications[${index}]`, fields, spans[index] ?? null, maxDataBytes);
-  return items;
+    list.add(`publications[${index}]`, fields, spans[index] ?? null);
+  return list.items;
 }
 
 const lineFeed = 0x0a;
 
 /** One item per line; empty lines are skipped. Throws Problem. */
-export function readLines(body: Uint8Array, maxDataBytes: number): Item[] {
-  const items: Item[] = [];
-  let line = 0;
-  for (let start = 0; start < body.length; ) {
-    const next = body.indexOf(lineFeed, start);
-    const end = next < 0 ? body.length : next;
-    line++;
-    const bytes = body.subarray(start, end);
-    if (bytes.some((byte) => byte > 0x20)) {
-      const place = `Line ${line}`;
-      const fields = parseJson(bytes, place);
-      const [span = null] = dataSpans(bytes);
-      addItem(
-        items,
-        place,
-        fields,
-        span && { ...span, start: start + span.start, end: start + span.end },
-        maxDataBytes,
-      );
+export function readLines(body: Uint8Array, maxDataBytes: number): readonly Item[] {
+  const list = new ItemList(maxDataBytes);
+  let line = 1;
+  let start = 0;
+  for (let at = 0; at < body.length; at++) {
+    const byte = body[at] as number;
+    if (byte === lineFeed) {
+      line++;
+      start = at + 1;
+    } else if (byte > 0x20) {
+      const next = body.indexOf(lineFeed, at);
+      const end = next < 0 ? body.length : next;
+      const text = body.subarray(start, end);
+      const fields = parseJson(text, `Line ${line}`);
+      const [span = null] = dataSpans(text);
+      list.add(`Line ${line}`, fields, span && { ...span, start: start + span.start, end: start + span.end });
+      at = end - 1;
     }
-    start = end + 1;
   }
-  return items;
+  if (list.items.length === 0) throw new Problem('malformed', 'The body has no item. Write one per line.');
+  return list.items;
 }
 
-/** Adds the publications of one item. `place` begins the sentence if something is wrong. Throws Problem. */
-function addItem(items: Item[], place: string, fields: unknown, span: Span | null, maxDataBytes: number): void {
-  const malformed = (rule: string): Problem => new Problem('malformed', `${place} ${rule}`);
-  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
-    throw malformed('must be an object such as {"topic":"…","data":…}.');
-  }
-  const { topic, topics, messageId = null } = fields as Record<string, unknown>;
-  for (const name of Object.keys(fields)) {
-    if ((itemMembers as readonly string[]).includes(name)) continue;
-    throw malformed(
-      `has the unknown member ${JSON.stringify(name.slice(0, 64))}; ${explainUnknown(name, itemMembers)}`,
-    );
-  }
-  if ((topic === undefined) === (topics === undefined)) throw malformed('must have either "topic" or "topics".');
-  const names: readonly unknown[] = topics === undefined ? [topic] : Array.isArray(topics) ? topics : [];
-  if (names.length === 0 || names.length > maxItemTopics) {
-    throw malformed(`must have "topics" that is an array of 1 to ${maxItemTopics} topics.`);
-  }
-  if (new Set(names).size < names.length) throw malformed('names a topic twice.');
-  if (messageId !== null && !(typeof messageId === 'string' && isMessageId(messageId))) {
-    throw malformed(
-      `has a messageId that is not 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces.`,
-    );
-  }
-  if (span === null) throw malformed('needs "data".');
-  const { start, end, depth } = span;
-  if (depth > maxDataDepth) throw tooDeep(`The data of ${place.replace(/^L/, 'l')}`);
-  if (end - start > maxDataBytes)
-    throw new Problem('contentTooLarge', `${place} has data of more than ${maxDataBytes} bytes.`);
-  for (const name of names) {
-    if (typeof name !== 'string') throw malformed('has a topic that is not a string.');
-    const parsed = parseTopic(name);
-    if (parsed === null) throw new Problem('invalidTopic', `${place}: ${explainInvalidTopic(name)}`);
-    items.push({ topic: parsed, messageId, start, end });
-  }
-  if (items.length > maxBatchPublications) {
-    throw new Problem('contentTooLarge', `The batch has more than ${maxBatchPublications} publications.`);
+/** The publications of a batch. */
+class ItemList {
+  readonly items: Item[] = [];
+  #dataBytes = 0;
+
+  constructor(private readonly maxDataBytes: number) {}
+
+  /** Adds the publications of one item. `place` begins the sentence if something is wrong. Throws Problem. */
+  add(place: string, fields: unknown, span: Span | null): void {
+    const malformed = (rule: string): Problem => new Problem('malformed', `${place} ${rule}`);
+    if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
+      throw malformed('must be an object such as {"topic":"…","data":…}.');
+    }
+    const { topic, topics, messageId = null } = fields as Record<string, unknown>;
+    for (const name of Object.keys(fields)) {
+      if ((itemMembers as readonly string[]).includes(name)) continue;
+      throw malformed(
+        `has the unknown member ${JSON.stringify(name.slice(0, 64))}; ${explainUnknown(name, itemMembers)}`,
+      );
+    }
+    if ((topic === undefined) === (topics === undefined)) throw malformed('must have either "topic" or "topics".');
+    const names: readonly unknown[] = topics === undefined ? [topic] : Array.isArray(topics) ? topics : [];
+    if (names.length === 0 || names.length > maxItemTopics) {
+      throw malformed(`must have "topics" that is an array of 1 to ${maxItemTopics} topics.`);
+    }
+    if (new Set(names).size < names.length) throw malformed('names a topic twice.');
+    if (messageId !== null && !(typeof messageId === 'string' && isMessageId(messageId))) {
+      throw malformed(
+        `has a messageId that is not 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces.`,
+      );
+    }
+    if (span === null) throw malformed('needs "data".');
+    const { start, end, depth } = span;
+    if (depth > maxDataDepth) throw tooDeep(`The data of ${place.replace(/^L/, 'l')}`);
+    if (end - start > this.maxDataBytes)
+      throw new Problem('contentTooLarge', `${place} has data of more than ${this.maxDataBytes} bytes.`);
+    this.#dataBytes += (end - start) * names.length;
+    if (this.#dataBytes > maxBatchDataBytes) {
+      throw new Problem(
+        'contentTooLarge',
+        `The data of all publications is longer than ${maxBatchDataBytes} bytes. Send several batches.`,
+      );
+    }
+    for (const name of names) {
+      if (typeof name !== 'string') throw malformed('has a topic that is not a string.');
+      const parsed = parseTopic(name);
+      if (parsed === null) throw new Problem('invalidTopic', `${place}: ${explainInvalidTopic(name)}`);
+      this.items.push({ topic: parsed, messageId, start, end });
+    }
+    if (this.items.length > maxBatchPublications) {
+      throw new Problem('contentTooLarge', `The batch has more than ${maxBatchPublications} publications.`);
+    }
   }
 }

@@ -2,6 +2,7 @@
 import type { OutgoingReply } from '@fanfare/protocol';
 import type { BodyReader, Exchange } from './exchange.js';
 import { type HttpContext, identify, type Sender, type SenderReader } from './http-context.js';
+import { Problem } from './problem.js';
 import type { ReplyReader } from './request-caller.js';
 
 export abstract class BodyRequest implements SenderReader, BodyReader, ReplyReader {
@@ -23,20 +24,35 @@ export abstract class BodyRequest implements SenderReader, BodyReader, ReplyRead
   receive(most: number): void {
     const { exchange, context } = this;
     const admission = identify(exchange, context, this);
-    if (admission !== null) exchange.readBody(most, admission.address, admission.isService, this);
+    if (admission !== null) exchange.readBody(most, admission.owner, admission.isService, this);
   }
 
   onBody(body: Uint8Array): void {
-    if (this.#sender !== null) this.carryOut(body, this.#sender);
+    if (this.#sender !== null) this.#carryOut(body, this.#sender);
     // A copy: the bytes are valid only now.
-    else this.#body = body.slice();
+    else if (this.exchange.holdBody(body.length)) this.#body = body.slice();
+  }
+
+  #carryOut(body: Uint8Array, sender: Sender): void {
+    const subject = sender.session?.subject ?? null;
+    const nowMs = performance.now();
+    // A sender of many wrong requests is in debt. Its next body is not even parsed.
+    if (subject !== null && !subject.maySendBody(nowMs)) {
+      throw new Problem('rateLimited', 'Too many wrong requests. Retry in a moment.');
+    }
+    try {
+      this.carryOut(body, sender);
+    } catch (error) {
+      if (error instanceof Problem) subject?.onWrongBody(body.length, nowMs);
+      throw error;
+    }
   }
 
   onSender(sender: Sender): void {
     this.#sender = sender;
     if (this.#body === null) return;
     try {
-      this.carryOut(this.#body, sender);
+      this.#carryOut(this.#body, sender);
     } catch (error) {
       this.exchange.fail(error);
     }

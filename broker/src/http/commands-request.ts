@@ -3,7 +3,8 @@
  * uses it if it has no WebSocket.
  */
 import { STATUS_CODES } from 'node:http';
-import { type Command, type CommandError, type CommandSink, type OutgoingReply, ReplyError } from '@fanfare/protocol';
+import { type Command, CommandError, type CommandSink, type OutgoingReply, ReplyError } from '@fanfare/protocol';
+import type { Subject } from '../limits/subjects.js';
 import { BodyRequest } from './body-request.js';
 import { type Exchange, ok } from './exchange.js';
 import { callerOf, type HttpContext, type Sender } from './http-context.js';
@@ -23,69 +24,73 @@ export function onCommands(exchange: Exchange, context: HttpContext): void {
   new CommandsRequest(exchange, context).receive(context.maxFrameBytes);
 }
 
-/** The commands of one request. Commands get ids of their own: the answer waits for those without an id too. */
+/** The commands of one request. */
 class CommandsRequest extends BodyRequest implements CommandSink {
-  #caller: RequestCaller | null = null;
-  /** The ids of the commands, as the client gave them. */
-  readonly #ids: Command['id'][] = [];
+  #subject: Subject | null = null;
+  readonly #commands: (Command | CommandError)[] = [];
   /** The replies in the order of the commands; null if there is none. */
   readonly #replies: (string | null)[] = [];
   #answered = 0;
-  /** The error of a command that could not be read, not even its id. */
-  #unreadable: CommandError | null = null;
   #hasFailed = false;
-  #isRead = false;
 
   protected override carryOut(body: Uint8Array, sender: Sender): void {
     if (isTooDeep(body)) throw tooDeep('The body');
-    this.#caller = callerOf(sender, this.context, this);
+    this.#subject = sender.session?.subject ?? null;
     this.context.json.decode(body, this);
-    this.#isRead = true;
-    this.#answerIfDone();
+    if (this.#commands.length > maxCommands) {
+      throw new Problem('contentTooLarge', `A request has at most ${maxCommands} commands. Nothing was carried out.`);
+    }
+    const caller = callerOf(sender, this.context, this);
+    this.#replies.length = this.#commands.length;
+    for (const [index, command] of this.#commands.entries()) this.#submit(caller, command, index + 1);
   }
 
+  /** Reads no further than necessary to see that there are too many. */
   get isOver(): boolean {
-    return !this.exchange.isOpen;
+    return this.#commands.length > maxCommands;
   }
 
   onCommand(command: Command): void {
-    if (this.#ids.length >= maxCommands) {
-      return this.exchange.refuse(new Problem('contentTooLarge', `A request has at most ${maxCommands} commands.`));
-    }
-    const id = this.#begin(command.id);
-    const { type } = command;
-    if (type === 'subscribe' || type === 'unsubscribe' || type === 'refresh') {
-      this.#caller?.refuse({ ...command, id }, needsConnection(type));
-    } else this.#caller?.submit({ ...command, id });
+    this.#commands.push(command);
   }
 
   onCommandError(error: CommandError): void {
-    const id = this.#begin(error.id);
-    if (error.id === null) this.#unreadable = error;
-    this.#caller?.refuse({ type: 'ping', id }, new ReplyError(error.code, error.message));
+    this.#commands.push(error);
   }
 
-  #begin(id: Command['id']): number {
-    this.#replies.push(null);
-    return this.#ids.push(id);
+  /** `id`: the place of the command, counted from 1. It waits for commands without an id too. */
+  #submit(caller: RequestCaller, command: Command | CommandError, id: number): void {
+    if (command instanceof CommandError) return caller.refuse({ type: 'ping', id }, this.#errorOf(command));
+    const { type } = command;
+    if (type === 'subscribe' || type === 'unsubscribe' || type === 'refresh') {
+      caller.refuse({ ...command, id }, needsConnection(type));
+    } else caller.submit({ ...command, id });
+  }
+
+  /** A command that cannot be read costs as much as one that can. */
+  #errorOf({ code, message }: CommandError): ReplyError {
+    const admission = this.#subject?.admitUnreadable(performance.now()) ?? 'admitted';
+    if (admission === 'admitted') return new ReplyError(code, message);
+    const { retryAfterMs } = admission;
+    return new ReplyError('rateLimited', `Rate limit exceeded. Retry in ${retryAfterMs} ms.`, retryAfterMs);
   }
 
   override onReply(reply: OutgoingReply): void {
-    const own = 'id' in reply ? reply.id : null;
-    if (own === null) return;
-    const id = this.#ids[own - 1] ?? null;
+    const place = 'id' in reply ? reply.id : null;
+    if (place === null) return;
+    const id = this.#commands[place - 1]?.id ?? null;
     const isError = reply.type === 'error';
     if (isError) this.#hasFailed = true;
     // A command without an id gets a reply only if it failed.
-    if (id !== null || isError) this.#replies[own - 1] = textOf(this.context.json.reply({ ...reply, id }));
-    this.#answered++;
-    this.#answerIfDone();
+    const isTold = id !== null || isError;
+    this.#replies[place - 1] = isTold ? textOf(this.context.json.reply({ ...reply, id })) : null;
+    if (++this.#answered === this.#commands.length) this.#answer();
   }
 
-  #answerIfDone(): void {
-    if (!this.#isRead || this.#answered < this.#ids.length) return;
-    if (this.#unreadable !== null && this.#ids.length === 1) {
-      return this.exchange.refuse(new Problem(this.#unreadable.code, this.#unreadable.message));
+  #answer(): void {
+    const [only] = this.#commands;
+    if (this.#commands.length === 1 && only instanceof CommandError && only.id === null) {
+      return this.exchange.refuse(new Problem(only.code, only.message));
     }
     const text = `[${this.#replies.filter((reply) => reply !== null).join(',')}]`;
     this.exchange.answer(this.#hasFailed ? `207 ${STATUS_CODES[207]}` : ok, text);

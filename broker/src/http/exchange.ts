@@ -2,8 +2,7 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import type { Requester } from '../connection/handshake.js';
 import { endWithoutBody, remoteAddressOf } from '../connection/http.js';
-import type { Address } from '../limits/addresses.js';
-import { type OpenRequest, type OpenRequests, requestTimeoutMs } from './open-requests.js';
+import { type OpenRequest, type OpenRequests, type RequestOwner, requestTimeoutMs } from './open-requests.js';
 import { Problem } from './problem.js';
 
 /** What all requests of a node share. */
@@ -11,8 +10,10 @@ export interface ExchangeContext {
   readonly openRequests: OpenRequests;
   /** How many requests are not answered yet. */
   readonly unanswered: { count: number };
-  /** Whether the node is about to stop: answers then ask clients to close the connection. */
-  isDraining(): boolean;
+  /** Whether clients should close their connections: the node is about to stop, or has many idle sockets. */
+  mustClose(): boolean;
+  /** Whether the node accepts no more requests, because it closes its parts. */
+  isStopping(): boolean;
   /** Called for each request that is answered with a problem; null if nobody listens. */
   readonly onRefused: ((requester: Requester, problem: Problem) => void) | null;
   /** Called for each answer, for metrics. `beganAtMs`: when its body began, by performance.now(); 0 if it has none. */
@@ -71,22 +72,26 @@ export class Exchange implements OpenRequest {
   #isCredentialed = false;
 
   // The body.
-  address: Address | null = null;
+  owner: RequestOwner | null = null;
+  heldBytes = 0;
   beganAtMs = 0;
   #isService = false;
+  /** True if there is none. */
+  #isBodyRead: boolean;
   #maxBytes = 0;
   #bodyReader: BodyReader | null = null;
   #bodyBytes = 0;
   /** What arrived of the body, if it did not arrive whole. */
   #pieces: Buffer[] | null = null;
 
-  /** `route`: its name in metrics. Must be called in the handler of the request; {@link endHandler} ends it. */
-  constructor(context: ExchangeContext, route: string, response: HttpResponse, request: HttpRequest, isHead = false) {
+  /** `route`: its name in metrics. `method`: in lower case. Must be called in the handler of the request; {@link endHandler} ends it. */
+  constructor(context: ExchangeContext, route: string, response: HttpResponse, request: HttpRequest, method: string) {
     this.#context = context;
     this.#route = route;
     this.#response = response;
     this.#request = request;
-    this.isHead = isHead;
+    this.isHead = method === 'head';
+    this.#isBodyRead = this.isHead || method === 'get' || method === 'options';
     this.origin = request.getHeader('origin');
     this.#traceparent = request.getHeader('traceparent');
     context.unanswered.count++;
@@ -169,12 +174,12 @@ export class Exchange implements OpenRequest {
   }
 
   /**
-   * Reads the body. One that is too long or too slow is answered here. `most`: its maximum length in bytes. `address`:
-   * which client an incomplete body counts for; `isService`: whether it has a valid API key.
+   * Reads the body. One that is too long or too slow is answered here. `most`: its maximum length in bytes. `owner`: whom
+   * an incomplete body counts for; `isService`: whether it has a valid API key.
    */
-  readBody(most: number, address: Address | null, isService: boolean, reader: BodyReader): void {
+  readBody(most: number, owner: RequestOwner | null, isService: boolean, reader: BodyReader): void {
     this.#maxBytes = most;
-    this.address = address;
+    this.owner = owner;
     this.#isService = isService;
     this.#bodyReader = reader;
     this.#context.openRequests.add(this);
@@ -195,17 +200,28 @@ export class Exchange implements OpenRequest {
       );
     }
     if (isLast) {
+      this.#isBodyRead = true;
       openRequests.delete(this);
       if (this.#pieces === null) return this.#hand(new Uint8Array(piece));
-    } else if (this.#pieces === null) {
+    } else {
       // Most bodies arrive whole, and are not refused because others are slow.
-      const tooMany = openRequests.judge(this.address, this.#isService);
+      const tooMany = openRequests.judge(this, this.#isService);
       if (tooMany !== null) return this.refuse(tooMany);
     }
     this.#pieces ??= [];
     // A copy: uWebSockets reuses its memory.
     this.#pieces.push(Buffer.from(piece.slice(0)));
+    openRequests.hold(this, piece.byteLength);
     if (isLast) this.#hand(Buffer.concat(this.#pieces));
+  }
+
+  /** The body is complete, but has to wait. Returns false if there is no room for it, and the request is answered. */
+  holdBody(bytes: number): boolean {
+    const { openRequests } = this.#context;
+    openRequests.hold(this, bytes);
+    const tooMany = openRequests.judge(this, this.#isService);
+    if (tooMany !== null) this.refuse(tooMany);
+    return tooMany === null;
   }
 
   #hand(body: Uint8Array): void {
@@ -293,6 +309,7 @@ export class Exchange implements OpenRequest {
     this.#context.unanswered.count--;
     // It may be answered before its body is complete.
     this.#context.openRequests.delete(this);
+    this.#context.openRequests.release(this);
   }
 
   #write(status: string, contentType: string, body: string, headers: Headers, closes: boolean): void {
@@ -302,7 +319,10 @@ export class Exchange implements OpenRequest {
     for (const name in headers) response.writeHeader(name, headers[name] as string);
     this.#writeCommon();
     if (this.isHead) return endWithoutBody(response, Buffer.byteLength(body));
-    response.end(body, closes || this.#context.isDraining());
+    // The rest of a body that did not arrive in time would be read as the next request. In other cases, a connection
+    // that is closed before the body is read is reset, and the client could not read the answer.
+    const mustClose = status.startsWith('408') || (this.#isBodyRead && (closes || this.#context.mustClose()));
+    response.end(body, mustClose);
   }
 
   /** Headers of every answer: for pages of other origins, and for traces. */

@@ -3,10 +3,10 @@ import type { NodeCodec } from '@fanfare/protocol';
 import { bearerOf, type HttpRefusal } from '../connection/handshake.js';
 import type { HandshakePolicy } from '../connection/handshake-policy.js';
 import type { Parts } from '../handlers/parts.js';
-import type { Address } from '../limits/addresses.js';
 import type { RequestSession, RequestSessions } from '../session/request-sessions.js';
 import type { SessionContext } from '../session/session-context.js';
 import type { Exchange, ExchangeContext } from './exchange.js';
+import type { RequestOwner } from './open-requests.js';
 import { problemOf, problemOfRefusal } from './problem.js';
 import { type ReplyReader, RequestCaller } from './request-caller.js';
 
@@ -29,8 +29,8 @@ export interface Sender {
 
 /** What a request may use before its token is checked. */
 interface Admission {
-  /** Which address an incomplete body counts for; null if none is counted. */
-  readonly address: Address | null;
+  /** Whom an incomplete body counts for; null if it is not counted. */
+  readonly owner: RequestOwner | null;
   /** Whether it has a valid API key. */
   readonly isService: boolean;
 }
@@ -42,7 +42,7 @@ export interface SenderReader {
 
 /** Without authentication. */
 const anyone: Sender = { session: null };
-const uncounted: Admission = { address: null, isService: false };
+const uncounted: Admission = { owner: null, isService: false };
 
 /** The token of `Authorization: Bearer`; null if there is none. */
 export function tokenOf(exchange: Exchange): string | null {
@@ -66,21 +66,31 @@ export function identify(exchange: Exchange, context: HttpContext, reader: Sende
   const known = token === null ? null : requestSessions.known(token);
   if (known !== null) {
     reader.onSender({ session: known });
-    return { address: null, isService: known.identity.isService };
+    return { owner: known.subject, isService: known.identity.isService };
   }
-  let isService = false;
-  const judgement = policy.judgePost(exchange.requester, () => {
-    isService = token !== null && requestSessions.isService(token);
-    return isService;
-  });
-  if ('status' in judgement) return refuse(exchange, judgement);
+  // Checking a token again costs the client nothing, so that a service is not refused once a minute.
+  const admission =
+    token !== null && requestSessions.isRenewal(token)
+      ? { owner: null, isService: requestSessions.isService(token) }
+      : judge(exchange, context, token);
+  if ('status' in admission) return refuse(exchange, admission);
   requestSessions.open(token).then(
     (session) => {
       if (exchange.isOpen) reader.onSender({ session });
     },
     (error) => exchange.refuse(problemOf(error, false)),
   );
-  return { address: judgement.address, isService };
+  return admission;
+}
+
+/** Judges a request whose token is not known. */
+function judge(exchange: Exchange, context: HttpContext, token: string | null): Admission | HttpRefusal {
+  let isService = false;
+  const judgement = context.policy.judgePost(exchange.requester, () => {
+    isService = token !== null && context.requestSessions?.isService(token) === true;
+    return isService;
+  });
+  return 'status' in judgement ? judgement : { owner: judgement.address, isService };
 }
 
 function refuse(exchange: Exchange, refusal: HttpRefusal): null {

@@ -43,12 +43,9 @@ export class Problem extends PeerError {
     return httpStatusOf(this.code);
   }
 
-  /**
-   * Whether the answer closes the connection: the next request may then reach another node. The rest of a body that did
-   * not arrive in time would be read as the next request.
-   */
+  /** Whether the answer closes the connection, if the body of the request is read: the next may reach another node. */
   get closes(): boolean {
-    return this.details.closes === true || this.code === 'requestTimeout';
+    return this.details.closes === true;
   }
 
   /** The members of the answer. */
@@ -102,7 +99,9 @@ export function isMaybeDelivered(code: ReplyErrorCode): boolean {
  */
 export function problemOfRefusal({ status, headers, sentence }: HttpRefusal): Problem {
   const code = status.startsWith('403') ? 'originNotAllowed' : status.startsWith('429') ? 'rateLimited' : 'overloaded';
-  return new Problem(code, sentence, { headers, closes: code !== 'originNotAllowed' });
+  const seconds = headers['Retry-After'];
+  const retryAfterMs = seconds === undefined ? null : Number(seconds) * 1_000;
+  return new Problem(code, sentence, { headers, retryAfterMs, closes: code !== 'originNotAllowed' });
 }
 
 /** `WWW-Authenticate` (RFC 6750 section 3). A request without a token gets no error code. */

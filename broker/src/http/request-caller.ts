@@ -18,9 +18,13 @@ export interface ReplyReader {
   onReply(reply: OutgoingReply): void;
 }
 
+/** Bytes of publications in one answer: `history` is refused beyond it. One page has at most 256 KiB. */
+const maxAnswerBytes = 2_097_152;
+
 export class RequestCaller implements Caller, CommandGateHost {
   readonly subscriptions = 0;
-  readonly room = Number.POSITIVE_INFINITY;
+  /** Bytes of publications that the answer may still have. */
+  room = maxAnswerBytes;
   publishOrder: PublishOrder | null = null;
   histories = 0;
   readonly #session: RequestSession | null;
@@ -48,8 +52,11 @@ export class RequestCaller implements Caller, CommandGateHost {
 
   readonly isClosing = false;
 
+  /** The token may have been revoked while the body arrived, or while the command waited. */
   carryOut(command: Command): void {
-    handle(command, this, this.parts);
+    const refusal = this.#session?.refusal ?? null;
+    if (refusal === null) handle(command, this, this.parts);
+    else this.refuse(command, refusal);
   }
 
   refuse(command: Command | null, error: ReplyError): void {
@@ -93,6 +100,11 @@ export class RequestCaller implements Caller, CommandGateHost {
   }
 
   reply(reply: OutgoingReply): void {
+    if ('publications' in reply) {
+      const { length } = reply.publications.bytes;
+      this.room -= length;
+      this.payer?.onPublicationsRead(length);
+    }
     this.reader.onReply(reply);
   }
 

@@ -67,6 +67,8 @@ const notFound = new Problem(
   `Not found. GET /v1/openapi.json lists the paths; the WebSocket endpoint is ${endpointPath}.`,
 );
 
+const stopping = new Problem('unavailable', 'This node is shutting down. Retry to reach another node.');
+
 /** Adds the routes to an app, with HEAD, preflights (OPTIONS), 405 for other methods, and 404 for other paths. */
 export function addRoutes(
   app: App,
@@ -79,30 +81,33 @@ export function addRoutes(
     const pattern = patternOf(path);
     const name = `${method.toUpperCase()} ${path}`;
     const handlerOf =
-      (isHead: boolean): Handler =>
+      (actual: string): Handler =>
       (response, request) => {
-        const exchange = new Exchange(context, name, response, request, isHead);
+        const exchange = new Exchange(context, name, response, request, actual);
         try {
-          handle(exchange);
+          if (context.isStopping()) exchange.refuse(stopping);
+          else handle(exchange);
         } catch (error) {
           exchange.fail(error);
         }
         exchange.endHandler();
       };
-    app[method](pattern, handlerOf(false));
+    app[method](pattern, handlerOf(method));
     const methods = methodsOf.get(path) ?? [];
     methodsOf.set(path, methods);
     methods.push(method.toUpperCase());
     if (method === 'get') {
-      app.head(pattern, handlerOf(true));
+      app.head(pattern, handlerOf('head'));
       methods.push('HEAD');
     }
   }
-  app.any('/v1/*', (response, request) => new Exchange(context, 'other', response, request).refuse(notFound));
+  app.any('/v1/*', (response, request) => {
+    new Exchange(context, 'other', response, request, request.getMethod()).refuse(notFound);
+  });
   for (const [path, methods] of methodsOf) {
     const allow = [...methods, 'OPTIONS'].join(', ');
     app.options(patternOf(path), (response, request) => {
-      const exchange = new Exchange(context, `OPTIONS ${path}`, response, request);
+      const exchange = new Exchange(context, `OPTIONS ${path}`, response, request, 'options');
       const refusal = policy.judgeOrigin(exchange.header('origin'));
       if (refusal !== null) return exchange.refuse(problemOfRefusal(refusal));
       exchange.answerEmpty('204 No Content', {
@@ -113,9 +118,9 @@ export function addRoutes(
       });
     });
     app.any(patternOf(path), (response, request) => {
-      const method = request.getMethod().toUpperCase();
-      const exchange = new Exchange(context, path, response, request);
-      const sentence = `${path} does not accept ${method}. It accepts ${methods.join(' and ')}.`;
+      const method = request.getMethod();
+      const exchange = new Exchange(context, path, response, request, method);
+      const sentence = `${path} does not accept ${method.toUpperCase()}. It accepts ${methods.join(' and ')}.`;
       exchange.refuse(new Problem('methodNotAllowed', sentence, { headers: { Allow: allow } }));
     });
   }

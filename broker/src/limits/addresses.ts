@@ -7,7 +7,7 @@ import { TokenBucket } from './token-bucket.js';
 export interface Address {
   readonly key: string;
   connections: number;
-  /** POST requests without an answer yet. */
+  /** HTTP requests whose body is not complete. */
   openRequests: number;
   readonly handshakes: TokenBucket;
 }

@@ -64,6 +64,8 @@ export type Admission = 'admitted' | 'undecided' | ExceededLimit;
 
 export class Subject implements Payer {
   connections = 0;
+  /** HTTP requests whose body is not complete. */
+  openRequests = 0;
   /** Null if there is one node. */
   readonly #ledger: Ledger | null;
   readonly #publications: TokenBucket;
@@ -154,6 +156,16 @@ export class Subject implements Payer {
     this.#commands.charge(Math.floor(bytes / replyBytesPerCommand), performance.now());
   }
 
+  /** Whether the body of an HTTP request may be parsed: not while it is in debt. */
+  maySendBody(nowMs: number): boolean {
+    return this.#commands.has(0, nowMs);
+  }
+
+  /** The body of an HTTP request was wrong. It costs a command, and one more for each 64 KiB that were parsed. */
+  onWrongBody(bytes: number, nowMs: number): void {
+    this.#commands.charge(1 + Math.floor(bytes / replyBytesPerCommand), nowMs);
+  }
+
   /** Counts a refusal. Returns false if the connection has to be closed. */
   mayBeRefused(nowMs: number): boolean {
     return this.#refusals.take(1, nowMs);
@@ -161,7 +173,7 @@ export class Subject implements Payer {
 
   /** Whether it has no connection here, and can be forgotten without effect. */
   isIdle(nowMs: number): boolean {
-    if (this.connections > 0) return false;
+    if (this.connections > 0 || this.openRequests > 0) return false;
     const rates = [this.#publications, this.#bytes, this.#commands, this.#refusals];
     return [...rates, this.#newTopics, this.#historyBytes].every((bucket) => bucket.isForgettable(nowMs));
   }

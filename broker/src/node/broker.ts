@@ -40,7 +40,7 @@ import { Fanout } from '../topics/fanout.js';
 import { Registry } from '../topics/registry.js';
 import { Admin, aboutOf, type Readiness } from './admin.js';
 import type { Auth, AuthParts } from './auth-setup.js';
-import { drain } from './drain.js';
+import { drain, waitUntil } from './drain.js';
 import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
 import type { RedisParts } from './redis-setup.js';
@@ -80,6 +80,7 @@ export async function startBroker(
   const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
+  let isStopping = false;
   // Both are set when the server runs.
   let load = (): Load | null => null;
   let recheckAccess = (): void => undefined;
@@ -151,7 +152,9 @@ export async function startBroker(
     maxFrameBytes: config.maxFrameBytes,
     openRequests,
     unanswered,
-    isDraining: () => isDraining,
+    // The server is created below.
+    mustClose: () => isDraining || server.isCrowded,
+    isStopping: () => isStopping,
     onRefused: refusalLog && ((requester, problem) => refusalLog.requestRefused(requester, problem)),
     onAnswered: (route, status, beganAtMs) => counters.countHttpAnswer(route, status, beganAtMs),
     onBug,
@@ -171,7 +174,8 @@ export async function startBroker(
     open: { eventStreams: 0, heldPolls: 0 },
     writer: new CorkedWriter(),
     pages: new PagePieces(),
-    sseHeartbeatMs: config.sseHeartbeatMs,
+    // Well before a client that has heard nothing pings: to do so, it opens its stream again.
+    sseHeartbeatMs: Math.min(config.sseHeartbeatMs, Math.round(0.6 * config.pingIntervalMs)),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxSubscriptions: config.maxSubscriptions,
     cookieName: config.cookieName,
@@ -219,6 +223,7 @@ export async function startBroker(
   recheckAccess = () => {
     // A copy: closed connections leave the list.
     for (const { authentication } of [...server.connections]) authentication?.checkAccess();
+    http.requestSessions?.forget();
   };
   load = () => {
     if (isDraining) return null;
@@ -349,6 +354,9 @@ export async function startBroker(
       );
       const cutOff = connections.length;
       if (drainWindowMs > 0) await relay.retire();
+      isStopping = true;
+      await relay.flush();
+      await waitUntil(() => unanswered.count === 0, config.drainTimeoutMs);
       await stopParts();
       await admin?.close();
       const left = Math.max(0, before - closed);

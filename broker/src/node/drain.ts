@@ -116,7 +116,7 @@ export async function drain(
 }
 
 /** Resolves when the condition is met, or after `timeoutMs`. Checks every 10 ms. */
-async function waitUntil(isMet: () => boolean, timeoutMs: number): Promise<void> {
+export async function waitUntil(isMet: () => boolean, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!isMet() && performance.now() < deadline) await delay(10);
 }

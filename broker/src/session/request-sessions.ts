@@ -14,8 +14,8 @@ import type { GateSession } from './command-gate.js';
 import type { SessionContext } from './session-context.js';
 
 /**
- * How long an accepted token is used without checking its signature and asking the hook about `connect` again, in
- * milliseconds. Its expiry, revocations and removed keys take effect at once.
+ * How long an accepted token is used without checking its claims and asking the hook about `connect` again, in
+ * milliseconds. Its expiry, revocations, removed keys and a changed FANFARE_AUTH take effect at once.
  */
 const rememberedForMs = 60_000;
 
@@ -33,7 +33,13 @@ export class RequestSession implements GateSession {
     /** Null for services, which have no limits. */
     readonly subject: Subject | null,
     readonly idScope: IdScope,
+    private readonly context: SessionContext,
   ) {}
+
+  /** Why the token is not accepted any more; null if it is. */
+  get refusal(): ReplyError | null {
+    return refusalOfIdentity(this.identity, this.context);
+  }
 
   /** How long the token is still valid, in milliseconds; null if it does not expire. */
   get expiresInMs(): number | null {
@@ -62,25 +68,28 @@ interface Accepted {
 
 export class RequestSessions {
   readonly #accepted = new Map<string, Accepted>();
+  /** Tokens that are being checked. */
+  readonly #checks = new Map<string, Promise<Accepted>>();
 
   constructor(private readonly context: SessionContext) {}
 
   /** The session of a token that was accepted before; null if the token has to be checked with {@link open}. */
   known(token: string): RequestSession | null {
     const accepted = this.#accepted.get(token);
-    if (accepted === undefined) return null;
-    const { identity, until } = accepted;
-    const { authenticator, revocations, store } = this.context;
-    const now = Date.now();
-    const isValid =
-      now < until &&
-      now < (identity.acceptedUntilMs ?? Number.POSITIVE_INFINITY) &&
-      store.isCurrent &&
-      authenticator.accepts(identity) &&
-      !revocations.has(identity, '');
-    if (isValid) return this.#sessionOf(accepted);
+    if (accepted === undefined || Date.now() >= accepted.until || !this.context.store.isCurrent) return null;
+    if (refusalOfIdentity(accepted.identity, this.context) === null) return this.#sessionOf(accepted);
     this.#accepted.delete(token);
     return null;
+  }
+
+  /** Whether the token was accepted before, or is being checked now: then a check costs the client nothing. */
+  isRenewal(token: string): boolean {
+    return this.#accepted.has(token) || this.#checks.has(token);
+  }
+
+  /** Every token has to be checked again: the rules have changed. */
+  forget(): void {
+    this.#accepted.clear();
   }
 
   /** Checks a token. Rejects with ReplyError if it is not accepted. */
@@ -90,10 +99,7 @@ export class RequestSessions {
       if (token === null) {
         throw new ReplyError('unauthenticated', 'Send "Authorization: Bearer" with a token or API key.');
       }
-      const accepted = await this.#check(token);
-      counters.authentications++;
-      this.#remember(token, accepted);
-      return this.#sessionOf(accepted);
+      return this.#sessionOf(await this.#checkOnce(token));
     } catch (error) {
       counters.authenticationsFailed++;
       const known = this.#translated(error);
@@ -108,19 +114,37 @@ export class RequestSessions {
     return identity !== null && !this.context.revocations.has(identity, '');
   }
 
+  /** Requests with one token wait for one check. */
+  #checkOnce(token: string): Promise<Accepted> {
+    let check = this.#checks.get(token);
+    if (check === undefined) {
+      check = this.#check(token).finally(() => this.#checks.delete(token));
+      this.#checks.set(token, check);
+    }
+    return check;
+  }
+
   async #check(token: string): Promise<Accepted> {
-    const { authenticator, revocations, store, hook } = this.context;
+    const { authenticator, store, hook, counters } = this.context;
     refuseOutdated(store);
     const identity = await authenticator.authenticate(token);
-    if (revocations.has(identity, '')) throw new ReplyError('invalidToken', 'The token was revoked.');
+    this.#requireAccess(identity);
     if (hook?.asksAbout('connect') === true) {
       const { issuer, subject } = identity;
       const decision = await hook.decide({ issuer, subject, event: 'connect', connection: null, topic: null });
       if (!decision.isAllowed) throw refusalOf(decision);
       // It may have been revoked meanwhile.
-      if (revocations.has(identity, '')) throw new ReplyError('invalidToken', 'The token was revoked.');
+      this.#requireAccess(identity);
     }
-    return { identity, idScope: scopeOf(publisherOf(identity)), until: Date.now() + rememberedForMs };
+    counters.authentications++;
+    const accepted = { identity, idScope: scopeOf(publisherOf(identity)), until: Date.now() + rememberedForMs };
+    this.#remember(token, accepted);
+    return accepted;
+  }
+
+  #requireAccess(identity: Identity): void {
+    const refusal = refusalOfIdentity(identity, this.context);
+    if (refusal !== null) throw refusal;
   }
 
   #remember(token: string, accepted: Accepted): void {
@@ -135,7 +159,7 @@ export class RequestSessions {
 
   #sessionOf({ identity, idScope }: Accepted): RequestSession {
     const subject = identity.isService ? null : this.context.subjects.named(subjectNameOf(identity));
-    return new RequestSession(identity, subject, idScope);
+    return new RequestSession(identity, subject, idScope, this.context);
   }
 
   #translated(error: unknown): ReplyError {
@@ -144,4 +168,14 @@ export class RequestSessions {
     this.context.onBug(error);
     return new ReplyError('internal', 'Internal error while checking the token. See the log of the node.');
   }
+}
+
+/** Why a token that was valid is not accepted now; null if it is. */
+function refusalOfIdentity(identity: Identity, { authenticator, revocations }: SessionContext): ReplyError | null {
+  if (Date.now() >= (identity.acceptedUntilMs ?? Number.POSITIVE_INFINITY)) {
+    return new ReplyError('tokenExpired', 'The token has expired.');
+  }
+  if (revocations.has(identity, '')) return new ReplyError('invalidToken', 'The token was revoked.');
+  if (authenticator.accepts(identity)) return null;
+  return new ReplyError('invalidToken', 'The issuer has removed the key that signed the token.');
 }

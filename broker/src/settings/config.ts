@@ -505,7 +505,7 @@ export const settings = {
     15_000,
     1_000,
     900_000,
-    'Longest time between two comments in an event stream, so that proxies do not consider it idle. Keep it below the idle timeout of each proxy.',
+    'Longest time between two comments in an event stream, so that proxies do not consider it idle. Keep it below the idle timeout of each proxy. If 60 % of FANFARE_PING_INTERVAL_MS is shorter, that applies: otherwise, idle clients would ping.',
   ),
   cookieName: {
     name: 'FANFARE_COOKIE_NAME',

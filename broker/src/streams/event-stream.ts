@@ -302,14 +302,14 @@ export class EventStream extends HeldResponse {
     });
   }
 
-  /** Reads from Redis, and then catches up on. `read` resolves with whether the stream can go on. */
+  /** Reads from Redis, and then catches up on. `read` resolves with whether the stream can continue. */
   async #await(read: () => Promise<boolean>): Promise<void> {
     this.#isReading = true;
     try {
-      const goesOn = await read().finally(() => {
+      const canContinue = await read().finally(() => {
         this.#isReading = false;
       });
-      if (goesOn) this.#catchUp();
+      if (canContinue) this.#catchUp();
     } catch (error) {
       if (this.#response !== null) this.failWith(error);
     }

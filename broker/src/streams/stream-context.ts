@@ -27,7 +27,7 @@ export interface StreamContext {
   /** Null without authentication. */
   readonly sessions: SessionContext | null;
   readonly host: StreamHost;
-  readonly http: Pick<ExchangeContext, 'isDraining' | 'onBug'>;
+  readonly http: Pick<ExchangeContext, 'onBug'>;
   readonly counters: StreamCounters;
   /** How many there are now. */
   readonly open: { eventStreams: number; heldPolls: number };

@@ -45,6 +45,9 @@ const firstIdleMs = 20_000;
 /** A stream that lasts this long resets the count of failures, in milliseconds. */
 const stableMs = 10_000;
 
+/** How long a node may refuse the stream of open subscriptions until the connection is lost, in milliseconds. */
+const maxRefusedMs = 5_000;
+
 /** The maximum number of publications that wait for the end of a recovery. */
 const maxRecovered = 1_000;
 
@@ -110,6 +113,8 @@ export class EventChannel {
   /** One timer: until the next opening, or until the stream has been silent for too long. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
+  /** Since when nodes have refused the stream; null if they have not. */
+  #refusedAtMs: number | null = null;
   /** Whether the client waits for the beginning of a stream. */
   #isChecking = false;
   #isClosed = false;
@@ -273,8 +278,13 @@ export class EventChannel {
     this.#stream = null;
     this.#listener.onAnswer();
     for (const name of refused) if (!retryable || isJoining(name)) this.#onLeft({ ...problem, topic: name });
-    const delayMs = retryable ? reconnectDelayMs(this.#failures++, this.#settings) : 0;
-    this.#wait((retryAfterMs ?? 0) + delayMs, () => this.open());
+    if (!retryable || this.isEmpty) return this.open();
+    const delayMs = (retryAfterMs ?? 0) + reconnectDelayMs(this.#failures++, this.#settings);
+    const now = performance.now();
+    this.#refusedAtMs ??= now;
+    // Nothing arrives for the other topics. A new connection may reach another node, and the application hears of it.
+    if (now + delayMs - this.#refusedAtMs > maxRefusedMs) return this.#listener.onRefused(problem);
+    this.#wait(delayMs, () => this.open());
   }
 
   /** The node does not permit the topic, or no longer. */
@@ -320,6 +330,7 @@ export class EventChannel {
   #onReady(stream: Stream, { positions = '', heartbeatMs = firstIdleMs }: EventData): void {
     const ends = parsePositionsText(positions) ?? [];
     stream.isBegun = true;
+    this.#refusedAtMs = null;
     stream.idleMs = 1.5 * heartbeatMs;
     this.#isChecking = false;
     this.#listener.onAnswer();
