@@ -14,6 +14,7 @@ const log = createLog({ logLevel: 'silent', logFormat: null, nodeName: 'test' })
 /** The number of connections that are invited at each check, of this number of connections. */
 function invitations(own: number, of: Omit<Spread, 'own' | 'open'> | null, looks = 1, rebalanceRate = 10): number[] {
   const connections = Array.from({ length: own }, () => ({
+    isBrief: false,
     isInvited: false,
     invite() {
       this.isInvited = true;
@@ -72,6 +73,28 @@ describe('a node that has more connections than its share', () => {
 
   it('invites each connection once, even if it does not move', () => {
     expect(invitations(25, { nodes: 4, connections: 25 }, 4)).toEqual([10, 10, 5, 0]);
+  });
+
+  it('invites no client that polls, and does not count it as one that did not move', () => {
+    const invited: boolean[] = [];
+    const counters = { connectionsRebalanced: 0 };
+    const connectionOf = (isBrief: boolean) => ({ isBrief, isInvited: false, invite: () => invited.push(isBrief) });
+    const rebalance = new Rebalance(
+      { rebalanceRate: 10, rebalanceAfterMs: 0 },
+      {
+        // Polls that have returned, and one WebSocket.
+        get connections() {
+          return Array.from({ length: 20 }, (_, index) => connectionOf(index > 0)) as unknown as Connection[];
+        },
+        spread: () => ({ nodes: 2, open: 2, connections: 20, own: 20 }),
+        counters,
+        log,
+      },
+    );
+    for (let look = 0; look < 20; look++) rebalance.check();
+    rebalance.close();
+    expect(invited).toEqual(Array.from({ length: 20 }, () => false));
+    expect(counters.connectionsRebalanced).toBe(20);
   });
 
   it('gives up if moving does not help, until the number of nodes changes', () => {

@@ -56,6 +56,7 @@ class SlowStream implements StreamResponse {
       },
       registry: new Registry(),
       sessions: null,
+      requestSessions: null,
       host: { admit: () => ({ address: null }), opened: () => {}, closed: () => {} },
       http: {
         onBug: (error) => {

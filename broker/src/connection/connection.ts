@@ -185,6 +185,10 @@ export class Connection
     this.#pending = null;
   }
 
+  get isBrief(): boolean {
+    return false;
+  }
+
   get isInvited(): boolean {
     return this.#isInvited;
   }

@@ -38,6 +38,13 @@ interface Admitted {
   readonly address: Address | null;
 }
 
+/**
+ * What a new connection takes from the limits of rates. `handshake`: it is a WebSocket. `request`: it is the response to
+ * a request, and has the limit of those. `nothing`: it costs no more than a request to a node without authentication, or
+ * the rate of its subject limits it.
+ */
+export type Toll = 'handshake' | 'request' | 'nothing';
+
 /** The share of all handshakes in a second that one address may use. */
 const addressShare = 0.1;
 
@@ -47,7 +54,8 @@ const later = { 'Retry-After': '10' };
 export class HandshakePolicy {
   readonly #addresses: Addresses;
   readonly #handshakes: TokenBucket;
-  readonly #posts: TokenBucket;
+  /** For requests whose token is not known, and for event streams: they cannot use up the handshakes. */
+  readonly #requests: TokenBucket;
 
   constructor(
     private readonly settings: HandshakePolicySettings,
@@ -58,7 +66,7 @@ export class HandshakePolicy {
     const bucket = (): TokenBucket => new TokenBucket(handshakesPerSecond, handshakesPerSecond, performance.now());
     this.#addresses = new Addresses(settings.trustedProxies, Math.max(1, handshakesPerSecond * addressShare), log);
     this.#handshakes = bucket();
-    this.#posts = bucket();
+    this.#requests = bucket();
   }
 
   /** Maximum number of sockets that have not authenticated, or have not even sent a WebSocket handshake. */
@@ -68,7 +76,7 @@ export class HandshakePolicy {
   }
 
   /** The cheapest checks come first. */
-  judge({ origin, remoteAddress, forwardedFor }: Requester, occupancy: Occupancy): Admitted | HttpRefusal {
+  judge({ origin, remoteAddress, forwardedFor }: Requester, occupancy: Occupancy, toll: Toll): Admitted | HttpRefusal {
     const { isAuthenticated, maxConnections, maxConnectionsPerAddress } = this.settings;
     const refusal = this.judgeOrigin(origin);
     if (refusal !== null) {
@@ -87,15 +95,15 @@ export class HandshakePolicy {
         sentence: `Your address has reached the limit of ${maxConnectionsPerAddress} connections to this node. Close some first.`,
       };
     }
-    if (address?.handshakes.take(1, nowMs) === false) {
+    if (toll !== 'nothing' && address?.handshakes.take(1, nowMs) === false) {
       this.counters.handshakesLimited++;
       return {
         status: '429 Too Many Requests',
         headers: soon,
-        sentence: 'Too many handshakes from your address. Retry in a moment.',
+        sentence: `Too many ${toll}s from your address. Retry in a moment.`,
       };
     }
-    if (!this.#handshakes.take(1, nowMs)) {
+    if (toll !== 'nothing' && !(toll === 'request' ? this.#requests : this.#handshakes).take(1, nowMs)) {
       this.counters.handshakesLimited++;
       return busy('Too many clients are connecting at once. Retry in a moment.', soon);
     }
@@ -103,7 +111,7 @@ export class HandshakePolicy {
       this.counters.connectionsOverCapacity++;
       return busy('This node has reached its connection limit. Another node may have room.', later);
     }
-    if (isAuthenticated && occupancy.unauthenticated >= this.maxUnauthenticated) {
+    if (isAuthenticated && toll !== 'nothing' && occupancy.unauthenticated >= this.maxUnauthenticated) {
       this.counters.connectionsOverCapacity++;
       return busy('Too many connections are waiting for authentication. Retry in a moment.', soon);
     }
@@ -136,7 +144,8 @@ export class HandshakePolicy {
   ): Admitted | HttpRefusal {
     const nowMs = performance.now();
     const address = this.#addresses.of(remoteAddress, forwardedFor);
-    if (address?.handshakes.take(1, nowMs) !== false && (isService() || this.#posts.take(1, nowMs))) return { address };
+    if (address?.handshakes.take(1, nowMs) !== false && (isService() || this.#requests.take(1, nowMs)))
+      return { address };
     this.counters.handshakesLimited++;
     return busy('Too many requests at once. Retry in a moment.', soon);
   }

@@ -6,6 +6,8 @@ import type { Authentication } from '../session/authentication.js';
 export interface OpenConnection {
   /** Its place in the list of the server. */
   index: number;
+  /** Whether it ends soon anyway, and its client then opens the next one, usually to the same node: a long poll. */
+  readonly isBrief: boolean;
   /** Whether the node has asked the client to move. */
   readonly isInvited: boolean;
   /** Whether the node only waits for the client to read the buffered bytes. */

@@ -7,7 +7,7 @@ import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
 import { type HttpRefusal, judgeHandshake, type Requester, refuseDraining } from './handshake.js';
-import type { HandshakePolicy } from './handshake-policy.js';
+import type { HandshakePolicy, Toll } from './handshake-policy.js';
 import { handshakeOf, headersOf, requesterOf, sendRefusal } from './http.js';
 import { type Listener, Listeners, loadUWebSockets, type Sharing, type UWebSockets } from './listeners.js';
 import type { OpenConnection } from './open-connection.js';
@@ -130,10 +130,10 @@ export class Server {
   // For event streams and held polls: requests whose response stays open.
 
   /** Counts one more connection of the requester's address, or says why there cannot be one. */
-  admit(requester: Requester): { readonly address: Address | null } | HttpRefusal {
+  admit(requester: Requester, toll: Toll): { readonly address: Address | null } | HttpRefusal {
     const { policy, unauthenticated, counters } = this.parts;
     const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
-    const admitted = this.#isDraining ? refuseDraining : policy.judge(requester, occupancy);
+    const admitted = this.#isDraining ? refuseDraining : policy.judge(requester, occupancy, toll);
     if ('status' in admitted) counters.connectionsRefused++;
     return admitted;
   }
@@ -236,7 +236,7 @@ export class Server {
     if ('status' in handshake) return this.#refuse(response, handshake, requester);
     const { policy, unauthenticated, accept } = this.parts;
     const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
-    const admitted = policy.judge(requester, occupancy);
+    const admitted = policy.judge(requester, occupancy, 'handshake');
     if ('status' in admitted) return this.#refuse(response, admitted, requester);
     const { encoding, subprotocol, credential } = handshake;
     const userData: UserData = { connection: accept(encoding), address: admitted.address, credential };

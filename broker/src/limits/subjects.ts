@@ -127,9 +127,15 @@ export class Subject implements Payer {
     return this.admitUnreadable(nowMs);
   }
 
+  /** Null if it may send a command now. Counts nothing. */
+  exceededCommandRate(nowMs: number): ExceededLimit | null {
+    return this.#commands.has(1, nowMs) ? null : exceeded('rate', this.#commands.delayMs(1, nowMs));
+  }
+
   /** Counts a command that could not be read. It cannot wait for Redis. */
   admitUnreadable(nowMs: number): Exclude<Admission, 'undecided'> {
-    if (!this.#commands.has(1, nowMs)) return exceeded('rate', this.#commands.delayMs(1, nowMs));
+    const refusal = this.exceededCommandRate(nowMs);
+    if (refusal !== null) return refusal;
     this.#commands.charge(1, nowMs);
     return 'admitted';
   }

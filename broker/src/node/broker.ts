@@ -163,9 +163,10 @@ export async function startBroker(
     relay,
     registry,
     sessions,
+    requestSessions: http.requestSessions,
     // The server is created below.
     host: {
-      admit: (requester) => server.admit(requester),
+      admit: (requester, toll) => server.admit(requester, toll),
       opened: (connection) => server.opened(connection),
       closed: (connection, address) => server.closed(connection, address),
     },

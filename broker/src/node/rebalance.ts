@@ -116,10 +116,10 @@ export class Rebalance {
     }
     let left = Math.min(rebalanceRate, excess, this.#mostExcess * maxRequestsPerExcess - this.#invited);
     const start = Math.floor(Math.random() * connections.length);
-    // Each client is asked only once.
+    // Each client is asked only once. A client that polls would return to this node, and count as in vain.
     for (let step = 0; step < connections.length && left > 0; step++) {
       const connection = connections[(start + step) % connections.length];
-      if (connection === undefined || connection.isInvited) continue;
+      if (connection === undefined || connection.isInvited || connection.isBrief) continue;
       connection.invite(Math.floor(Math.random() * intervalMs));
       counters.connectionsRebalanced++;
       this.#invited++;

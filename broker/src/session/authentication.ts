@@ -14,9 +14,10 @@ import type { SessionContext } from './session-context.js';
 
 /**
  * What a client brings to authenticate at the handshake. `resumed`: the credential in the id of an event, for a stream of
- * the same topics.
+ * the same topics. `accepted`: a token that the node has checked before, and whether the hook has to be asked about it.
  */
 export type Credential =
+  | { readonly kind: 'accepted'; readonly text: string; readonly identity: Identity; readonly asksHook: boolean }
   | { readonly kind: 'token' | 'ticket'; readonly text: string }
   | { readonly kind: 'resumed'; readonly text: string; readonly topics: readonly Topic[] };
 
@@ -94,13 +95,16 @@ export class Authentication {
 
   /** Checks the credential of the handshake. */
   begin(credential: Credential): void {
-    void this.#authenticateWith(() => this.#identify(credential), null);
+    const asksHook = credential.kind !== 'accepted' || credential.asksHook;
+    void this.#authenticateWith(() => this.#identify(credential), null, asksHook);
   }
 
   #identify(credential: Credential): Promise<Identity> {
     switch (credential.kind) {
       case 'token':
         return this.#verify(credential.text);
+      case 'accepted':
+        return Promise.resolve(credential.identity);
       case 'ticket':
         return this.#redeem(credential.text);
       case 'resumed':
@@ -114,7 +118,7 @@ export class Authentication {
   beginWith(command: Command): void {
     if (command.type === 'connect' && command.token !== null) {
       const { token } = command;
-      void this.#authenticateWith(() => this.#verify(token), command);
+      void this.#authenticateWith(() => this.#verify(token), command, true);
     } else {
       this.#fail(command, new ReplyError('unauthenticated', 'The first command must be "connect" with a token.'));
     }
@@ -183,13 +187,17 @@ export class Authentication {
     this.#subject = null;
   }
 
-  async #authenticateWith(identify: () => Promise<Identity>, connect: Command | null): Promise<void> {
+  async #authenticateWith(
+    identify: () => Promise<Identity>,
+    connect: Command | null,
+    asksHook: boolean,
+  ): Promise<void> {
     this.#state = 'checking';
     let identity: Identity;
     try {
       identity = await identify();
       if (!(await this.#join(identity))) return;
-      await this.#askHook(identity);
+      if (asksHook) await this.#askHook(identity);
       this.#requireAccess(identity);
     } catch (error) {
       // Other errors than ReplyError are bugs, and already logged.

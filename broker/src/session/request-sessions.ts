@@ -13,11 +13,8 @@ import { publisherOf, reasonOf, refusalOf, subjectNameOf } from './authenticatio
 import type { GateSession } from './command-gate.js';
 import type { SessionContext } from './session-context.js';
 
-/**
- * How long an accepted token is used without checking its claims and asking the hook about `connect` again, in
- * milliseconds. Its expiry, revocations, removed keys and a changed FANFARE_AUTH take effect at once.
- */
-const rememberedForMs = 60_000;
+/** How long a node uses the answer of the hook about `connect` for the requests of a token, in milliseconds. */
+const hookAnswerMs = 60_000;
 
 /** The maximum number of remembered tokens. One more makes the node forget the one that was accepted first. */
 const maxRememberedTokens = 10_000;
@@ -60,10 +57,15 @@ export class RequestSession implements GateSession {
   }
 }
 
+/**
+ * A token that was accepted stays so until {@link RequestSessions.forget}. Its expiry, revocations and removed keys are
+ * checked each time.
+ */
 interface Accepted {
   readonly identity: Identity;
   readonly idScope: IdScope;
-  readonly until: number;
+  /** When the hook has to be asked again, by Date.now(). */
+  readonly askAgainAt: number;
 }
 
 export class RequestSessions {
@@ -75,11 +77,28 @@ export class RequestSessions {
 
   /** The session of a token that was accepted before; null if the token has to be checked with {@link open}. */
   known(token: string): RequestSession | null {
+    const accepted = this.accepted(token);
+    return accepted === null || accepted.asksHook ? null : accepted.session;
+  }
+
+  /**
+   * The same for a response that stays open. `asksHook`: the hook has to be asked about `connect` again, if it wants to
+   * be asked.
+   */
+  accepted(token: string): { readonly session: RequestSession; readonly asksHook: boolean } | null {
     const accepted = this.#accepted.get(token);
-    if (accepted === undefined || Date.now() >= accepted.until || !this.context.store.isCurrent) return null;
-    if (refusalOfIdentity(accepted.identity, this.context) === null) return this.#sessionOf(accepted);
-    this.#accepted.delete(token);
-    return null;
+    if (accepted === undefined || !this.context.store.isCurrent) return null;
+    if (refusalOfIdentity(accepted.identity, this.context) !== null) {
+      this.#accepted.delete(token);
+      return null;
+    }
+    const asksHook = Date.now() >= accepted.askAgainAt && this.context.hook?.asksAbout('connect') === true;
+    return { session: this.#sessionOf(accepted), asksHook };
+  }
+
+  /** The token was accepted now, by the hook too. */
+  remember(token: string, identity: Identity): void {
+    this.#remember(token, acceptedNow(identity));
   }
 
   /** Whether the token was accepted before, or is being checked now: then a check costs the client nothing. */
@@ -137,7 +156,7 @@ export class RequestSessions {
       this.#requireAccess(identity);
     }
     counters.authentications++;
-    const accepted = { identity, idScope: scopeOf(publisherOf(identity)), until: Date.now() + rememberedForMs };
+    const accepted = acceptedNow(identity);
     this.#remember(token, accepted);
     return accepted;
   }
@@ -168,6 +187,10 @@ export class RequestSessions {
     this.context.onBug(error);
     return new ReplyError('internal', 'Internal error while checking the token. See the log of the node.');
   }
+}
+
+function acceptedNow(identity: Identity): Accepted {
+  return { identity, idScope: scopeOf(publisherOf(identity)), askAgainAt: Date.now() + hookAnswerMs };
 }
 
 /** Why a token that was valid is not accepted now; null if it is. */

@@ -82,7 +82,7 @@ export class EventStream extends HeldResponse {
     exchange: Exchange,
     { form, waitSeconds, needsCredential }: EventStreamOptions,
   ) {
-    super(context, address);
+    super(context, address, waitSeconds !== null);
     this.topics = topics;
     this.#form = form;
     this.#opening = { exchange, needsCredential };
@@ -97,13 +97,7 @@ export class EventStream extends HeldResponse {
     this.#hasNews = waitSeconds === 0;
     this.#endsAt = waitSeconds === null ? 0 : secondsOf(performance.now()) + waitSeconds;
     context.open.eventStreams++;
-    if (this.#lasts) context.counters.connectionsOpened++;
     exchange.holder = this;
-  }
-
-  /** Whether it counts as a connection that opens and closes. Polls follow one another, as they should. */
-  get #lasts(): boolean {
-    return this.#endsAt === 0;
   }
 
   protected get action(): Action {
@@ -167,10 +161,7 @@ export class EventStream extends HeldResponse {
   }
 
   protected override finish(): void {
-    if (!this.isOver) {
-      this.context.open.eventStreams--;
-      if (this.#lasts) this.context.counters.connectionsClosed++;
-    }
+    if (!this.isOver) this.context.open.eventStreams--;
     this.#response = null;
     this.#opening = null;
     super.finish();

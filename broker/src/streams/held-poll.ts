@@ -38,7 +38,7 @@ export class HeldPoll extends HeldResponse {
   readonly #endsAt: number;
 
   constructor(context: StreamContext, query: HistoryQuery, address: Address | null, exchange: Exchange) {
-    super(context, address);
+    super(context, address, true);
     const { topic, since, limit, wait } = query;
     // One text for all polls of a topic.
     this.#topic = context.registry.audienceOf(topic)?.topic ?? topic;

@@ -12,12 +12,15 @@ import type { Subject } from '../limits/subjects.js';
 import { Authentication, type AuthenticationHost, type Credential, refusalOf } from '../session/authentication.js';
 import type { EventRun } from '../topics/event-run.js';
 import type { StreamSubscriber } from '../topics/registry.js';
+import { rateLimited } from './admission.js';
 import type { StreamContext } from './stream-context.js';
 
 export abstract class HeldResponse implements OpenConnection, StreamSubscriber, AuthenticationHost {
   index = -1;
   readonly authentication: Authentication | null;
   isInvited = false;
+  /** A token that is remembered if it is accepted. Null if there is none. */
+  #token: string | null = null;
   #isJoined = false;
   protected isOver = false;
 
@@ -25,9 +28,12 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
     protected readonly context: StreamContext,
     /** Null if it is not counted. */
     private readonly address: Address | null,
+    readonly isBrief: boolean,
   ) {
     const { sessions } = context;
     this.authentication = sessions === null ? null : new Authentication(sessions, this);
+    // Clients that poll open one after the other, as they should.
+    if (!isBrief) context.counters.connectionsOpened++;
     context.host.opened(this);
   }
 
@@ -60,8 +66,11 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   /** `credential`: null if the request has none. */
   start(credential: Credential | null): void {
     if (this.authentication === null) void this.#open();
-    else if (credential !== null) this.authentication.begin(credential);
-    else {
+    else if (credential !== null) {
+      const isNew = credential.kind === 'token' || (credential.kind === 'accepted' && credential.asksHook);
+      if (isNew) this.#token = credential.text;
+      this.authentication.begin(credential);
+    } else {
       this.fail(
         new ReplyError('unauthenticated', 'Send "Authorization: Bearer" with a token, or "?ticket=" with a ticket.'),
       );
@@ -71,6 +80,9 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   // For authentication.
 
   onAuthenticated(): void {
+    const identity = this.authentication?.identity ?? null;
+    if (this.#token !== null && identity !== null) this.context.requestSessions?.remember(this.#token, identity);
+    this.#token = null;
     void this.#open();
   }
 
@@ -91,7 +103,8 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   protected finish(): void {
     if (this.isOver) return;
     this.isOver = true;
-    const { registry, relay, host } = this.context;
+    const { registry, relay, host, counters } = this.context;
+    if (!this.isBrief) counters.connectionsClosed++;
     if (this.#isJoined) {
       for (const topic of this.topics) if (registry.removeStream(topic, this) === 'last') relay.unsubscribe(topic);
     }
@@ -155,8 +168,7 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
       if (admission === 'admitted') return;
       if (admission !== 'undecided') {
         this.context.counters.commandsLimited++;
-        const { retryAfterMs } = admission;
-        throw new ReplyError('rateLimited', `Rate limit exceeded. Retry in ${retryAfterMs} ms.`, retryAfterMs);
+        throw rateLimited(admission.retryAfterMs);
       }
       await new Promise<void>((resolve) => subject.onceDecided(resolve));
     }

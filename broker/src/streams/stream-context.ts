@@ -1,11 +1,13 @@
 /** What the event streams and held polls of a node share. */
 import type { Position, Topic } from '@fanfare/protocol';
 import type { HttpRefusal, Requester } from '../connection/handshake.js';
+import type { Toll } from '../connection/handshake-policy.js';
 import type { OpenConnection } from '../connection/open-connection.js';
 import type { ExchangeContext } from '../http/exchange.js';
 import type { Address } from '../limits/addresses.js';
 import type { Origins } from '../limits/origins.js';
 import type { Relay } from '../relay/relay.js';
+import type { RequestSessions } from '../session/request-sessions.js';
 import type { SessionContext } from '../session/session-context.js';
 import type { Registry } from '../topics/registry.js';
 import type { CorkedWriter } from './corked-writer.js';
@@ -14,7 +16,7 @@ import type { PagePieces } from './page-pieces.js';
 /** The list of open connections, and their limits. */
 interface StreamHost {
   /** Counts one more connection of the address, or says why there cannot be one. */
-  admit(requester: Requester): { readonly address: Address | null } | HttpRefusal;
+  admit(requester: Requester, toll: Toll): { readonly address: Address | null } | HttpRefusal;
   /** The response now belongs to an open connection. */
   opened(connection: OpenConnection): void;
   /** The response has ended; its socket may be used for the next request. */
@@ -26,6 +28,8 @@ export interface StreamContext {
   readonly registry: Registry;
   /** Null without authentication. */
   readonly sessions: SessionContext | null;
+  /** The tokens that are known; null without authentication. */
+  readonly requestSessions: Pick<RequestSessions, 'accepted' | 'remember'> | null;
   readonly host: StreamHost;
   readonly http: Pick<ExchangeContext, 'onBug'>;
   readonly counters: StreamCounters;

@@ -3,9 +3,10 @@ import { explainInvalidTopic, isToken, maxTokenBytes, parseTopic, type Topic } f
 import type { Exchange } from '../http/exchange.js';
 import { maxWaitSeconds } from '../http/history-request.js';
 import { tokenOf } from '../http/http-context.js';
-import { Problem, problemOfRefusal } from '../http/problem.js';
+import { Problem } from '../http/problem.js';
 import { Query } from '../http/query.js';
 import type { Credential } from '../session/authentication.js';
+import { admit } from './admission.js';
 import { EventStream } from './event-stream.js';
 import { refuseStream, streamHeaders } from './stream-answer.js';
 import type { StreamContext, StreamStart } from './stream-context.js';
@@ -26,15 +27,15 @@ export function onEvents(exchange: Exchange, context: StreamContext): void {
   const since = id ?? sinceOf(query, topics);
   const credential = credentialOf(exchange, query, context, id, topics);
   if (exchange.isHead) return exchange.answerEmpty('200 OK', { 'Content-Type': streamHeaders['Content-Type'] });
-  const admitted = context.host.admit(exchange.requester);
-  if ('status' in admitted) return refuseStream(exchange, problemOfRefusal(admitted), context.counters);
+  const admission = admit(exchange, context, credential, waitSeconds !== null);
+  if (admission instanceof Problem) return refuseStream(exchange, admission, context.counters);
   const start: StreamStart = { topics, since: since?.positions ?? null };
-  const stream = new EventStream(context, start, admitted.address, exchange, {
+  const stream = new EventStream(context, start, admission.address, exchange, {
     form: isEnvelope ? 'envelope' : 'bare',
     waitSeconds,
     needsCredential: credential !== null && credential.kind !== 'token',
   });
-  stream.start(credential);
+  stream.start(admission.credential);
 }
 
 function topicsOf(query: Query, { maxSubscriptions, registry }: StreamContext): readonly Topic[] {
