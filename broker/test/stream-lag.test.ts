@@ -88,6 +88,7 @@ function open(relay: LaggingTopic, since: Position): { readonly events: () => st
     relay,
     registry: new Registry(),
     sessions: null,
+    requestSessions: null,
     host: { admit: () => ({ address: null }), opened: () => undefined, closed: () => undefined },
     http: {
       onBug: (error) => {
