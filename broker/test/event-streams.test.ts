@@ -373,6 +373,25 @@ describe('a request for an event stream is refused', () => {
     await (await open(cluster, 'topic=a')).next('ready');
   });
 
+  it('closes the connection of a client that finds no room, so that it does not take the room of handshakes', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
+    await (await open(cluster, 'topic=a')).next('ready');
+    const events = 'GET /v1/events?topic=a HTTP/1.1\r\nHost: a\r\n';
+    const poll = 'GET /v1/topics/a/publications?since=now&wait=9 HTTP/1.1\r\nHost: a\r\n';
+    for (const head of [`${events}Accept: text/event-stream\r\n`, events, poll]) {
+      const socket = connect(cluster.node().broker.port, '127.0.0.1');
+      let answer = '';
+      socket.setEncoding('utf8').on('data', (text: string) => {
+        answer += text;
+      });
+      socket.write(`${head}\r\n`);
+      // The node closes the socket before the client does.
+      await within('the node closes the connection', once(socket, 'end'));
+      expect(answer.toLowerCase()).toContain('\r\nconnection: close\r\n');
+      expect(answer).toContain('"overloaded"');
+    }
+  });
+
   it('while Redis cannot be reached', async () => {
     await using cluster = await startCluster({ redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '500' } });
     await cluster.redis.stop();
@@ -469,6 +488,31 @@ describe('draining', () => {
       const after = await open(cluster, 'topic=a', { node: 1, ...resume(lastId) });
       expect(await after.take(1)).toEqual([2]);
     }
+    await within('the node stops', drained);
+  });
+
+  it('ends a stream with wait, and closes its connection at the next request; the stream resumes elsewhere', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '1000' }, times: shortTimes });
+    const socket = connect(cluster.node(0).broker.port, '127.0.0.1');
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      answer += text;
+    });
+    const closed = once(socket, 'end');
+    const ask = (): unknown => socket.write('GET /v1/events?topic=a&wait=50 HTTP/1.1\r\nHost: a\r\n\r\n');
+    ask();
+    await until('the stream begins', () => answer.includes('event: ready'));
+    const drained = cluster.node(0).broker.drain();
+    await until('the stream ends', () => answer.endsWith('\r\n0\r\n\r\n'));
+    expect(answer).toContain('event: goaway');
+    const lastId = /.*^id: (\S+)/ms.exec(answer)?.[1] ?? '';
+    await publish(cluster, 'a', ['1'], 1);
+    answer = '';
+    ask();
+    await within('the node closes the connection', closed);
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+    expect(answer.toLowerCase()).toContain('\r\nconnection: close\r\n');
+    expect(await (await open(cluster, 'topic=a&wait=50', { node: 1, ...resume(lastId) })).take(1)).toEqual([1]);
     await within('the node stops', drained);
   });
 

@@ -153,6 +153,58 @@ describe('a poll with wait', () => {
     await within('the node stops', drained);
   });
 
+  it('loses nothing that is published while the node drains, and each answer closes its connection', async () => {
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { FANFARE_DRAIN_WINDOW_MS: '1000' },
+      times: shortTimes,
+    });
+    const publisher = await cluster.connect(1);
+    await publisher.publish('a', 0);
+    const start = await poll(cluster, 'since=now', { node: 1 });
+    let isOver = false;
+    const follow = async (): Promise<unknown[]> => {
+      const got: unknown[] = [];
+      let [since, node] = [start.next, 0];
+      while (!isOver || got.length < published) {
+        const page = await poll(cluster, `since=${since}&wait=1`, { node }).catch((error: Error) => {
+          // A node that drains accepts no new connections.
+          if ((error.cause as { code?: string }).code === 'ECONNREFUSED' && isDraining) return null;
+          throw error;
+        });
+        if (page === null) {
+          node = 1;
+          continue;
+        }
+        if (node === 0 && isDraining) expect(page.headers.get('connection')).toBe('close');
+        // A node that drains refuses new polls.
+        if (page.status === 503) node = 1;
+        else {
+          expect([200, 204]).toContain(page.status);
+          got.push(...page.data);
+          since = page.next;
+        }
+      }
+      return got;
+    };
+    let published = 0;
+    let isDraining = false;
+    const followers = Array.from({ length: 5 }, follow);
+    await listening(cluster, 5);
+    isDraining = true;
+    const drained = cluster
+      .node(0)
+      .broker.drain()
+      .then(() => {
+        isOver = true;
+      });
+    while (!isOver) await publisher.publish('a', ++published);
+    for (const got of await within('all have everything', Promise.all(followers))) {
+      expect(got).toEqual(Array.from({ length: published }, (_, index) => index + 1));
+    }
+    await within('the node stops', drained);
+  });
+
   it('counts as a connection of its node', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
     const abort = new AbortController();

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { SignJWT } from 'jose';
 import { afterEach, describe, expect, it } from 'vitest';
+import { maxStreamTopics } from '../src/streams/stream-request.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { TestStream } from './test-stream.js';
 import { until, within } from './wait.js';
@@ -161,6 +162,22 @@ describe('a stream that began with a ticket', () => {
     await publish(cluster, 3);
     const third = await open(cluster, `topic=a&ticket=${ticket}`, { 'Last-Event-ID': second.lastId });
     expect(await third.take(1)).toEqual([3]);
+  });
+
+  it('has ids of at most 2 KB, with the longest token and the most topics', async () => {
+    await using cluster = await startCluster({ env });
+    const topics = Array.from({ length: maxStreamTopics }, (_, index) => `a${index}`);
+    const token = await tokenOf('x'.repeat(128), { jti: 'x'.repeat(512), grants: { subscribe: topics } });
+    const query = topics.map((topic) => `topic=${topic}`).join('&');
+    const stream = await open(cluster, `${query}&ticket=${await ticketFor(cluster, token)}`);
+    const { id } = await stream.next('ready');
+    // The digits by which offsets can grow.
+    const growth = topics.length * (String(Number.MAX_SAFE_INTEGER).length - 1);
+    expect(id.length + growth).toBeLessThanOrEqual(2_048);
+    const longer = await tokenOf('x'.repeat(129));
+    expect((await post(cluster, 'tickets', longer)).status).toBe(401);
+    const longerId = await tokenOf('x', { jti: 'x'.repeat(513) });
+    expect((await post(cluster, 'tickets', longerId)).status).toBe(401);
   });
 
   it('cannot be continued with a changed id, for other topics, or with the id in the URL', async () => {

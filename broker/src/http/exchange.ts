@@ -95,7 +95,8 @@ export class Exchange implements OpenRequest {
     this.origin = request.getHeader('origin');
     this.#traceparent = request.getHeader('traceparent');
     context.unanswered.count++;
-    response.onAborted(() => this.#onAborted());
+    // A bound function takes half the memory of an arrow function.
+    response.onAborted(this.#onAborted.bind(this));
   }
 
   /** Whether the request can still be answered. */
@@ -262,6 +263,11 @@ export class Exchange implements OpenRequest {
     return response;
   }
 
+  /** Answers with events that end at once, and closes the connection. `headers` has `Content-Type`. */
+  answerLast(body: string, headers: Headers): void {
+    this.#end(ok, '', body, headers, true);
+  }
+
   /** Lets the page of this origin read an answer to a request with a cookie. The origin is allowed by name. */
   allowCredentials(): void {
     this.#isCredentialed = true;
@@ -277,11 +283,9 @@ export class Exchange implements OpenRequest {
     if (!this.#isOpen) return;
     this.report(problem);
     const status = `${problem.status} ${problem.body['title']}`;
-    this.#end(status, 'application/problem+json', JSON.stringify(problem.body), {
-      // A cache may otherwise keep a 404.
-      ...notStored,
-      ...problem.headers,
-    });
+    // A cache may otherwise keep a 404.
+    const headers = { ...notStored, ...problem.headers };
+    this.#end(status, 'application/problem+json', JSON.stringify(problem.body), headers, problem.closes);
   }
 
   /** Answers an error that was thrown. */
@@ -291,10 +295,10 @@ export class Exchange implements OpenRequest {
     this.refuse(new Problem('internal', 'Internal error. See the log of the node.'));
   }
 
-  #end(status: string, contentType: string, body: string, headers: Headers): void {
+  #end(status: string, contentType: string, body: string, headers: Headers, closes = false): void {
     if (!this.#isOpen) return;
     this.#leave();
-    this.#response.cork(() => this.#write(status, contentType, body, headers));
+    this.#response.cork(() => this.#write(status, contentType, body, headers, closes));
     this.#context.onAnswered(this.#route, Number.parseInt(status, 10), this.beganAtMs);
   }
 
@@ -308,7 +312,7 @@ export class Exchange implements OpenRequest {
     this.#context.openRequests.release(this);
   }
 
-  #write(status: string, contentType: string, body: string, headers: Headers): void {
+  #write(status: string, contentType: string, body: string, headers: Headers, closes: boolean): void {
     const response = this.#response;
     if (status !== ok) response.writeStatus(status);
     if (contentType !== '') response.writeHeader('Content-Type', contentType);
@@ -317,7 +321,7 @@ export class Exchange implements OpenRequest {
     if (this.isHead) return endWithoutBody(response, Buffer.byteLength(body));
     // The rest of a body that did not arrive in time would be read as the next request. In other cases, a connection
     // that is closed before the body is read is reset, and the client could not read the answer.
-    const mustClose = status.startsWith('408') || (this.#isBodyRead && this.#context.mustClose());
+    const mustClose = status.startsWith('408') || (this.#isBodyRead && (closes || this.#context.mustClose()));
     response.end(body, mustClose);
   }
 

@@ -18,6 +18,8 @@ interface Details {
   /** Whether subscribers may have received the publication. */
   readonly maybeDelivered?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Whether the answer closes the connection. */
+  readonly closes?: boolean;
   /** More members of the answer. */
   readonly members?: Readonly<Record<string, unknown>>;
 }
@@ -39,6 +41,11 @@ export class Problem extends PeerError {
 
   get status(): number {
     return httpStatusOf(this.code);
+  }
+
+  /** Whether the answer closes the connection, if the body of the request is read: the next may reach another node. */
+  get closes(): boolean {
+    return this.details.closes === true;
   }
 
   /** The members of the answer. */
@@ -86,11 +93,15 @@ export function isMaybeDelivered(code: ReplyErrorCode): boolean {
   return code === 'unconfirmed' || code === 'internal';
 }
 
-/** What refuses handshakes also refuses requests. */
+/**
+ * What refuses handshakes also refuses requests. If there are too many connections, the refused one must not stay open
+ * too.
+ */
 export function problemOfRefusal({ status, headers, sentence }: HttpRefusal): Problem {
   const code = status.startsWith('403') ? 'originNotAllowed' : status.startsWith('429') ? 'rateLimited' : 'overloaded';
   const seconds = headers['Retry-After'];
-  return new Problem(code, sentence, { headers, retryAfterMs: seconds === undefined ? null : Number(seconds) * 1_000 });
+  const retryAfterMs = seconds === undefined ? null : Number(seconds) * 1_000;
+  return new Problem(code, sentence, { headers, retryAfterMs, closes: code !== 'originNotAllowed' });
 }
 
 /** `WWW-Authenticate` (RFC 6750 section 3). A request without a token gets no error code. */

@@ -9,6 +9,12 @@ export function parsePosition(id: string): Position | null {
   return Number.isSafeInteger(offset) && offset >= 0 ? { epoch: id.slice(0, dash), offset } : null;
 }
 
+/** Whether a topic at `here` has not reached a position. Later epochs are greater (lua/stream.lua). */
+export function isAhead(position: Position | null, here: Position): boolean {
+  if (position === null) return false;
+  return position.epoch > here.epoch || (position.epoch === here.epoch && position.offset > here.offset);
+}
+
 const dash = 0x2d;
 const zero = 0x30;
 

@@ -7,6 +7,7 @@ import type { Log } from '../observe/log.js';
 import type { GenerationChange } from './generation.js';
 import { pageBackward, pageForward, subscribeResultOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';
+import { isAhead } from './position-id.js';
 import type { Delivery, HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
 import { CacheBudget, maxAnswerPublications } from './topic-cache.js';
 import { type Doubt, type FeedContext, type FeedCounters, type Repair, TopicFeed } from './topic-feed.js';
@@ -213,12 +214,6 @@ export class TopicFeeds {
     if (outcome === 'reset') this.#repaired.resets++;
     this.log.debug({ event: 'topicRepaired', topic, publications, outcome }, 'A topic had missed publications.');
   }
-}
-
-/** Whether a topic at `here` has not reached a position. Later epochs are greater (lua/stream.lua). */
-function isAhead(position: Position | null, here: Position): boolean {
-  if (position === null) return false;
-  return position.epoch > here.epoch || (position.epoch === here.epoch && position.offset > here.offset);
 }
 
 function unavailable(): ReplyError {

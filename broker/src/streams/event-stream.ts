@@ -8,7 +8,7 @@ import {
   closeReasons,
   type Position,
   positionsText,
-  type ReplyError,
+  ReplyError,
   type Run,
   type Topic,
 } from '@fanfare/protocol';
@@ -16,6 +16,7 @@ import type { Action } from '../auth/permissions.js';
 import type { Exchange } from '../http/exchange.js';
 import { problemOf } from '../http/problem.js';
 import type { Address } from '../limits/addresses.js';
+import { isAhead } from '../relay/position-id.js';
 import type { EventForm, EventRun, OwnIds } from '../topics/event-run.js';
 import { type EventName, eventText, heartbeat, placeOf, retryField, unavailableRetryField } from './event-text.js';
 import { errorOf, HeldResponse } from './held-response.js';
@@ -50,6 +51,7 @@ const pageLimit = 1_000;
 const heartbeatSpread = 0.25;
 
 export class EventStream extends HeldResponse {
+  protected readonly topics: readonly Topic[];
   readonly #form: EventForm;
   /** The position of each topic, up to which the client gets everything. Null if the topic keeps no history. */
   readonly #positions: (Position | null)[];
@@ -58,7 +60,7 @@ export class EventStream extends HeldResponse {
   #opening: Opening | null;
   /** Null before the answer has begun. */
   #response: StreamResponse | null = null;
-  /** Whether a page of the history is being read. Meanwhile, a `fast` publication may block the stream. */
+  /** Whether Redis is being read. Meanwhile, a `fast` publication may block the stream. */
   #isReading = false;
   /** What is behind the positions in the id. */
   #credential = '';
@@ -80,7 +82,8 @@ export class EventStream extends HeldResponse {
     exchange: Exchange,
     { form, waitSeconds, needsCredential }: EventStreamOptions,
   ) {
-    super(context, topics, address, waitSeconds !== null);
+    super(context, address, waitSeconds !== null);
+    this.topics = topics;
     this.#form = form;
     this.#opening = { exchange, needsCredential };
     this.#positions = topics.map(() => null);
@@ -267,8 +270,12 @@ export class EventStream extends HeldResponse {
     const { position, recovered, publications } = relay.subscribeResult(topic, since);
     if (position === null) return true;
     if (recovered) return this.#sendPage(index, since.offset + 1, publications);
-    if (position.epoch === since.epoch && position.offset >= since.offset) {
-      void this.#readPage(index, since);
+    if (isAhead(since, position)) {
+      void this.#await(() => this.#reach(index, since));
+      return false;
+    }
+    if (position.epoch === since.epoch) {
+      void this.#await(() => this.#readPage(index, since));
       return false;
     }
     this.#notify('reset', index, position);
@@ -286,30 +293,49 @@ export class EventStream extends HeldResponse {
     });
   }
 
-  /** Reads what is not in the memory of the node. */
-  async #readPage(index: number, since: Position): Promise<void> {
-    const { relay } = this.context;
-    const topic = this.topics[index] as Topic;
+  /** Reads from Redis, and then catches up on. `read` resolves with whether the stream can continue. */
+  async #await(read: () => Promise<boolean>): Promise<void> {
     this.#isReading = true;
     try {
-      const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' }).finally(() => {
+      const canContinue = await read().finally(() => {
         this.#isReading = false;
       });
-      // If it is blocked, it reads the page again when the client has read what is before it.
-      if (this.#response === null || this.#isBlocked) return;
-      if (page.position.epoch === since.epoch && !page.recovered) {
-        const offset = page.first === null ? page.position.offset : page.first - 1;
-        this.#notify('gap', index, { epoch: since.epoch, offset });
-        if (this.#isBlocked) return;
-      }
-      if (page.position.epoch === since.epoch && page.first !== null) {
-        if (!this.#sendPage(index, page.first, page.publications)) return;
-      }
-      this.#catchUp();
+      if (canContinue) this.#catchUp();
     } catch (error) {
-      if (this.#response === null) return;
-      this.failWith(error);
+      if (this.#response !== null) this.failWith(error);
     }
+  }
+
+  /** Sends what is not in the memory of the node. */
+  async #readPage(index: number, since: Position): Promise<boolean> {
+    const topic = this.topics[index] as Topic;
+    const { relay } = this.context;
+    const page = await relay.history(topic, { since, limit: pageLimit, direction: 'forward' });
+    // If it is blocked, it reads the page again when the client has read what is before it.
+    if (this.#response === null || this.#isBlocked) return false;
+    const { position, recovered, first, publications } = page;
+    // The node knows later publications. That Redis does not have them now is no proof that they are lost.
+    if (!isAhead(position, since)) throw new ReplyError('unavailable', 'Redis is behind this node. Retry.');
+    // The node knows the other epoch by now.
+    if (position.epoch !== since.epoch) return true;
+    if (!recovered) {
+      const offset = first === null ? position.offset : first - 1;
+      this.#notify('gap', index, { epoch: since.epoch, offset });
+      if (this.#isBlocked) return false;
+    }
+    return first === null || this.#sendPage(index, first, publications);
+  }
+
+  /** Waits until the node has reached the position of the client. Rejects if it cannot say whether that is lost. */
+  async #reach(index: number, position: Position): Promise<boolean> {
+    const topic = this.topics[index] as Topic;
+    const { relay } = this.context;
+    await relay.subscribe(topic, position);
+    if (this.#response === null || this.#isBlocked) return false;
+    const { position: here } = relay.subscribeResult(topic, null);
+    // Redis has lost it.
+    if (here !== null && isAhead(position, here)) this.#notify('reset', index, here);
+    return !this.#isBlocked;
   }
 
   get #isBlocked(): boolean {

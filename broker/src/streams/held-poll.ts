@@ -27,6 +27,7 @@ const defaultLimit = 100;
 const direction: HistoryDirection = 'forward';
 
 export class HeldPoll extends HeldResponse {
+  readonly #topic: Topic;
   readonly #exchange: Exchange;
   readonly #limit: number;
   readonly #isNow: boolean;
@@ -37,8 +38,10 @@ export class HeldPoll extends HeldResponse {
   readonly #endsAt: number;
 
   constructor(context: StreamContext, query: HistoryQuery, address: Address | null, exchange: Exchange) {
-    super(context, [query.topic], address, true);
-    const { since, limit, wait } = query;
+    super(context, address, true);
+    const { topic, since, limit, wait } = query;
+    // One text for all polls of a topic.
+    this.#topic = context.registry.audienceOf(topic)?.topic ?? topic;
     this.#exchange = exchange;
     this.#limit = limit ?? defaultLimit;
     this.#isNow = since === 'now';
@@ -46,6 +49,10 @@ export class HeldPoll extends HeldResponse {
     this.#endsAt = Math.floor(performance.now() / 1_000) + (wait ?? 0);
     context.open.heldPolls++;
     exchange.holder = this;
+  }
+
+  protected get topics(): readonly Topic[] {
+    return [this.#topic];
   }
 
   protected get action(): Action {
@@ -85,10 +92,6 @@ export class HeldPoll extends HeldResponse {
 
   onReset(): void {
     if (this.#isWaiting) this.#read();
-  }
-
-  get #topic(): Topic {
-    return this.topics[0] as Topic;
   }
 
   /** Answers with a page of the history, whatever is in it. */

@@ -26,7 +26,6 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
 
   constructor(
     protected readonly context: StreamContext,
-    protected readonly topics: readonly Topic[],
     /** Null if it is not counted. */
     private readonly address: Address | null,
     readonly isBrief: boolean,
@@ -38,6 +37,7 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
     context.host.opened(this);
   }
 
+  protected abstract get topics(): readonly Topic[];
   /** What it does with its topics. */
   protected abstract get action(): Action;
   /** Where it begins in each topic. */

@@ -41,12 +41,7 @@ export function refuseStream(
   if (retryable !== true || !isEventSource(exchange)) return exchange.refuse(problem);
   counters.streamsUnavailable++;
   exchange.report(problem);
-  const response = beginStream(
-    exchange,
-    unavailableRetryField() + eventText('unavailable', { code, detail }, null),
-    false,
-  );
-  response.cork(() => response.end());
+  exchange.answerLast(unavailableRetryField() + eventText('unavailable', { code, detail }, null), streamHeaders);
 }
 
 function isEventSource(exchange: Exchange): boolean {
