@@ -17,13 +17,14 @@
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If
 -- the topic has the epoch of the position, these are the entries from the wanted offset; the first one may begin before
 -- it. If the topic has another epoch, this is the first entry of that epoch, which shows where it began. Error STALE:
--- Redis has a different generation. The history may be lost and not restored yet, or only in part.
-if redis.call('GET', KEYS[1]) ~= ARGV[7] then return redis.error_reply('STALE Redis has a different generation') end
+-- there is no history, and Redis has a different generation. The history may be lost and not restored yet.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if last then
   if ARGV[8] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last, ARGV[1]) end
   keepAlive(stream, ARGV[2])
+elseif redis.call('GET', KEYS[1]) ~= ARGV[7] then
+  return redis.error_reply('STALE Redis has a different generation')
 else
   -- A client that asks for many topics without publications must not fill Redis for long. Nodes with subscribers extend
   -- the expiry.

@@ -1,6 +1,4 @@
--- Adds to a topic's stream the entries that Redis has lost and a node remembers. Existing entries do not change. Nodes
--- call it at the same time, and each remembers another part of the history. So entries are also added in front of those
--- that another node has restored.
+-- Adds to a topic's stream the entries that Redis has lost and a node remembers. Existing entries do not change.
 --
 -- KEYS[1]  generation. There is none while nodes restore what they remember. If there is one, this node is too late:
 --          others may have published since, and nothing is restored
@@ -11,17 +9,15 @@
 -- ARGV[3]  how long a messageId is remembered, in ms
 -- ARGV[4]  epoch of the topic, as the node knows it
 -- ARGV[5]  offset after which that epoch began, '' if the node does not know
--- ARGV[6]  publications that the history keeps: older ones are not added in front
 -- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number
 -- of messageIds, then for each: place, messageId
 --
--- Returns {position of the newest publication, 1 if anything was restored, else 0, offset of the oldest publication}. If
--- Redis has a later epoch, the script restores nothing. If there is a hole, it restores nothing after the hole, and the
--- topic gets another epoch. In these cases the third value is missing.
+-- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, the
+-- script restores nothing. If there is a hole, it restores nothing after the hole, and the topic gets another epoch.
 
 local generationKey, newestEpochKey, stream = KEYS[1], KEYS[2], KEYS[3]
 local minEpoch, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local historySize, firstEntry = tonumber(ARGV[6]), 7
+local firstEntry = 6
 
 -- The messageIds of an entry that follow its first `skipped` publications, as {place, text} with places counted from
 -- there. The arguments begin at `from`.
@@ -55,43 +51,6 @@ local function append(entryEpoch, first, entry, count, ids)
   return last
 end
 
--- Offset of the oldest publication in a stream that ends at `head`.
-local function oldestOffset(head)
-  local row = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-  return row and offsetOf(row[1]) or head + 1
-end
-
--- The given entries that end at the offset before `oldest`, without a hole, in order. The first one has a publication
--- after the offset `limit`.
-local function entriesBefore(oldest, limit)
-  local given, at = {}, firstEntry
-  while at <= #ARGV do
-    given[#given + 1] = { epoch = ARGV[at], first = tonumber(ARGV[at + 1]), entry = ARGV[at + 2], at = at }
-    at = at + 4 + 2 * ARGV[at + 3]
-  end
-  local found = {}
-  for i = #given, 1, -1 do
-    local one = given[i]
-    one.count = countOf(one.entry)
-    if oldest - 1 > limit and one.first + one.count == oldest then
-      table.insert(found, 1, one)
-      oldest = one.first
-    end
-  end
-  return found
-end
-
--- Adds entries in front of the stream, whose last id is `id`. Redis only adds at the end, so the stream is written again.
-local function addInFront(entries, id)
-  local rows, expiresIn = redis.call('XRANGE', stream, '-', '+'), redis.call('PTTL', stream)
-  beginAt(stream, idOf(entries[1].epoch, entries[1].first - 1), expiresIn)
-  for _, one in ipairs(entries) do
-    append(one.epoch, one.first, one.entry, one.count, messageIdsAfter(0, one.at + 4, tonumber(ARGV[one.at + 3])))
-  end
-  for _, row in ipairs(rows) do redis.call('XADD', stream, row[1], unpack(row[2])) end
-  redis.call('XSETID', stream, id)
-end
-
 local last = storedLastId(stream)
 if epoch < minEpoch or redis.call('EXISTS', generationKey) == 1 then return { last or '', 0 } end
 local restored = 0
@@ -107,7 +66,6 @@ if epoch > (redis.call('GET', newestEpochKey) or '0') then redis.call('SET', new
 
 -- `head`: offset of the newest publication in the stream. `streamEpoch`: the epoch of the stream so far.
 local head, streamEpoch = offsetOf(last), epochOf(last)
-local isSame = streamEpoch == epoch
 local at = firstEntry
 while at <= #ARGV do
   local entryEpoch, first, entry, idCount = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
@@ -129,14 +87,5 @@ while at <= #ARGV do
   at = at + 4 + 2 * idCount
 end
 if streamEpoch < epoch then redis.call('XSETID', stream, idOf(epoch, head)) end
-local oldest = oldestOffset(head)
-if isSame then
-  local entries = entriesBefore(oldest, head - historySize)
-  if #entries > 0 then
-    addInFront(entries, idOf(epoch, head))
-    oldest = entries[1].first
-    restored = 1
-  end
-end
 keepAlive(stream, ttl)
-return { idOf(epoch, head), restored, oldest }
+return { idOf(epoch, head), restored }

@@ -166,35 +166,3 @@ describe('a subscriber that connects to a node that is behind', () => {
     expect(await comes.request(subscribe)).toMatchObject({ recovered: true, position: seen, publications: [] });
   });
 });
-
-describe('a history that Redis has lost', () => {
-  it('is restored whole, even if a node that knows only its end restores it first', async () => {
-    await using stage = await setStage();
-    const { cluster, proxy, admin } = stage;
-    const distantReader = await cluster.subscriber('t', 1);
-    const writer = await cluster.connect(1);
-    const numbers = Array.from({ length: 450 }, (_, index) => index + 1);
-    // More entries than the node restores in one call.
-    for (const number of numbers.slice(0, -2)) await positionOf(writer, 't', number);
-    const nearReader = await cluster.subscriber('t', 0);
-    for (const number of numbers.slice(-2)) await positionOf(writer, 't', number);
-    await nearReader.take('t', 2);
-    await distantReader.take('t', numbers.length);
-    proxy.delay(30);
-    await admin.flushall();
-    for (const node of cluster.nodes) {
-      await until('each node has noticed it', async () => (await node.metric('fanfare_recoveries_total')) === 1);
-    }
-    const near = await cluster.connect(0);
-    const restored: unknown[] = [];
-    let since: Position | null = null;
-    do {
-      const page = await near.request(history(since));
-      if (page.type !== 'history' || page.first === null) throw new Error(`No history: ${JSON.stringify(page)}`);
-      restored.push(...page.publications.map((item) => 'data' in item && item.data));
-      since = { epoch: page.position.epoch, offset: page.first + page.publications.length - 1 };
-    } while (since.offset < numbers.length);
-    expect(restored).toEqual(numbers);
-    expect(nearReader.inbox.waiting.concat(distantReader.inbox.waiting)).toEqual([]);
-  });
-});

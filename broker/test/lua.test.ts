@@ -12,8 +12,6 @@ const epoch = '1700000000000000';
 const other = '1700000000000001';
 const floor = '0';
 const ageMs = 60_000;
-/** Publications that the history keeps. */
-const size = 500;
 
 let server: Awaited<ReturnType<typeof startRedis>>;
 let redis: Redis;
@@ -69,7 +67,7 @@ describe('the script that restores what Redis lost', () => {
       scripts.restore,
       ['generation', 'newest', 't'],
       [
-        ...[floor, ageMs, ageMs, epoch, '', size, epoch, first, entryOf(texts, ids), ids.length],
+        ...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids), ids.length],
         ...ids.flatMap((id) => [texts.indexOf(id), id]),
       ],
     );
@@ -95,9 +93,9 @@ describe('the script that restores what Redis lost', () => {
       run(
         scripts.restore,
         ['generation', 'newest', 't'],
-        [floor, ageMs, ageMs, named, '', size, named, first, entryOf([text]), 0],
+        [floor, ageMs, ageMs, named, '', named, first, entryOf([text]), 0],
       );
-    expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1, 3]);
+    expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1]);
     expect(await publications()).toEqual(['3 new']);
     expect(await giveTo(ended, 2, 'late')).toEqual([`${began}-3`, 0]);
     expect(await publications()).toEqual(['3 new']);
@@ -113,8 +111,8 @@ describe('the script that restores what Redis lost', () => {
 
     it('adds the publications that were made afterwards', async () => {
       const { renewed } = await begin();
-      const args = [floor, ageMs, ageMs, renewed, 3, size, renewed, 4, entryOf(['d']), 0];
-      expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1, 1]);
+      const args = [floor, ageMs, ageMs, renewed, 3, renewed, 4, entryOf(['d']), 0];
+      expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1]);
       expect(await publications()).toEqual(['1 a', '2 b', '3 c', '4 d']);
     });
 
@@ -130,8 +128,8 @@ describe('the script that restores what Redis lost', () => {
       'replaces the data if Redis has different publications, or if the start of the epoch is unknown (begun after %s)',
       async (begun) => {
         const { renewed } = await begin();
-        const args = [floor, ageMs, ageMs, renewed, begun, size, renewed, 3, entryOf(['d']), 0];
-        expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-3`, 1, 3]);
+        const args = [floor, ageMs, ageMs, renewed, begun, renewed, 3, entryOf(['d']), 0];
+        expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-3`, 1]);
         expect(await publications()).toEqual(['3 d']);
       },
     );
@@ -139,44 +137,11 @@ describe('the script that restores what Redis lost', () => {
 
   it('keeps the epochs of the publications of a history', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
-    const answer = await run(
-      scripts.restore,
-      ['generation', 'newest', 't'],
-      [floor, ageMs, ageMs, other, '', size, ...args],
-    );
-    expect(answer).toEqual([`${other}-2`, 1, 1]);
+    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', ...args]);
+    expect(answer).toEqual([`${other}-2`, 1]);
     expect((await read(1, { epoch })).ids).toEqual([]);
     expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);
     expect(await publish(['c'], other)).toEqual([`${other}-3`]);
-  });
-
-  it('adds what another node does not remember in front of what it has restored', async () => {
-    await give(14, ['e', 'f'], ['f']);
-    await redis.pexpire('t', 10 * ageMs);
-    // They do not reach it.
-    expect(await give(10, ['a', 'b'], [])).toEqual([`${epoch}-15`, 0, 14]);
-    expect(await give(12, ['c', 'd'], ['d'])).toEqual([`${epoch}-15`, 1, 12]);
-    expect(await give(10, ['a', 'b'], ['a'])).toEqual([`${epoch}-15`, 1, 10]);
-    expect(await publications()).toEqual(['10 a a', '11 b', '12 c', '13 d d', '14 e', '15 f f']);
-    expect(await redis.hgetall('t:ids')).toEqual({ a: `${epoch}-10`, d: `${epoch}-13`, f: `${epoch}-15` });
-    expect(await redis.pttl('t')).toBeGreaterThan(9 * ageMs);
-    expect(await publish(['g'], epoch)).toEqual([`${epoch}-16`]);
-  });
-
-  it('adds it in front of a position without publications', async () => {
-    await run(scripts.restorePositions, ['generation', 'newest', 't'], [floor, epoch, '', 11, ageMs]);
-    expect(await give(10, ['a', 'b'], [])).toEqual([`${epoch}-11`, 1, 10]);
-    expect(await publications()).toEqual(['10 a', '11 b']);
-  });
-
-  it('adds nothing in front that the history would not keep', async () => {
-    const texts = (length: number): string[] => Array.from({ length }, () => 'x');
-    await give(3, texts(size - 1), []);
-    // One of the two is among the newest.
-    expect(await give(1, ['a', 'b'], [])).toEqual([`${epoch}-${size + 1}`, 1, 1]);
-    await redis.flushall();
-    await give(3, texts(size), []);
-    expect(await give(1, ['a', 'b'], [])).toEqual([`${epoch}-${size + 2}`, 0, 3]);
   });
 
   it('ignores an entry whose publications are a part of what Redis has', async () => {
@@ -218,22 +183,12 @@ async function read(
 }
 
 async function idsBack(from: number | '', named: string, publications = 2, bytes = 1_000_000): Promise<string[]> {
-  const args = [floor, named, from, publications, bytes, 'g'];
+  const args = [floor, named, from, publications, bytes];
   const answer = await run(scripts.readBack, ['generation', 'newest', 't'], args);
   return (answer as [string, ...[string][]]).slice(1).map(([id = '']) => id);
 }
 
 describe('reading a history', () => {
-  it('is refused if Redis has another generation: it may be restored only in part', async () => {
-    await publish(['a']);
-    await redis.set('generation', 'another');
-    const keys = ['generation', 'newest', 't'];
-    const stale = 'STALE Redis has a different generation';
-    await expect(run(scripts.read, keys, [floor, ageMs, '', 1, 1, 1, 'g', 0])).rejects.toThrow(stale);
-    await expect(run(scripts.readBack, keys, [floor, '', '', 1, 1, 'g'])).rejects.toThrow(stale);
-    await expect(run(scripts.positions, keys, [floor, 'g', ageMs])).rejects.toThrow(stale);
-  });
-
   /** Five entries of three publications, 1 to 15. */
   const give = async (): Promise<{ readonly named: string; readonly size: number }> => {
     const texts = ['a', 'b', 'c'];
@@ -322,7 +277,7 @@ describe('epochs', () => {
     await run(
       scripts.restore,
       ['generation', 'newest', 't'],
-      [floor, ageMs, ageMs, ahead, '', size, ahead, 1, entryOf(['a']), 0],
+      [floor, ageMs, ageMs, ahead, '', ahead, 1, entryOf(['a']), 0],
     );
     await redis.del('t');
     const [next = ''] = await publish(['b']);
@@ -362,12 +317,12 @@ describe('the lifetime of a history', () => {
     await publish(['a']);
     await redis.pexpire('t', 10 * ageMs);
     const { epoch: named } = await read(1);
-    await run(scripts.positions, ['generation', 'newest', 't'], [floor, 'g', ageMs]);
+    await run(scripts.positions, ['generation', 'newest', 't'], [floor, ageMs]);
     await redis.del('generation');
     await run(
       scripts.restore,
       ['generation', 'newest', 't'],
-      [floor, ageMs, ageMs, named, '', size, named, 2, entryOf(['b']), 0],
+      [floor, ageMs, ageMs, named, '', named, 2, entryOf(['b']), 0],
     );
     expect(await redis.xlen('t')).toBe(2);
     expect(await redis.pttl('t')).toBeGreaterThan(9 * ageMs);
@@ -379,7 +334,7 @@ describe('the lifetime of a history', () => {
     await read(1);
     expect(await redis.pttl('t')).toBeGreaterThan(ageMs / 2);
     await redis.pexpire('t', 1_000);
-    await run(scripts.positions, ['generation', 'newest', 't'], [floor, 'g', ageMs]);
+    await run(scripts.positions, ['generation', 'newest', 't'], [floor, ageMs]);
     expect(await redis.pttl('t')).toBeGreaterThan(ageMs / 2);
   });
 });

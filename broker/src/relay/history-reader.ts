@@ -45,13 +45,12 @@ export class HistoryReader {
    * null: the newest publication.
    */
   async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<HistorySlice> {
-    const answer = await this.#ask(scripts.readBack, [topic], ({ name, minEpoch }) => [
+    const answer = await this.#ask(scripts.readBack, [topic], ({ minEpoch }) => [
       minEpoch,
       epoch ?? '',
       last ?? '',
       publications,
       maxAnswerBytes,
-      name,
     ]);
     if ((answer as unknown[]).length === 0) return this.read(topic, '', 1);
     const { position, entries } = sliceOf(answer);
@@ -112,9 +111,8 @@ export class HistoryReader {
     const positions: (Position | null)[] = [];
     for (let at = 0; at < topics.length; at += maxTopics) {
       const piece = topics.slice(at, at + maxTopics);
-      const answer = await this.#ask(scripts.positions, piece, ({ name, minEpoch }) => [
+      const answer = await this.#ask(scripts.positions, piece, ({ minEpoch }) => [
         minEpoch,
-        name,
         ...piece.map((topic) => this.#lifeMs(topic)),
       ]);
       positions.push(...(answer as Buffer[]).map((id) => parsePosition(id.toString('latin1'))));

@@ -45,21 +45,11 @@ export class Restorer {
   }
 
   /** Restores the publications of the topics that this node listens to. Resolves with the number of restored topics. */
-  async restoreListened(minEpoch: string): Promise<number> {
-    const topics = [...this.states.openFeeds()].map(({ topic, position, begunAt, cache }) => ({
-      oldest: Math.max(cache.oldestOffset, position.offset + 1 - this.settings.topics.of(topic).historySize),
-      calls: this.#restoreCalls(topic, position.epoch, begunAt, cache.entries.map(restorable), minEpoch),
-    }));
-    const answers = await this.#evaluate(topics.flatMap(({ calls }) => calls));
-    // If another node has restored the newer part of a history first, the older pieces only fit in front of it from the
-    // newest to the oldest.
-    let end = 0;
-    const older = topics.flatMap(({ oldest, calls }) => {
-      end += calls.length;
-      const oldestThere = (answers[end - 1] as readonly unknown[] | undefined)?.[2];
-      return Number(oldestThere ?? 0) > oldest ? calls.toReversed() : [];
-    });
-    return restoredBy(answers) + restoredBy(await this.#evaluate(older));
+  restoreListened(minEpoch: string): Promise<number> {
+    const calls = [...this.states.openFeeds()].flatMap(({ topic, position, begunAt, cache }) =>
+      this.#restoreCalls(topic, position.epoch, begunAt, cache.entries.map(restorable), minEpoch),
+    );
+    return this.#restore(calls);
   }
 
   /**
@@ -67,7 +57,7 @@ export class Restorer {
    * node's own publications after `since`, a time of the clock of Redis in ms. Resolves with the number of restored
    * topics.
    */
-  async restorePublished(since: number, minEpoch: string): Promise<number> {
+  restorePublished(since: number, minEpoch: string): Promise<number> {
     const empty = [...this.states.openFeeds()].filter(({ cache }) => cache.entries.length === 0);
     const positions = inPieces(empty, maxEntriesPerCall).map((topics) => {
       const args = topics.flatMap(({ topic, position: { epoch, offset }, begunAt }) => {
@@ -81,7 +71,7 @@ export class Restorer {
     const published = [...this.publishLog.topics(maxAgeMs)].flatMap(({ topic, epoch, entries }) =>
       this.#restoreCalls(topic, epoch, null, entries.flatMap(decoded).map(restorable), minEpoch),
     );
-    return restoredBy(await this.#evaluate([...positions, ...published]));
+    return this.#restore([...positions, ...published]);
   }
 
   /** Gives another epoch to each topic if Redis still lacks publications of it. */
@@ -125,8 +115,7 @@ export class Restorer {
     minEpoch: string,
   ): ScriptCall[] {
     const windowMs = this.settings.idempotencyWindowSeconds * 1_000;
-    const { historySize } = this.settings.topics.of(topic);
-    const topicArgs = [minEpoch, this.#lifeMs(topic), windowMs, epoch, begunAt ?? '', historySize];
+    const topicArgs = [minEpoch, this.#lifeMs(topic), windowMs, epoch, begunAt ?? ''];
     return inPieces(entries, maxEntriesPerCall).map((piece) => {
       const entryArgs = piece.flatMap(({ epoch, first, bytes, ids }) => [
         epoch,
@@ -152,6 +141,11 @@ export class Restorer {
     return lifeMs(this.settings.topics.of(topic));
   }
 
+  async #restore(calls: readonly ScriptCall[]): Promise<number> {
+    const restored = (await this.#evaluate(calls)).map((answer) => Number(Array.isArray(answer) ? answer[1] : answer));
+    return restored.reduce((sum, topics) => sum + topics, 0);
+  }
+
   async #evaluate(calls: readonly ScriptCall[]): Promise<unknown[]> {
     const answers: unknown[] = [];
     for (const piece of inPieces(calls, maxCalls)) {
@@ -162,12 +156,6 @@ export class Restorer {
     }
     return answers;
   }
-}
-
-/** How many topics were restored, by the answers of lua/restore.lua and lua/restore-positions.lua. */
-function restoredBy(answers: readonly unknown[]): number {
-  const restored = answers.map((answer) => Number(Array.isArray(answer) ? answer[1] : answer));
-  return restored.reduce((sum, topics) => sum + topics, 0);
 }
 
 interface RestorableEntry {
