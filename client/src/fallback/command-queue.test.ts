@@ -127,7 +127,7 @@ it('a publication without a messageId gets one, because browsers repeat requests
   expect(command?.messageId).toMatch(/^[!-~]{21,64}$/);
 });
 
-it('a ping that stands alone goes to the node, and one behind other commands is answered with them', async () => {
+it('a ping on its own goes to the node, and one behind other commands is answered with them', async () => {
   await using test = await start();
   test.queue.add({ type: 'ping', id: 9 });
   const alone = await test.request(0);
