@@ -3,10 +3,10 @@
  * polling.
  * @module
  */
-import { jsonClientCodec } from '@fanfare/protocol';
 import { platformWebSocket } from '#websocket';
 import { DebugLog } from './debug-log.js';
 import { FallbackClient } from './fallback/fallback-client.js';
+import { httpClientCodec } from './fallback/http-socket.js';
 import { type RaceSettings, RacingSocket } from './fallback/racing-socket.js';
 import { allTransports, type Transport, transportsOf, Winner } from './fallback/transports.js';
 import { type CommonOptions, defaultLimits, kinds, limitsOf, refuseUnknown } from './options.js';
@@ -88,7 +88,7 @@ export function createClient(
       super(address, protocol, settings);
     }
   };
-  const client = new FallbackClient(inUse, url, common, jsonClientCodec, Socket);
+  const client = new FallbackClient(inUse, url, common, httpClientCodec, Socket);
   return client;
 }
 

@@ -14,7 +14,7 @@ export {
 } from './errors.js';
 export { httpStatusOf, isRetryable, type RequestErrorCode, requestErrors } from './http-errors.js';
 export { impossible } from './impossible.js';
-export { jsonClientCodec } from './json-client-codec.js';
+export { jsonClientCodec, jsonMessage } from './json-client-codec.js';
 export { kindOf } from './json-data.js';
 export { jsonFault } from './json-fault.js';
 export { JsonNodeCodec } from './json-node-codec.js';

@@ -33,11 +33,16 @@ export const jsonClientCodec: ClientCodec = {
 
   decode(frame: string | ArrayBuffer): ServerMessage | null {
     if (typeof frame !== 'string') throw new LayoutError('Received a binary frame on a JSON connection.');
-    const fields = new JsonFields(parse(frame));
-    const type = fields.str('type') as ServerMessage['type'];
-    return Object.hasOwn(serverMessages, type) ? serverMessages[type](fields) : null;
+    return jsonMessage(parse(frame));
   },
 };
+
+/** Like `decode`, for a frame that is parsed already. */
+export function jsonMessage(values: Values): ServerMessage | null {
+  const fields = new JsonFields(values);
+  const type = fields.str('type') as ServerMessage['type'];
+  return Object.hasOwn(serverMessages, type) ? serverMessages[type](fields) : null;
+}
 
 function parse(frame: string): Values {
   let message: unknown;

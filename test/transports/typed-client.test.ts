@@ -2,8 +2,8 @@
 import type { Publication, Subscription } from '@fanfare/client';
 import { type ClientOptions, createClient, type FallbackClient, type Transport } from '@fanfare/client/fallback';
 import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
-import { describe, expect, it } from 'vitest';
-import { fastTopics, startCluster, startNode } from '../../broker/test/harness.js';
+import { describe, expect, it, vi } from 'vitest';
+import { fastTopics, shortTimes, startCluster, startNode } from '../../broker/test/harness.js';
 import { allTransports } from '../../client/src/fallback/transports.js';
 import { env, tokenOf } from '../tokens.js';
 import { Entry } from './entry.js';
@@ -51,6 +51,22 @@ describe.each(allTransports)('over %s', (transport) => {
     for (const value of numbers(301, 320)) client.send('news', value);
     await expect.poll(() => seen.length).toBeGreaterThanOrEqual(320);
     expect(seen).toEqual(numbers(1, 320));
+  });
+
+  it('a publication is parsed once for each time that it arrives, and once more to become a request', async () => {
+    await using redis = await startRedis();
+    const node = await startProcess({ redisUrl: redis.url });
+    try {
+      await using client = connect(node.url, transport);
+      const seen = await follow(client, 'news');
+      using parse = vi.spyOn(JSON, 'parse');
+      await client.publish('news', 'publication 1');
+      await expect.poll(() => seen).toEqual(['publication 1']);
+      const parsed = parse.mock.calls.filter(([text]) => text.includes('publication 1'));
+      expect(parsed).toHaveLength(transport === 'webSocket' ? 1 : 2);
+    } finally {
+      await node.kill();
+    }
   });
 
   it('values arrive as they were published', async () => {
@@ -321,7 +337,7 @@ describe.each(allTransports)('over %s', (transport) => {
   });
 
   it('a stopping node hands the client over to another node without loss', async () => {
-    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '300' } });
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '300' }, times: shortTimes });
     await using entry = await Entry.start(cluster.node(0).url);
     await using client = connect(entry.url, transport);
     await using writer = connect(cluster.node(1).url, 'webSocket');

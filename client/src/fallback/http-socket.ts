@@ -1,8 +1,9 @@
 /**
  * A socket without a WebSocket: commands are HTTP requests, and publications arrive on event streams or long polls. To
- * the client it looks like a WebSocket of a node that speaks `fanfare.v1.json`.
+ * the client it looks like a WebSocket of a node that speaks `fanfare.v1.json`, but its messages are objects:
+ * {@link httpClientCodec} reads both.
  */
-import { closeCodes, type Position } from '@fanfare/protocol';
+import { type ClientCodec, closeCodes, jsonClientCodec, jsonMessage, type Position } from '@fanfare/protocol';
 import { pingId } from '../command-ids.js';
 import type { ReconnectPolicy } from '../reconnect.js';
 import type { WebSocketLike } from '../websocket.js';
@@ -52,6 +53,16 @@ interface Subscribe extends Command {
   readonly topic: string;
   readonly since?: Position;
 }
+
+/** The codec of a client that gets the frames of a WebSocket, or the messages of an {@link HttpSocket}. */
+export const httpClientCodec: ClientCodec = {
+  ...jsonClientCodec,
+  decode(frame: string | ArrayBuffer | Message) {
+    // Not a string, an ArrayBuffer or a Blob.
+    const isMessage = Object.getPrototypeOf(frame) === Object.prototype;
+    return isMessage ? jsonMessage(frame as Message) : jsonClientCodec.decode(frame as string | ArrayBuffer);
+  },
+};
 
 export class HttpSocket implements WebSocketLike {
   binaryType = 'arraybuffer';
@@ -260,7 +271,7 @@ export class HttpSocket implements WebSocketLike {
   }
 
   #emit(message: Message): void {
-    if (this.readyState === open) this.onmessage?.({ data: JSON.stringify(message) });
+    if (this.readyState === open) this.onmessage?.({ data: message });
   }
 }
 

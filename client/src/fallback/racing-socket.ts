@@ -61,6 +61,7 @@ export class RacingSocket implements WebSocketLike {
   /** Frames that each candidate gets when it is open. */
   #early: string[] = [];
   #token: string | undefined;
+  #isTokenNoted = false;
   readonly #reasons: string[] = [];
   #retryAfterMs = 0;
   /** One timer: until the next transport starts, and then until the next attempt with a WebSocket. */
@@ -287,7 +288,9 @@ export class RacingSocket implements WebSocketLike {
 
   /** A WebSocket that is tried needs the newest token. */
   #noteToken(frame: string): void {
-    if (this.#token === undefined ? this.#early.length > 0 : !frame.includes('"refresh"')) return;
+    // The first frame begins with `connect`. Most others need not be parsed.
+    if (this.#isTokenNoted && !frame.includes('"refresh"')) return;
+    this.#isTokenNoted = true;
     const content = JSON.parse(frame) as Command | readonly Command[];
     for (const { type, token } of [content].flat()) {
       if (type === 'connect' || type === 'refresh') this.#token = token;
