@@ -141,7 +141,9 @@ describe('a poll with wait', () => {
     });
     const publisher = await cluster.connect(1);
     await publisher.publish('a', 1);
-    const waiting = Array.from({ length: 10 }, () => poll(cluster, 'since=now&wait=50'));
+    // With `now`, a poll that has not begun yet would have no position to answer with.
+    const start = await poll(cluster, 'since=now', { node: 1 });
+    const waiting = Array.from({ length: 10 }, () => poll(cluster, `since=${start.next}&wait=50`));
     await held(cluster, 10);
     await listening(cluster, 10);
     const drained = cluster.node(0).broker.drain();

@@ -1,6 +1,6 @@
 /** An event stream whose client and Redis are slow in an order that real ones have only by chance. */
 import { type Position, parseTopic, type Run, type Topic, Writer, writeItem } from '@fanfare/protocol';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { Exchange } from '../src/http/exchange.js';
 import type { HistoryPage } from '../src/relay/relay.js';
 import { CorkedWriter } from '../src/streams/corked-writer.js';
@@ -35,7 +35,9 @@ class SlowStream implements StreamResponse {
   #written = '';
   #onWritable: () => boolean = () => true;
 
-  constructor() {
+  hasEnded = false;
+
+  constructor(waitSeconds: number | null = null) {
     const exchange = {
       begin: (_headers: unknown, chunk: string) => {
         this.write(chunk);
@@ -89,7 +91,7 @@ class SlowStream implements StreamResponse {
       { topics: [kept, fast], since: [{ epoch: '1', offset: 0 }, 'now'] },
       null,
       exchange as unknown as Exchange,
-      { form: 'envelope', waitSeconds: null, needsCredential: false },
+      { form: 'envelope', waitSeconds, needsCredential: false },
     );
     this.stream.start(null);
   }
@@ -135,7 +137,10 @@ class SlowStream implements StreamResponse {
   onAborted(): void {}
   pause(): void {}
   resume(): void {}
-  end(): void {}
+  end(): void {
+    this.hasEnded = true;
+  }
+
   close(): void {}
 }
 
@@ -167,4 +172,14 @@ it('reads a page again, if it arrives while the client does not read', async () 
   slow.answerRead();
   await until('the page is written', () => slow.published.length > 1);
   expect(slow.published).toEqual([91, 1, 2, 3, 4, 5]);
+});
+
+it('with wait=0 ends at once, even in the first second of the process', async () => {
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(500);
+  const slow = new SlowStream(0);
+  await until('the stream reads a page', () => slow.reads.length > 0);
+  slow.answerRead();
+  await until('the page is written', () => slow.published.length > 0);
+  await until('the stream ends', () => slow.hasEnded);
+  clock.mockRestore();
 });

@@ -283,6 +283,34 @@ describe('a stream that began with a ticket', () => {
   });
 });
 
+it('asks the hook about no more topics when the client is gone', async () => {
+  const asked: string[] = [];
+  const gone = new AbortController();
+  let leave: (() => Promise<void>) | null = null;
+  await using backend = createServer(async (request, response) => {
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece as Buffer);
+    asked.push((JSON.parse(Buffer.concat(pieces).toString()) as { topic: string }).topic);
+    await leave?.();
+    response.end('{"allow":true}');
+  });
+  await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
+  const hook = { url: `http://127.0.0.1:${(backend.address() as AddressInfo).port}/`, events: ['subscribe'] };
+  await using cluster = await startCluster({ env: { FANFARE_AUTH: JSON.stringify({ ...auth, hook }) } });
+  const node = cluster.node();
+  leave = async () => {
+    leave = null;
+    gone.abort();
+    await until('the node has noticed', async () => (await node.metric('fanfare_event_streams')) === 0);
+  };
+  const headers = { Authorization: `Bearer ${await tokenOf('anna')}` };
+  const url = `http://127.0.0.1:${node.broker.port}/v1/events?topic=a&topic=b`;
+  await expect(fetch(url, { headers, signal: gone.signal })).rejects.toThrow();
+  await (await open(cluster, 'topic=b&topic=a', headers)).next('ready');
+  expect(asked).toEqual(['a', 'b', 'a']);
+  expect(await node.metric('fanfare_commands_not_permitted_total')).toBe(0);
+});
+
 describe('a subject', () => {
   it('has one limit of connections for streams and WebSockets, and gets room again', async () => {
     await using cluster = await startCluster({ env: { ...env, FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2' } });

@@ -76,8 +76,8 @@ export class Authenticator {
   }
 
   /**
-   * 8 bytes that say which key signed the token, or which API key it is. Nobody can compute them without `secret`, so
-   * they show nothing about a key that can be guessed.
+   * 8 bytes that say which key signed the token, or which API key it is. The first 4 say which issuer has the key. Nobody
+   * can compute them without `secret`, so they show nothing about a key that can be guessed.
    */
   keyNameOf({ issuer, subject, signedWith }: Identity, secret: Buffer): Buffer {
     if (signedWith === null) return nameOf(secret, subject, this.#apiKeys.secretOf(subject) ?? Buffer.alloc(0));
@@ -86,24 +86,17 @@ export class Authenticator {
 
   /**
    * Finds the key with a name of {@link keyNameOf}. Null if this node accepts no such key. Rejects with
-   * {@link AuthError} `unavailable` if the node cannot read the keys of an issuer now.
+   * {@link AuthError} `unavailable` if the node cannot read the keys of its issuer now.
    */
   async findKey(name: Buffer, subject: string, secret: Buffer): Promise<FoundKey | null> {
     const service = this.#apiKeys.named(subject);
     if (service !== null) return timingSafeEqual(this.keyNameOf(service, secret), name) ? { identity: service } : null;
-    let failure: unknown = null;
-    for (const [issuer, { verifier }] of this.#issuers) {
-      const isWanted = (key: IssuerKey): boolean => timingSafeEqual(nameOf(secret, issuer, bytesOf(key)), name);
-      try {
-        const signedWith = await verifier.findKey(isWanted);
-        if (signedWith !== null) return { issuer, clockSkewSeconds: verifier.clockSkewSeconds, signedWith };
-      } catch (error) {
-        // Another issuer may have it.
-        failure = error;
-      }
-    }
-    if (failure !== null) throw failure;
-    return null;
+    const owner = name.subarray(0, ownerNameBytes);
+    const [issuer, known] = [...this.#issuers].find(([id]) => ownerNameOf(secret, id).equals(owner)) ?? [];
+    if (issuer === undefined || known === undefined) return null;
+    const { verifier } = known;
+    const signedWith = await verifier.findKey((key) => timingSafeEqual(nameOf(secret, issuer, bytesOf(key)), name));
+    return signedWith && { issuer, clockSkewSeconds: verifier.clockSkewSeconds, signedWith };
   }
 
   close(): void {
@@ -144,8 +137,15 @@ export class Authenticator {
   }
 }
 
+const ownerNameBytes = 4;
+
 function nameOf(secret: Buffer, owner: string, key: Buffer): Buffer {
-  return createHmac('sha256', secret).update(`key ${owner}\n`).update(key).digest().subarray(0, 8);
+  const keyName = createHmac('sha256', secret).update(`key ${owner}\n`).update(key).digest().subarray(0, 4);
+  return Buffer.concat([ownerNameOf(secret, owner), keyName]);
+}
+
+function ownerNameOf(secret: Buffer, owner: string): Buffer {
+  return createHmac('sha256', secret).update(`owner ${owner}`).digest().subarray(0, ownerNameBytes);
 }
 
 function bytesOf({ key }: IssuerKey): Buffer {

@@ -30,6 +30,8 @@ export class JwksKeys implements KeySource {
   readonly #timer: NodeJS.Timeout;
   /** Null until the first read. After a failure the previous keys remain valid. */
   #keys: readonly IssuerKey[] | null = null;
+  /** Keys that the issuer once had, the last one first. */
+  #removed: readonly IssuerKey[] = [];
   #reading: Promise<void> | null = null;
   #readAt = Number.NEGATIVE_INFINITY;
   #hasFailed = false;
@@ -84,6 +86,10 @@ export class JwksKeys implements KeySource {
     return this.#keys?.includes(key) === true;
   }
 
+  hasLost(isWanted: (key: IssuerKey) => boolean): boolean {
+    return this.#removed.some(isWanted);
+  }
+
   #matching(isWanted: (key: IssuerKey) => boolean): readonly IssuerKey[] {
     return (this.#keys ?? []).filter(isWanted);
   }
@@ -127,7 +133,12 @@ export class JwksKeys implements KeySource {
     const before = this.#keys ?? [];
     const keys = published.map((key) => before.find((known) => isSameKey(known, key)) ?? key);
     this.#keys = keys;
-    const removed = before.filter((key) => !keys.includes(key)).length;
+    const gone = before.filter((key) => !keys.includes(key));
+    const removed = gone.length;
+    this.#removed = [...gone, ...this.#removed.filter((key) => !keys.some((known) => isSameKey(known, key)))].slice(
+      0,
+      maxKeys,
+    );
     if (removed === 0) return;
     this.log.warn(
       { event: 'jwksKeysRemoved', issuer: this.place, keys: removed },

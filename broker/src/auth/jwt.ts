@@ -15,6 +15,8 @@ export interface KeySource {
   find(isWanted: (key: IssuerKey) => boolean): Promise<readonly IssuerKey[]>;
   /** Whether the source still has a key that was found in it. */
   has(key: IssuerKey): boolean;
+  /** Whether the source had a wanted key, and the issuer has removed it since. */
+  hasLost(isWanted: (key: IssuerKey) => boolean): boolean;
 }
 
 /** The keys of the configuration. */
@@ -27,6 +29,10 @@ export class LocalKeys implements KeySource {
 
   has(key: IssuerKey): boolean {
     return this.keys.includes(key);
+  }
+
+  hasLost(): boolean {
+    return false;
   }
 }
 
@@ -65,10 +71,13 @@ export class JwtVerifier {
     return this.settings.clockSkewSeconds;
   }
 
-  /** The first wanted key; null if there is none. Rejects as {@link KeySource.find} does. */
+  /** The only wanted key; null if there is none. Rejects as {@link KeySource.find} does, if it may be a new key. */
   async findKey(isWanted: (key: IssuerKey) => boolean): Promise<IssuerKey | null> {
     for (const source of this.sources) {
-      const [key] = await source.find(isWanted);
+      const [key] = await source.find(isWanted).catch((error: unknown) => {
+        if (source.hasLost(isWanted)) return [];
+        throw error;
+      });
       if (key !== undefined) return key;
     }
     return null;

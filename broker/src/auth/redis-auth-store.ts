@@ -183,14 +183,6 @@ export class RedisAuthStore implements AuthStore {
     this.#clusterKeys = [current, ...earlier].slice(0, maxClusterKeys);
   }
 
-  /** If Redis has lost its state, it may have no key, or one of a node that did not know the earlier one. */
-  async #keepClusterKey(): Promise<void> {
-    const [known] = this.#clusterKeys;
-    if (known === undefined) return;
-    const [text] = await this.#link.run([['GET', this.#clusterKeyName]]);
-    if (text !== known.toString('base64')) await this.#readClusterKey();
-  }
-
   report(counts: readonly (readonly [name: string, count: number])[]): void {
     // Not awaited: `#report` does not reject.
     void this.#report(counts);
@@ -231,7 +223,6 @@ export class RedisAuthStore implements AuthStore {
       // A revocation that was made during the read may be written twice. That is harmless.
       await this.#write([...this.#unread.values()]);
       await this.#removeStale();
-      await this.#keepClusterKey();
     } catch {
       // The link has logged why. The next poll continues.
     } finally {
@@ -242,9 +233,10 @@ export class RedisAuthStore implements AuthStore {
   /** Returns whether there is more to read. */
   async #readPage(): Promise<boolean> {
     const beganAtMs = performance.now();
-    const [entries] = (await this.#link.run([
+    const [entries, clusterKey] = (await this.#link.run([
       ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
-    ])) as [readonly Entry[]];
+      ['GET', this.#clusterKeyName],
+    ])) as [readonly Entry[], string | null];
     const isWhole = this.#cursor === start || entries[0]?.[0] === this.#cursor;
     if (!isWhole) {
       this.#startOver();
@@ -254,6 +246,9 @@ export class RedisAuthStore implements AuthStore {
     if (entries.length === pageSize) return true;
     this.#readAtMs = beganAtMs;
     this.#hasRead = true;
+    // If Redis has lost its state, it may have no key, or one of a node that did not know the earlier one.
+    const [known] = this.#clusterKeys;
+    if (known !== undefined && known.toString('base64') !== clusterKey) await this.#readClusterKey();
     return false;
   }
 

@@ -4,7 +4,7 @@ import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 
 /** Publications of a page if the client gives no limit (PROTOCOL.md section 7). */
-const defaultLimit = 100;
+export const defaultHistoryLimit = 100;
 
 /**
  * Histories that may be read for one connection at the same time (PROTOCOL.md section 7). Redis sends up to 256 KiB for
@@ -21,7 +21,7 @@ export async function history(
   refuseIfFull(caller);
   const request = {
     since,
-    limit: Math.min(limit ?? defaultLimit, maxHistoryLimit),
+    limit: Math.min(limit ?? defaultHistoryLimit, maxHistoryLimit),
     direction: direction ?? 'forward',
   } as const;
   const page = await caller.trackHistory(relay.history(topic, request));

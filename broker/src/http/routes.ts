@@ -1,5 +1,6 @@
 /** The routes for publishing and reading, with their documentation. */
 import { historyDirections, maxHistoryLimit, maxTopicBytes } from '@fanfare/protocol';
+import { defaultHistoryLimit } from '../handlers/history.js';
 import { maxBatchBytes, maxBatchPublications, maxItemTopics, onBatch } from './batch-request.js';
 import { maxCommands, onCommands } from './commands-request.js';
 import type { Exchange } from './exchange.js';
@@ -155,7 +156,7 @@ export function publishRoutes(
             in: 'query',
             description:
               'Maximum number of publications. A page may have fewer although there are more: read on from next.',
-            schema: { type: 'integer', minimum: 1, maximum: maxHistoryLimit, default: 100 },
+            schema: { type: 'integer', minimum: 1, maximum: maxHistoryLimit, default: defaultHistoryLimit },
           },
           {
             name: 'direction',

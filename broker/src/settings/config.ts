@@ -236,7 +236,7 @@ export const settings = {
     1_000,
     1,
     1_000_000,
-    'Maximum rate of WebSocket handshakes on this node, and, separately, of POST requests without a valid API key. One client address gets a tenth of it, if addresses are counted. Requests beyond it are answered 503 or 429 with `Retry-After: 1`, so that a connection storm does not slow down connected clients.',
+    'Maximum rate of WebSocket handshakes on this node, and, separately, of event streams and HTTP requests whose token the node has not accepted before. One client address gets a tenth of it, if addresses are counted. Requests beyond it are answered 503 or 429 with `Retry-After: 1`, so that a connection storm does not slow down connected clients.',
   ),
   maxUnauthenticatedPercent: integer(
     'FANFARE_MAX_UNAUTHENTICATED_PERCENT',

@@ -125,7 +125,7 @@ export class EventStream extends HeldResponse {
     const { exchange } = this.#opening as Opening;
     for (const [index, topic] of this.topics.entries()) this.#positions[index] = this.#beginningOf(index, topic);
     const events = retryField() + eventText('ready', this.#greeting, this.#id);
-    const response = beginStream(exchange, events, this.#endsAt > 0);
+    const response = beginStream(exchange, events, this.isBrief);
     // From here on, nothing needs the head of the request.
     // A bound function takes half the memory of an arrow function.
     response.onAborted(this.onAborted.bind(this));
@@ -365,7 +365,7 @@ export class EventStream extends HeldResponse {
 
   /** A stream with `wait` ends after its first news. */
   #endIfDone(): void {
-    if (this.#endsAt > 0 && this.#hasNews && this.#state === 'live') this.#end('');
+    if (this.isBrief && this.#hasNews && this.#state === 'live') this.#end('');
   }
 
   protected fail(error: ReplyError, topic: Topic | null = null): void {
@@ -425,7 +425,7 @@ export class EventStream extends HeldResponse {
     const response = this.#response;
     if (response === null) return;
     const now = secondsOf(nowMs);
-    if (this.#endsAt > 0 && now >= this.#endsAt && !this.#isBlocked) return this.#end('');
+    if (this.isBrief && now >= this.#endsAt && !this.#isBlocked) return this.#end('');
     if (this.#isBlocked) {
       if (now >= this.#dueAt) return this.#drop(response);
       // This restarts the timeout of uWebSockets. Otherwise it would close the stream after 12 s, although the client may

@@ -12,6 +12,7 @@ import {
   type Topic,
 } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
+import { defaultHistoryLimit } from '../handlers/history.js';
 import { type Exchange, notStored } from '../http/exchange.js';
 import { answerPage, type HistoryQuery, positionHeader } from '../http/history-request.js';
 import { problemOf } from '../http/problem.js';
@@ -20,9 +21,6 @@ import type { HistoryPage } from '../relay/relay.js';
 import type { EventRun } from '../topics/event-run.js';
 import { errorOf, HeldResponse } from './held-response.js';
 import type { StreamContext } from './stream-context.js';
-
-/** Publications of a page if the client gives no limit, as in handlers/history.ts. */
-const defaultLimit = 100;
 
 const direction: HistoryDirection = 'forward';
 
@@ -43,7 +41,7 @@ export class HeldPoll extends HeldResponse {
     // One text for all polls of a topic.
     this.#topic = context.registry.audienceOf(topic)?.topic ?? topic;
     this.#exchange = exchange;
-    this.#limit = limit ?? defaultLimit;
+    this.#limit = limit ?? defaultHistoryLimit;
     this.#isNow = since === 'now';
     this.#since = since === 'now' ? null : since;
     this.#endsAt = Math.floor(performance.now() / 1_000) + (wait ?? 0);

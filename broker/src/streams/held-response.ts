@@ -117,7 +117,11 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
     let permitting: Topic | null = null;
     try {
       await this.prepare();
-      for (permitting of this.topics) await this.#permit(permitting);
+      for (permitting of this.topics) {
+        // The client may be gone.
+        if (this.isOver) return;
+        await this.#permit(permitting);
+      }
       permitting = null;
       if (this.isOver) return;
       this.#isJoined = true;
