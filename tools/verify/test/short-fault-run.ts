@@ -21,11 +21,18 @@ const options: FaultRunOptions = {
 };
 
 /**
+ * Redis loses everything while nodes restart: a topic whose only clients are between two requests is in the memory of no
+ * node, and those clients get a gap or a reset (docs/guarantees.md). Clients with a WebSocket lose nothing.
+ */
+const forgetful = 'flushall-in-rolling-restart';
+
+/**
  * Causes the fault, and expects that subscribers receive everything once and in order, without an event about missing
  * publications.
  */
 export async function expectNoLoss(fault: Fault, level: Level = options.level): Promise<void> {
-  const { reasons, findings, published } = await runFault(fault, { ...options, level }, () => {});
+  const given = fault.name.startsWith(forgetful) ? (['websocket'] as const) : transports;
+  const { reasons, findings, published } = await runFault(fault, { ...options, level, transports: given }, () => {});
   expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
   expect(findings).toMatchObject({
     lost: 0,
