@@ -98,7 +98,15 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
     const panels = readDashboard().panels.flatMap(({ title, targets = [] }) =>
       targets.map(({ expr }) => ({ title, expr })),
     );
+    const publish = async (data: string): Promise<void> => {
+      const address = new URL('/v1/topics/greetings/publications', url().replace('ws:', 'http:'));
+      const headers = { 'Content-Type': 'application/json' };
+      await (await fetch(address, { method: 'POST', headers, body: data })).text();
+    };
     const empty = async (): Promise<string[]> => {
+      // Some panels are about HTTP requests and their errors.
+      for (let request = 0; request < 16; request++) await publish('1');
+      await publish('wrong');
       const found = await Promise.all(
         panels.map(async ({ title, expr }) => {
           const samples = await prometheus.query(asked(expr));
