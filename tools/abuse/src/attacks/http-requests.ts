@@ -161,7 +161,8 @@ export const streamFlood: Attack = attack({
   name: 'stream-flood',
   about: '300 event streams a second of one subject',
   answers: ['HTTP 200', 'event unavailable'],
-  besides: ['left open'],
+  // A node that refuses a stream closes its connection.
+  besides: ['cut off', 'left open'],
   leastSeconds: 1,
   run: (attackers) => {
     const token = tokenOf('attacker');
