@@ -25,7 +25,9 @@ describe.skipIf(missing !== '')(`k8s/overlays/cluster${missing}`, () => {
     folder = mkdtempSync(join(tmpdir(), 'fanfare-overlay-'));
     const maps = (await renderOverlay('cluster')).filter(({ kind }) => kind === 'ConfigMap');
     files = maps.find(({ metadata }) => metadata.name.startsWith('redis-cluster'))?.['data'] as typeof files;
-    port = await findFreePort();
+    // As in the pods, the servers talk to each other on a port that is higher by 10,000.
+    do port = await findFreePort();
+    while (port > 55_535);
   });
 
   afterEach(async () => {
@@ -37,15 +39,13 @@ describe.skipIf(missing !== '')(`k8s/overlays/cluster${missing}`, () => {
   const addressOf = (server: number, start: number): string => `127.0.${100 + start}.${1 + server}`;
 
   async function start(number: number): Promise<void> {
-    const bus = await findFreePort();
     running = Array.from({ length: servers }, (_, server) => {
       const [address, data] = [addressOf(server, number), join(folder, `data-${server}`)];
       mkdirSync(data, { recursive: true });
-      const conf = join(folder, 'redis.conf');
-      writeFileSync(conf, files['redis.conf'] ?? '');
-      const own = ['--port', String(port), '--cluster-port', String(bus), '--dir', data];
+      const conf = join(folder, `redis-${server}.conf`);
+      writeFileSync(conf, (files['redis.conf'] ?? '').replace('dir /data', `dir ${data}`));
       return new Child({
-        command: ['redis-server', conf, ...own, '--bind', address, '--bind-source-addr', address],
+        command: ['redis-server', conf, '--port', String(port), '--bind', address, '--bind-source-addr', address],
         env: { PATH: process.env['PATH'] },
       });
     });
