@@ -8,6 +8,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { Keys } from '../src/relay/keys.js';
 import { memoryTimesOf } from '../src/relay/memory-times.js';
+import { Partitions } from '../src/relay/partitions.js';
 import { scripts } from '../src/relay/scripts.js';
 import {
   shortTimes,
@@ -18,6 +19,7 @@ import {
   type TestNode,
   untilForgotten,
 } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
@@ -48,7 +50,13 @@ async function restartRedis({ redis, nodes }: TestCluster): Promise<void> {
 }
 
 async function historyOf(connection: TestConnection, topic: string): Promise<unknown[]> {
-  const page = await connection.requestServed({ type: 'history', topic, since: null, limit: 1_000, direction: 'forward' });
+  const page = await connection.requestServed({
+    type: 'history',
+    topic,
+    since: null,
+    limit: 1_000,
+    direction: 'forward',
+  });
   if (page.type !== 'history') throw new Error(`No history: ${JSON.stringify(page)}`);
   return page.publications.map((item) => ('data' in item ? item.data : item));
 }
@@ -81,7 +89,9 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     await using reader = await TestConnection.open(cluster.node().url);
     for (const offset of [seen.offset, seen.offset - 1]) {
       const since = { epoch: seen.epoch, offset };
-      expect(await reader.requestServed({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({ recovered: false });
+      expect(await reader.requestServed({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+        recovered: false,
+      });
       await reader.unsubscribe('quiet');
     }
     admin.disconnect();
@@ -150,7 +160,7 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     admin.on('error', () => undefined);
     await publish(writer, 't', 'of an older history');
     await admin.save();
-    await admin.del('fanfare:topic:t');
+    await admin.del(nameInRedis('t'));
     const reader = await cluster.subscriber('t');
     for (let number = 1; number <= 3; number++) await publish(writer, 't', number);
     expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
@@ -263,7 +273,13 @@ describe.concurrent('a broker that changes the epoch of every topic', () => {
     const pages = new Set<unknown>();
     let since: Position | null = null;
     for (;;) {
-      const page = await writer.requestServed({ type: 'history', topic: 'long', since, limit: 1_000, direction: 'forward' });
+      const page = await writer.requestServed({
+        type: 'history',
+        topic: 'long',
+        since,
+        limit: 1_000,
+        direction: 'forward',
+      });
       if (page.type !== 'history' || page.first === null) break;
       for (const item of page.publications) pages.add('data' in item ? item.data : item);
       since = { epoch: page.position.epoch, offset: page.first + page.publications.length - 1 };
@@ -293,7 +309,9 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
     await untilReady(newcomer);
     await untilReady(cluster.node());
     const there = await TestConnection.open(newcomer.url);
-    expect(await there.requestServed({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } })).toMatchObject({
+    expect(
+      await there.requestServed({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } }),
+    ).toMatchObject({
       recovered: true,
       publications: [{ data: 1 }],
     });
@@ -316,7 +334,9 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
     const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: cluster.redisUrl });
     await untilReady(newcomer);
     const there = await TestConnection.open(newcomer.url);
-    expect(await there.requestServed({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } })).toMatchObject({
+    expect(
+      await there.requestServed({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } }),
+    ).toMatchObject({
       recovered: true,
       publications: [{ data: 1 }],
     });
@@ -330,7 +350,7 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
 class SlowNode {
   readonly #admin: Redis;
   readonly #listener: Redis;
-  readonly #keys = new Keys('fanfare', 0);
+  readonly #keys = new Keys('fanfare', 0, new Partitions(64));
 
   private constructor(admin: Redis, listener: Redis) {
     this.#admin = admin;
@@ -504,7 +524,9 @@ describe.concurrent('a node that was killed', () => {
     await admin.flushall();
     await until('the recovery is complete', async () => (await recoveries()) === 1);
     for (const node of cluster.nodes) await untilReady(node);
-    expect(await writer.requestServed({ type: 'subscribe', topic: 't', since })).toMatchObject({ recovered: !hasPublished });
+    expect(await writer.requestServed({ type: 'subscribe', topic: 't', since })).toMatchObject({
+      recovered: !hasPublished,
+    });
     await publish(writer, 't', 3);
     expect(await historyOf(writer, 't')).toEqual([1, 2, 3]);
     admin.disconnect();
