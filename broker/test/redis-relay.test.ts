@@ -34,7 +34,7 @@ it('a node knows how much memory Redis uses for a client that does not read', as
   const deaf = createConnection({ port: redis.port });
   const admin = new Redis(redis.url);
   try {
-    deaf.write('CLIENT ID\r\nSUBSCRIBE deaf\r\n');
+    deaf.write('CLIENT ID\r\nSSUBSCRIBE deaf\r\n');
     const [id] = (await once(deaf, 'data')) as [Buffer];
     deaf.pause();
     const clientId = Number(/^:(\d+)/.exec(id.toString())?.[1]);
