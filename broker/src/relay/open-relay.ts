@@ -1,5 +1,6 @@
 /** Creates the relay of a node and its connections to Redis. */
 import type { Log } from '../observe/log.js';
+import { readPlacement } from '../redis/placement.js';
 import { type RedisSettings, SentinelWatch } from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
@@ -11,6 +12,7 @@ import { RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
 import { RelayShare, type RelayShareSettings } from './relay-share.js';
 import { RoutedRelay } from './routed-relay.js';
+import { firstMap } from './shard-map.js';
 
 export interface RelaySettings
   extends Omit<ConnectionsSettings, 'sentinels'>,
@@ -39,39 +41,43 @@ export function openRelay(
   load: () => Load | null,
   tracer: PublishTracer | null = null,
 ): OpenedRelay {
+  const placement = readPlacement(settings.redisUrl);
+  if (placement.kind === 'cluster')
+    throw new Error('FANFARE_REDIS_URL names a Redis Cluster, which this release does not support.');
+  const shards = placement.kind === 'single' ? [{ name: 'redis', url: placement.url }] : placement.shards;
   const partitions = new Partitions(settings.redisPartitions);
-  const share = new RelayShare(settings, 1);
-  const shard = openShard(settings, log, counters);
-  const keys = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database, partitions);
-  const relay = new RedisRelay(
-    settings,
-    keys,
-    (owner) => new Connections(shard.settings, owner, log, counters),
-    share,
-    delivery,
-    log,
-    counters,
-    load,
-    tracer,
-  );
-  return {
-    relay: new RoutedRelay([{ shard: 'redis', relay }], partitions, () => 0, share),
-    home: { settings: shard.settings, keys },
-    close: () => shard.close(),
-  };
-}
+  const share = new RelayShare(settings, shards.length);
+  const credentialWatch = filesOf(settings).length === 0 ? null : new RedisCredentialWatch(settings, log, counters);
 
-/** What all connections to one Redis share. */
-function openShard(settings: Omit<ConnectionsSettings, 'sentinels'>, log: Log, counters: RelayCounters) {
-  const sentinels = SentinelWatch.start(settings, log);
-  const withSentinels: ConnectionsSettings = { ...settings, sentinels };
-  const credentialWatch =
-    filesOf(settings).length === 0 ? null : new RedisCredentialWatch(withSentinels, log, counters);
+  const opened = shards.map(({ name, url }) => {
+    const shardLog = shards.length === 1 ? log : log.child({ shard: name });
+    const sentinels = SentinelWatch.start({ ...settings, redisUrl: url }, shardLog);
+    const shardSettings: ConnectionsSettings = { ...settings, redisUrl: url, sentinels };
+    const keys = new Keys(settings.redisPrefix, readRedisUrl(url).database, partitions);
+    const relay = new RedisRelay(
+      settings,
+      keys,
+      (owner) => new Connections(shardSettings, owner, shardLog, counters),
+      share,
+      delivery,
+      shardLog,
+      counters,
+      load,
+      tracer,
+    );
+    return { name, relay, keys, settings: shardSettings, sentinels };
+  });
+
+  const names = shards.map(({ name }) => name);
+  const map = firstMap(names, partitions.count);
+  const unitOf = (partition: number): number => names.indexOf(map.shards[partition] as string);
+  const units = opened.map(({ name, relay }) => ({ shard: name, relay }));
   return {
-    settings: withSentinels,
-    close(): void {
+    relay: new RoutedRelay(units, partitions, unitOf, share),
+    home: opened[unitOf(0)] as OpenedRelay['home'],
+    close() {
       credentialWatch?.close();
-      sentinels?.close();
+      for (const { sentinels } of opened) sentinels?.close();
     },
   };
 }
