@@ -183,6 +183,7 @@ describe('two shards', () => {
     await victim.kill();
     await until('the failed shard is noticed', () => node.relay.shards[0]?.isConnected === false);
     expect(node.relay.state).toBe('connected');
+    expect(node.relay.shards.map(({ unavailable }) => unavailable)).toEqual([32, 0]);
     await until('the fault names it', () => node.relay.fault?.startsWith(`127.0.0.1:${victim.port}: `));
     const outcomes = new Map<string, string>();
     for (const name of names)
