@@ -43,7 +43,9 @@ local clockOfNode, nodeState, generation, probe = tonumber(ARGV[5]), ARGV[6], AR
 
 -- Returns what a publication would get now: 1, or an error. It adds nothing, because there is no stream of this name.
 local function tryWrite()
-  if redis.call('GET', generationKey) ~= generation then return redis.error_reply('STALE Redis has a different generation') end
+  if not mayUse(redis.call('GET', generationKey), generation) then
+    return redis.error_reply('STALE Redis has a different generation')
+  end
   return redis.pcall('XADD', probeChannel, 'NOMKSTREAM', '*', '', '') or 1
 end
 
@@ -104,6 +106,6 @@ if redis.call('GET', stateKey) == stateOfServer() then
   clock = now
   redis.call('SET', clockKey, string.format('%.0f', clock))
 end
-if outcome == 1 then redis.call('PUBLISH', probeChannel, probe) end
+if outcome == 1 then redis.call('SPUBLISH', probeChannel, probe) end
 local living, unpublished = redis.call('ZRANGE', nodesKey, 0, -1, 'WITHSCORES'), redis.call('ZRANGE', unpublishedKey, 0, -1)
 return { living, clock, reported, open, total, unpublished, outcome }

@@ -22,7 +22,8 @@
 -- If the nodes may not have restored everything, the streams may end too early, and no offset would show it. Then the
 -- next generation raises the minimum epoch: all topics get another epoch, and their subscribers get a reset.
 --
--- KEYS[1]  generation: '<name>:<minimum epoch>'. Lower epochs have ended, and must not be used again
+-- KEYS[1]  generation: '<name>:<minimum epoch>', or '<name>.<fence>:<minimum epoch>' (shards/fence.lua). Lower epochs
+--          have ended, and must not be used again
 -- KEYS[2]  newest epoch
 -- KEYS[3]  state of the server (stream.lua) in which the generation began or was last found complete
 -- KEYS[4]  the current recovery, a hash:
@@ -102,7 +103,7 @@ end
 
 -- Calls all nodes to a new recovery. `generation` is the one that ended, if it is still there.
 local function beginRecovery(generation, now)
-  local receivers = redis.call('PUBLISH', channel, nodeId)
+  local receivers = redis.call('SPUBLISH', channel, nodeId)
   -- This node takes part even if it does not receive its own call.
   local expected = receivers + (listens == '1' and 0 or 1)
   local floor = generation and string.match(generation, '%d+$') or '0000000000000000'
@@ -186,7 +187,7 @@ local function beginGeneration(name, minEpoch, state)
   redis.call('SET', stateKey, state)
   redis.call('DEL', recoveryKey)
   -- The nodes ask at once.
-  redis.call('PUBLISH', channel, nodeId)
+  redis.call('SPUBLISH', channel, nodeId)
   return generation
 end
 
