@@ -4,6 +4,7 @@ import { Metrics } from '../src/observe/metrics.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
 import { openRelay, type RelaySettings } from '../src/relay/open-relay.js';
 import { newNodeId } from '../src/relay/redis-message.js';
+import type { Relay } from '../src/relay/relay.js';
 import type { RoutedRelay } from '../src/relay/routed-relay.js';
 import { RecordedDelivery, type RelayFixture, topics } from './relay.contract.js';
 import { until } from './wait.js';
@@ -58,8 +59,7 @@ export function startRelay(
 /** For the relay's contract: relays of one broker, connected to all their Redis. */
 export async function startRelays(count: number, settings: Parameters<typeof startRelay>[0]): Promise<RelayFixture> {
   const nodes = Array.from({ length: count }, () => startRelay(settings));
-  for (const { relay } of nodes)
-    await until('the relay is connected', () => relay.shards.every(({ isConnected }) => isConnected));
+  for (const { relay } of nodes) await untilConnected(relay);
   return {
     relays: nodes.map(({ relay }) => relay),
     deliveries: nodes.map(({ delivery }) => delivery),
@@ -67,4 +67,9 @@ export async function startRelays(count: number, settings: Parameters<typeof sta
       await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()));
     },
   };
+}
+
+/** Resolves when the relay can use every Redis. */
+export async function untilConnected(relay: Relay): Promise<void> {
+  await until('the relay is connected', () => relay.shards.every(({ isConnected }) => isConnected));
 }
