@@ -185,11 +185,11 @@ function throwIfFailed(checked: Checked | undefined): void {
 
 /** Throws `invalidOption`. A node would refuse it as malformed, with all later commands of the frame. */
 function checkKey({ key, remove = false }: SendOptions): void {
-  if (key !== undefined && !(typeof key === 'string' && isKey(key))) {
-    throw invalidOption(`key must be 1 to ${maxKeyBytes} printable ASCII characters without spaces.`);
-  }
-  if (typeof remove !== 'boolean') throw invalidOption('remove must be true or false.');
-  if (remove && key === undefined) throw invalidOption('remove needs a key: it removes what was published with it.');
+  const hasKey = typeof key === 'string' && isKey(key);
+  if (hasKey ? typeof remove === 'boolean' : key === undefined && remove === false) return;
+  throw invalidOption(
+    `key must be 1 to ${maxKeyBytes} printable ASCII characters without spaces; remove must be a boolean and needs a key.`,
+  );
 }
 
 function describe(

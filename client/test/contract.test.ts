@@ -72,14 +72,11 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 
   it.each([
-    [{ key: '' }, 'key must be 1 to 64 printable ASCII characters without spaces.'],
-    [{ key: 'a b' }, 'key must be 1 to 64 printable ASCII characters without spaces.'],
-    [{ key: 'ü' }, 'key must be 1 to 64 printable ASCII characters without spaces.'],
-    [{ key: 'x'.repeat(65) }, 'key must be 1 to 64 printable ASCII characters without spaces.'],
-    [{ key: 7 as unknown as string }, 'key must be 1 to 64 printable ASCII characters without spaces.'],
-    [{ key: 'a', remove: 1 as unknown as boolean }, 'remove must be true or false.'],
-    [{ remove: true }, 'remove needs a key: it removes what was published with it.'],
-  ])('refuses the key of %j', async (options, message) => {
+    ...[{ key: '' }, { key: 'a b' }, { key: 'ü' }, { key: 'x'.repeat(65) }, { key: 7 as unknown as string }],
+    ...[{ key: 'a', remove: 1 as unknown as boolean }, { remove: true }],
+  ])('refuses the key of %j', async (options) => {
+    const message =
+      'key must be 1 to 64 printable ASCII characters without spaces; remove must be a boolean and needs a key.';
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     expect(await failure(client.publish('a', 1, options))).toMatchObject({ code: 'invalidOption', message });

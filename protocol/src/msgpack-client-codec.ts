@@ -92,12 +92,13 @@ export class MsgpackClientCodec implements ClientCodec {
   repeat(encoded: string | Uint8Array): Uint8Array {
     const bytes = encoded as Uint8Array;
     const reader = this.#reader;
+    const own = 'a publish';
     reader.begin(bytes);
-    reader.uint('the command type');
-    reader.uintOrNull('the id');
-    reader.strLength('the topic');
-    reader.binLength('the data');
-    reader.strLength('the messageId');
+    reader.uint(own);
+    reader.uintOrNull(own);
+    reader.strLength(own);
+    reader.binLength(own);
+    reader.strLength(own);
     const writer = this.#writer;
     writer.clear();
     writer.arrayHeader(Math.max(reader.count, 6));
@@ -168,19 +169,18 @@ class MessageReader extends Reader implements Fields {
     const count = this.arrayHeader('the list of publications');
     const items: Item[] = [];
     for (let index = 0; index < count; index++) items.push(this.#decode(this.payload()));
-    if (this.count === end || this.nil()) return items;
-    const keys = this.#list('the list of keys', () => this.strOrNull('a key'));
-    const hasRemoved = this.count > end + 1 && !this.nil();
-    const removed = new Set(hasRemoved ? this.#list('the list of removed', () => this.uint('a place')) : []);
+    if (this.count === end) return items;
+    const keys = this.#list(end, () => this.strOrNull('a key'));
+    const removed = new Set(this.#list(end + 1, () => this.uint('a place')));
     return items.map((item, index) => {
       const key = keys[index] ?? null;
-      if (key === null) return item;
-      return removed.has(index) ? { ...item, key, remove: true } : { ...item, key };
+      return key === null ? item : { ...item, key, ...(removed.has(index) && { remove: true }) };
     });
   }
 
-  #list<Element>(what: string, read: () => Element): readonly Element[] {
-    return Array.from({ length: this.arrayHeader(what) }, read);
+  /** A list that is the element at `place`; empty if the message has none. */
+  #list<Element>(place: number, read: () => Element): readonly Element[] {
+    return this.count <= place || this.nil() ? [] : Array.from({ length: this.arrayHeader('a list') }, read);
   }
 
   #decode(payload: Payload): Item {

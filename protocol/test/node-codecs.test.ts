@@ -250,7 +250,14 @@ describe('a MessagePack frame', () => {
   });
 
   it('is malformed if it has the wrong number of elements, whatever their values are', () => {
-    const taken: Record<number, number[]> = { 1: [2, 3], 2: [3, 5], 3: [3], 4: [4, 5, 6, 7, 8], 5: [3, 5, 6, 7], 8: [2] };
+    const taken: Record<number, number[]> = {
+      1: [2, 3],
+      2: [3, 5],
+      3: [3],
+      4: [4, 5, 6, 7, 8],
+      5: [3, 5, 6, 7],
+      8: [2],
+    };
     const elements = [7, 'a', Buffer.from([1]), null];
     for (const [type, counts] of Object.entries(taken)) {
       for (let count = 0; count < 20; count++) {

@@ -123,7 +123,7 @@ function writeEvent(
   payload: KeyedPayload,
 ): void {
   const before = writer.length;
-  const key = payload.key === null ? '' : keyMembers(payload.key, payload.remove);
+  const key = payload.key === null || form === 'bare' ? '' : keyMembers(payload.key, payload.remove);
   writer.ascii('data: ');
   if (form === 'envelope') {
     writer.ascii(envelopeHead(topic, first, index));
