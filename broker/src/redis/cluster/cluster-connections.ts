@@ -27,7 +27,7 @@ export class ClusterConnections {
     },
     onReplica: (server) => {
       for (const links of this.#partitions.values()) links.onLost(server);
-      this.topology.refresh();
+      this.topology.refreshLater();
     },
     onPublisherReady: (server) => this.topology.addSource(server),
     onPublisherLost: (server) => {
@@ -93,6 +93,8 @@ export class ClusterConnections {
       if (server !== null) used.add(server);
       links.follow(server);
     }
+    // It may have become a master since.
+    for (const server of used) if (!server.isMaster) void server.check();
     const links = [...this.#partitions.values()];
     for (const [name, server] of this.#servers) {
       if (used.has(server) || links.some((one) => one.uses(server))) continue;
@@ -122,6 +124,6 @@ export class ClusterConnections {
     while (from < end && bytes[from] !== openingBrace) from++;
     let to = from + 1;
     while (to < end && bytes[to] !== closingBrace) to++;
-    return this.#partitions.get(bytes.latin1Slice(from + 1, to));
+    return this.#partitions.get(bytes.toString('latin1', from + 1, to));
   }
 }

@@ -70,7 +70,12 @@ export class ClusterStoreLink implements Pick<StoreLink, 'isReady' | 'run' | 'ev
     if (name === null || name === this.#server?.name) return;
     void this.#server?.link.close();
     const events = { onReady: () => this.events.onReady(), onLost: () => this.topology.refresh() };
-    const link = new StoreLink(settingsFor(name, this.settings), this.log.child({ redis: name }), this.counters, events);
+    const link = new StoreLink(
+      settingsFor(name, this.settings),
+      this.log.child({ redis: name }),
+      this.counters,
+      events,
+    );
     this.#server = { name, link };
   }
 }
