@@ -78,7 +78,7 @@ export abstract class Link {
   #connectingSince: number | null = null;
 
   constructor(
-    role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check' | 'seed',
+    role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check' | 'shards' | 'seed',
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,
