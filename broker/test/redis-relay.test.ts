@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { type RedisProcess, type RedisShards, startRedis, startRedisShards } from '@fanfare/local-cluster';
 import { type Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
@@ -9,10 +9,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { PublisherLink } from '../src/redis/redis.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
+import { openRelay, type RelaySettings } from '../src/relay/open-relay.js';
 import { newNodeId } from '../src/relay/redis-message.js';
-import { RedisRelay, type RedisRelaySettings } from '../src/relay/redis-relay.js';
+import type { Relay } from '../src/relay/relay.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { monitorRedis, type SeenCommand } from './redis-monitor.js';
+import { nameInRedis } from './redis-names.js';
 import { json, publishAcknowledged, RecordedDelivery, relayContract, topic, topics } from './relay.contract.js';
 import { until } from './wait.js';
 
@@ -32,7 +34,7 @@ it('a node knows how much memory Redis uses for a client that does not read', as
   const deaf = createConnection({ port: redis.port });
   const admin = new Redis(redis.url);
   try {
-    deaf.write('CLIENT ID\r\nSUBSCRIBE deaf\r\n');
+    deaf.write('CLIENT ID\r\nSSUBSCRIBE deaf\r\n');
     const [id] = (await once(deaf, 'data')) as [Buffer];
     deaf.pause();
     const clientId = Number(/^:(\d+)/.exec(id.toString())?.[1]);
@@ -45,7 +47,7 @@ it('a node knows how much memory Redis uses for a client that does not read', as
     await until('it is connected', () => link.isReady);
     expect(await link.outputBufferBytes(clientId)).toBe(0);
     // More than the kernel buffers.
-    for (let count = 0; count < 7; count++) await admin.publish('deaf', 'x'.repeat(1_048_576));
+    for (let count = 0; count < 7; count++) await admin.spublish('deaf', 'x'.repeat(1_048_576));
     expect(await link.outputBufferBytes(clientId)).toBeGreaterThan(1_000_000);
     deaf.destroy();
     await until('the client is gone', async () => (await link.outputBufferBytes(clientId)) === 0);
@@ -56,16 +58,17 @@ it('a node knows how much memory Redis uses for a client that does not read', as
   }
 });
 
-function newRelay(settings: Partial<RedisRelaySettings> = {}) {
+function newRelay(settings: Partial<RelaySettings> = {}) {
   const delivery = new RecordedDelivery();
   const { counters } = new Metrics();
-  const relay = new RedisRelay(
+  const { relay, close } = openRelay(
     {
       redisUrl: redis.url,
       redisTimeoutMs: 500,
       nodeName: 'test',
       nodeId: newNodeId(),
       redisPrefix: `p${prefixes}`,
+      redisPartitions: 64,
       unsubscribeLingerMs: 20,
       flushWindowMs: 0,
       maxRelayBytes: 1_000_000,
@@ -84,24 +87,121 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
     counters,
     () => null,
   );
-  return { relay, delivery, counters, [Symbol.asyncDispose]: () => relay.close() };
+  return {
+    relay,
+    delivery,
+    counters,
+    async [Symbol.asyncDispose]() {
+      await relay.close();
+      close();
+    },
+  };
 }
 
 /** The commands so far with an argument that begins with this key, after the prefix of this test. */
-const about = ({ commands }: { readonly commands: readonly SeenCommand[] }, key: string) =>
-  commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:${key}`)));
+const about = ({ commands }: { readonly commands: readonly SeenCommand[] }, key: RegExp) =>
+  commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:`) && key.test(arg)));
 
-relayContract('RedisRelay', async (count) => {
-  prefixes++;
-  const nodes = Array.from({ length: count }, () => newRelay({ topics }));
-  for (const { relay } of nodes) await until('the relay is connected', () => relay.state === 'connected');
-  return {
-    relays: nodes.map(({ relay }) => relay),
-    deliveries: nodes.map(({ delivery }) => delivery),
-    async [Symbol.asyncDispose]() {
-      await Promise.all(nodes.map(({ relay }) => relay.close()));
-    },
-  };
+let shards: RedisShards;
+beforeAll(async () => {
+  shards = await startRedisShards(2);
+});
+afterAll(async () => {
+  await shards[Symbol.asyncDispose]();
+});
+
+describe.each([
+  ['one Redis', () => redis.url],
+  ['two shards', () => shards.url],
+])('with %s,', (_, urlOf) => {
+  relayContract('RoutedRelay', async (count) => {
+    prefixes++;
+    const nodes = Array.from({ length: count }, () => newRelay({ topics, redisUrl: urlOf() }));
+    for (const { relay } of nodes) await untilConnected(relay);
+    return {
+      relays: nodes.map(({ relay }) => relay),
+      deliveries: nodes.map(({ delivery }) => delivery),
+      async [Symbol.asyncDispose]() {
+        await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()));
+      },
+    };
+  });
+});
+
+/** Resolves when the relay can use every Redis. */
+function untilConnected(relay: Relay): Promise<unknown> {
+  return until('the relay is connected', () => relay.shards.every(({ isConnected }) => isConnected));
+}
+
+describe('two shards', () => {
+  const names = Array.from({ length: 40 }, (_, index) => `t${index}`);
+
+  /** Topics by the port of the shard that holds them. */
+  async function topicsByShard(): Promise<readonly (readonly string[])[]> {
+    const lists = shards.servers.map(async ({ url }) => {
+      const admin = new Redis(url);
+      const keys = await admin.keys(`p${prefixes}:*:topic:*`);
+      admin.disconnect();
+      return keys.flatMap((key) => /:topic:(t\d+)$/.exec(key)?.[1] ?? []);
+    });
+    return Promise.all(lists);
+  }
+
+  it('each hold a part of the topics, and all topics are listed once', async () => {
+    prefixes++;
+    await using node = newRelay({ topics, redisUrl: shards.url });
+    await untilConnected(node.relay);
+    for (const name of names) await publishAcknowledged(node.relay, name, 1);
+    const [one = [], other = []] = await topicsByShard();
+    expect(Math.min(one.length, other.length)).toBeGreaterThan(5);
+    expect([...one, ...other].toSorted()).toEqual(names.toSorted());
+    expect(node.relay.shards.map(({ name, partitions }) => [name, partitions])).toEqual(
+      shards.servers.map(({ port }) => [`127.0.0.1:${port}`, 32]),
+    );
+    const listed: string[] = [];
+    for (let cursor: string | null = null, isLast = false; !isLast; ) {
+      const page = await node.relay.topics({ prefix: 't', cursor, limit: 7 });
+      listed.push(...page.topics);
+      cursor = page.next;
+      isLast = cursor === null;
+    }
+    expect(listed.toSorted()).toEqual(names.toSorted());
+    for (const cursor of ['x', '5', '2-0', '0-x'])
+      await expect(node.relay.topics({ prefix: '', cursor, limit: 7 })).rejects.toMatchObject({ code: 'malformed' });
+  });
+
+  it('fail alone: topics of the other shard are served, and those of the failed one are unavailable until it is back', async () => {
+    prefixes++;
+    await using own = await startRedisShards(2);
+    await using node = newRelay({ topics, redisUrl: own.url });
+    await using other = newRelay({ topics, redisUrl: own.url });
+    for (const { relay } of [node, other]) await untilConnected(relay);
+    const [victim] = own.servers;
+    if (victim === undefined) throw new Error('There is no server.');
+    await other.relay.subscribe(topic('t0'), null);
+    for (const name of names) await publishAcknowledged(node.relay, name, 1);
+    await victim.kill();
+    await until('the failed shard is noticed', () => node.relay.shards[0]?.isConnected === false);
+    expect(node.relay.state).toBe('connected');
+    await until('the fault names it', () => node.relay.fault?.startsWith(`127.0.0.1:${victim.port}: `));
+    const outcomes = new Map<string, string>();
+    for (const name of names)
+      outcomes.set(
+        name,
+        await publishAcknowledged(node.relay, name, 2).then(
+          (outcome) => (outcome instanceof Error ? (outcome as ReplyError).code : 'accepted'),
+          (error: ReplyError) => error.code,
+        ),
+      );
+    const codes = [...outcomes.values()];
+    expect(new Set(codes)).toEqual(new Set(['accepted', 'unavailable']));
+    expect(codes.filter((code) => code === 'accepted').length).toBeGreaterThan(5);
+    await victim.restart();
+    for (const { relay } of [node, other]) await untilConnected(relay);
+    for (const name of names)
+      expect(await publishAcknowledged(node.relay, name, 3)).toMatchObject({ offset: expect.any(Number) });
+    await until('the subscriber has everything', () => other.delivery.of('t0').at(-1) === '3');
+  });
 });
 
 describe('a RedisRelay', () => {
@@ -110,15 +210,16 @@ describe('a RedisRelay', () => {
     await using node = newRelay();
     await until('the relay is connected', () => node.relay.state === 'connected');
     const admin = new Redis(redis.url);
-    const channels = async (): Promise<unknown> => (await admin.pubsub('CHANNELS', `p${prefixes}:topic:*`)).toSorted();
+    const channels = async (): Promise<unknown> =>
+      (await admin.pubsub('SHARDCHANNELS', `p${prefixes}:*:topic:*`)).toSorted();
     expect(await channels()).toEqual([]);
     const subscribed = node.counters.redisSubscribeCommands;
     await Promise.all([node.relay.subscribe(topic('a'), null), node.relay.subscribe(topic('b'), null)]);
-    expect(await channels()).toEqual([`p${prefixes}:topic:a`, `p${prefixes}:topic:b`]);
+    expect(await channels()).toEqual([nameInRedis('a', `p${prefixes}`), nameInRedis('b', `p${prefixes}`)]);
     expect(node.counters.redisSubscribeCommands - subscribed).toBe(1);
     node.relay.unsubscribe(topic('a'));
     await until('a is unsubscribed', async () => ((await channels()) as string[]).length === 1);
-    expect(await channels()).toEqual([`p${prefixes}:topic:b`]);
+    expect(await channels()).toEqual([nameInRedis('b', `p${prefixes}`)]);
     await admin.quit();
   });
 
@@ -136,7 +237,7 @@ describe('a RedisRelay', () => {
     const silent = new Redis(redis.url);
     try {
       // A node that hangs still receives the question. The others wait for it while its heartbeats are recent.
-      await silent.subscribe(`p${prefixes}:questions`);
+      await silent.ssubscribe(`p${prefixes}:questions`);
       const subscribers = { count: 2, nodes: { asked: 3, answered: 2 } };
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
       const score = (await admin.zrange(`p${prefixes}:nodes`, 0, -1, 'WITHSCORES')).at(-1) ?? '0';
@@ -144,13 +245,14 @@ describe('a RedisRelay', () => {
       await until('it is known', () => relay.nodes === 3);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
       // A node that has died receives no question.
-      await silent.unsubscribe();
+      await silent.sunsubscribe();
       await admin.zadd(`p${prefixes}:nodes`, Number(score) + 60_000, 'hung');
       await until('it is known', () => relay.nodes === 3);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
       // Answers that nobody waits for, and invalid questions.
       for (const channel of ['questions', `answers:${nodeId}`])
-        for (const text of ['', 'x', 'x 1 a..b', '1 2 3', '99 1']) await admin.publish(`p${prefixes}:${channel}`, text);
+        for (const text of ['', 'x', 'x 1 a..b', '1 2 3', '99 1'])
+          await admin.spublish(`p${prefixes}:${channel}`, text);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
     } finally {
       admin.disconnect();
@@ -177,16 +279,16 @@ describe('a RedisRelay', () => {
     await node.relay.close();
   });
 
-  it('sends the publications of a turn in one PUBLISH for each topic', async () => {
+  it('sends the publications of a turn in one SPUBLISH for each topic', async () => {
     prefixes++;
     await using node = newRelay();
     await until('the relay is connected', () => node.relay.state === 'connected');
     using seen = await monitorRedis(redis);
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
-    await until('MONITOR has shown them', () => about(seen, 'topic:t').length >= 3);
-    expect(about(seen, 'topic:t').map(([name, channel]) => [name, channel])).toEqual(
-      ['t0', 't1', 't2'].map((name) => ['publish', `p${prefixes}:topic:${name}`]),
+    await until('MONITOR has shown them', () => about(seen, /:topic:t/).length >= 3);
+    expect(about(seen, /:topic:t/).map(([name, channel]) => [name, channel])).toEqual(
+      ['t0', 't1', 't2'].map((name) => ['spublish', nameInRedis(name, `p${prefixes}`)]),
     );
   });
 
@@ -199,8 +301,8 @@ describe('a RedisRelay', () => {
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
     await publishAcknowledged(node.relay, 'last', 'end');
-    await until('MONITOR has shown them', () => about(seen, 'topic:last').length > 0);
-    const calls = about(seen, 'topic:t').filter(([name]) => name === 'evalsha');
+    await until('MONITOR has shown them', () => about(seen, /:topic:last/).length > 0);
+    const calls = about(seen, /:topic:t/).filter(([name]) => name === 'evalsha');
     expect(calls).toHaveLength(1);
     for (const name of ['t0', 't1', 't2']) expect(calls[0]?.join(' ')).toContain(`topic:${name} `);
   });
@@ -230,7 +332,7 @@ describe('a RedisRelay', () => {
      * The bytes that Redis sends while `task` runs. `task` gets a node that has read nothing, and the position of the
      * topic `t`.
      */
-    async function sentDuring(task: (relay: RedisRelay, head: Position) => Promise<unknown>): Promise<number> {
+    async function sentDuring(task: (relay: Relay, head: Position) => Promise<unknown>): Promise<number> {
       await using node = await connectRelay();
       const admin = new Redis(own.url);
       const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await admin.info('stats'))?.[1]);
@@ -294,7 +396,7 @@ describe('a RedisRelay', () => {
     const admin = new Redis(own.url);
     // It receives the call and never answers: only the count of receivers reveals that it is missing.
     const other = new Redis(own.url);
-    await other.subscribe(`${prefix}:control`);
+    await other.ssubscribe(`${prefix}:control`);
     await admin.call('ACL', 'SETUSER', 'default', '-subscribe');
     const clients = String(await admin.client('LIST')).split('\n');
     const link = clients.find((line) => line.includes(`name=fanfare:deaf-${prefix}:subscriber`)) ?? '';
@@ -470,12 +572,12 @@ describe('a RedisRelay', () => {
     for (const { relay } of [node, other]) await until('the relay is connected', () => relay.state === 'connected');
     await other.relay.subscribe(topic('t'), null);
     const admin = new Redis(own.url);
-    await admin.call('ACL', 'SETUSER', 'default', '-publish');
+    await admin.call('ACL', 'SETUSER', 'default', '-spublish');
     expect(await publishAcknowledged(node.relay, 't', 'only here')).toMatchObject({
       code: 'unconfirmed',
       message: expect.stringContaining('Redis refused the publication.'),
     });
-    await admin.call('ACL', 'SETUSER', 'default', '+publish');
+    await admin.call('ACL', 'SETUSER', 'default', '+spublish');
     await until('the other node reports the gap', () => other.delivery.gaps.length > 0);
     expect(other.delivery.gaps).toEqual(['t']);
     expect(node.counters.redisReconnects).toBe(0);
@@ -527,9 +629,9 @@ describe('a RedisRelay', () => {
     const broken = [Buffer.of(0xd9, 200, 1), Buffer.of(0xa1, 0x37, 0xa1), Buffer.of(0xc0), Buffer.of()];
     const strange = ['', 'hello', Buffer.from([2, ...Buffer.alloc(20)])];
     for (const message of [...strange, ...broken.map((run) => Buffer.concat([head, run]))]) {
-      await admin.publish(`p${prefixes}:topic:t`, message);
+      await admin.spublish(nameInRedis('t', `p${prefixes}`), message);
     }
-    await admin.publish(`p${prefixes}:topic:t`, Buffer.concat([head, Buffer.of(0xa1, 0x37)]));
+    await admin.spublish(nameInRedis('t', `p${prefixes}`), Buffer.concat([head, Buffer.of(0xa1, 0x37)]));
     await until('the valid message has arrived', () => node.delivery.of('t').length === 1);
     expect(node.delivery.of('t')).toEqual(['7']);
     expect(node.counters.redisMessagesUnreadable).toBe(7);
