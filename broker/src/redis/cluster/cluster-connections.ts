@@ -46,7 +46,7 @@ export class ClusterConnections {
       const links = this.#partitionOf(channel, 0, channel.length);
       if (links?.server !== server) return;
       links.onLost(server);
-      this.topology.refresh();
+      this.topology.refresh(server);
     },
     onMessage: (server, message) => this.#onMessage(server, message),
   };

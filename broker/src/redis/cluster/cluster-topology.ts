@@ -34,6 +34,8 @@ export class ClusterTopology {
   #slots: SlotMap | null = null;
   /** Slots that a server reported elsewhere since the last read: the new owner, and when it was reported. */
   readonly #moved = new Map<number, { readonly server: string; readonly at: number }>();
+  /** The server to ask next; null if any will do. */
+  #next: TopologySource | null = null;
   readonly #interval: NodeJS.Timeout;
   #planned: NodeJS.Timeout | null = null;
   #isReading = false;
@@ -84,8 +86,9 @@ export class ClusterTopology {
     this.#sources.delete(source);
   }
 
-  /** Something has changed: reads the slots soon. */
-  refresh(): void {
+  /** Something has changed: reads the slots soon. `source`: the server that knows it first. */
+  refresh(source: TopologySource | null = null): void {
+    this.#next = source ?? this.#next;
     this.#pauseMs = minPauseMs;
     this.#isWanted = true;
     this.#plan();
@@ -124,7 +127,9 @@ export class ClusterTopology {
   }
 
   async #read(): Promise<void> {
-    const sources: readonly TopologySource[] = [...this.#sources].slice(0, maxAsked);
+    const next = this.#next;
+    this.#next = null;
+    const sources = next !== null && this.#sources.has(next) ? [next] : [...this.#sources].slice(0, maxAsked);
     // Without a working connection, the first one that works causes the read.
     if (sources.length === 0) return this.#openSeeds();
     this.#isReading = true;
