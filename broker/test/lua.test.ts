@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Script } from '../src/redis/redis.js';
 import { publishScript, scripts } from '../src/relay/scripts.js';
 import { decodeEntry, encodeEntry, inOnes, messageIdsOf } from '../src/relay/stream-entry.js';
+import { json } from './relay.contract.js';
 import { until } from './wait.js';
 
 const epoch = '1700000000000000';
@@ -30,15 +31,14 @@ beforeEach(async () => {
   await redis.flushall();
 });
 
-/** An entry with these publications; those named in `ids` have their text as messageId. */
-function entryOf(texts: readonly string[], ids: readonly string[] = []): Buffer {
+/** An entry with these publications; those named in `ids` have their text as messageId. `key`: they all have this key. */
+function entryOf(texts: readonly string[], ids: readonly string[] = [], key: string | null = null): Buffer {
   const writer = new Writer();
   for (const text of texts) {
-    const bytes = Buffer.from(JSON.stringify(text));
-    writeItem(writer, { encoding: 'json', bytes, start: 0, end: bytes.length });
+    writeItem(writer, { ...json(text), key, remove: key !== null });
   }
   const places = new Map(ids.map((id) => [id, texts.indexOf(id)]));
-  return encodeEntry({ count: texts.length, bytes: writer.view() }, places);
+  return encodeEntry({ count: texts.length, bytes: writer.view(), hasKeys: key !== null }, places);
 }
 
 function run({ source }: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]) {
@@ -81,6 +81,17 @@ describe('the script that restores what Redis lost', () => {
     expect(await redis.hgetall('t:ids')).toEqual({ a: `${epoch}-10`, c: `${epoch}-12` });
     await give(13, ['d'], []);
     expect((await publications()).at(-1)).toBe('13 d');
+  });
+
+  it('keeps the keys of publications', async () => {
+    await give(10, ['a'], ['a']);
+    const entry = entryOf(['a', 'b', 'c'], ['c'], 'key');
+    const args = [floor, ageMs, ageMs, epoch, '', epoch, 10, entry, 1, 2, 'c'];
+    await run(scripts.restore, ['generation', 'newest', 't'], args);
+    expect(await publications()).toEqual(['10 a a', '11 keyb', '12 keyc c']);
+    // What is left of the entry still says that it has keys.
+    const rows = (await redis.callBuffer('XRANGE', 't', '-', '+')) as [Buffer, [Buffer, Buffer]][];
+    expect(rows.map(([, [, bytes]]) => bytes[0])).toEqual([2, 3]);
   });
 
   it('replaces a history that ended earlier, but not one that began later', async () => {

@@ -44,9 +44,10 @@ describe('the documented user of Redis', () => {
     await redis?.[Symbol.asyncDispose]();
   });
 
-  it('is also the user of docker-compose.yml and of the example in k8s/', () => {
+  it('is also the user of docker-compose.yml and of the components in k8s/', () => {
     expect(documented.length).toBeGreaterThan(20);
-    for (const file of ['compose/redis.conf', 'k8s/components/example-redis/redis.conf'])
+    const components = ['example-redis', 'redis-cluster'].map((name) => `k8s/components/${name}/redis.conf`);
+    for (const file of ['compose/redis.conf', ...components])
       expect(read(file)).toMatch(`\nuser fanfare on nopass ${rules}\n`);
   });
 

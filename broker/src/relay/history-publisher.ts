@@ -433,7 +433,8 @@ export class HistoryPublisher {
     if (start === null) return;
     const { epoch, offset } = start;
     const left = ones.filter((_, place) => !known.has(place)).map(({ bytes }) => bytes);
-    const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left) }, newIds);
+    const { hasKeys } = whole.run;
+    const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left), hasKeys }, newIds);
     this.publishLog.add(topic, { epoch, first: offset, last: offset + left.length - 1, bytes });
   }
 

@@ -2,7 +2,7 @@
  * The relay of many nodes through one or several Redis: gives each topic to the relay of the Redis that holds its
  * partition. A Redis that fails affects only its own topics.
  */
-import type { Payload, Position, Topic } from '@fanfare/protocol';
+import type { KeyedPayload, Position, Topic } from '@fanfare/protocol';
 import type { Partitions } from './partitions.js';
 import type { RedisRelay } from './redis-relay.js';
 import type {
@@ -101,7 +101,13 @@ export class RoutedRelay implements Relay {
     return this.#of(topic).hasPublished(topic);
   }
 
-  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer?: Payer | null): void {
+  publish(
+    topic: Topic,
+    payload: KeyedPayload,
+    id: ScopedId | null,
+    receipt: Receipt | null,
+    payer?: Payer | null,
+  ): void {
     this.#of(topic).publish(topic, payload, id, receipt, payer);
   }
 
