@@ -88,10 +88,11 @@ export class ClusterConnections {
   #settle(): void {
     const used = new Set<ClusterServer>();
     for (const links of this.#partitions.values()) {
-      const name = this.topology.ownerOf(links.slot);
-      const server = name === null ? null : this.#serverOf(name);
-      if (server !== null) used.add(server);
-      links.follow(server);
+      const owner = this.topology.ownerOf(links.slot);
+      if (owner === null) continue;
+      const server = this.#serverOf(owner.server);
+      used.add(server);
+      links.follow(server, owner.at);
     }
     // It may have become a master since.
     for (const server of used) if (!server.isMaster) void server.check();

@@ -14,7 +14,7 @@ import { readMoved } from './slot-map.js';
 
 export class ClusterStoreLink implements Pick<StoreLink, 'isReady' | 'run' | 'evaluate' | 'close'> {
   #server: { readonly name: string; readonly link: StoreLink } | null = null;
-  readonly #follow = (): void => this.#use(this.topology.ownerOf(this.slot));
+  readonly #follow = (): void => this.#use(this.topology.ownerOf(this.slot)?.server ?? null);
 
   /** `slot`: the slot of all keys that are used. `onReady`: the connection works (again). */
   constructor(

@@ -8,6 +8,14 @@ import { type ClusterSettings, serverOf, settingsFor } from './cluster-settings.
 import { SeedLink } from './seed-link.js';
 import type { SlotMap } from './slot-map.js';
 
+/** Which server has a slot. */
+interface SlotOwner {
+  /** `host:port`. */
+  readonly server: string;
+  /** The owner was not asked for before this time, by performance.now(). */
+  readonly at: number;
+}
+
 /** A server whose connection works. */
 export interface TopologySource {
   slots(): Promise<SlotMap>;
@@ -32,8 +40,10 @@ export class ClusterTopology {
   readonly #seeds = new Map<string, { readonly link: SeedLink; readonly source: TopologySource }>();
   readonly #listeners = new Set<() => void>();
   #slots: SlotMap | null = null;
-  /** Slots that a server reported elsewhere since the last read: the new owner, and when it was reported. */
-  readonly #moved = new Map<number, { readonly server: string; readonly at: number }>();
+  /** When the read of {@link #slots} began. */
+  #slotsAt = Number.NEGATIVE_INFINITY;
+  /** Slots that a server reported elsewhere since the last read. */
+  readonly #moved = new Map<number, SlotOwner>();
   /** The server to ask next; null if any will do. */
   #next: TopologySource | null = null;
   readonly #interval: NodeJS.Timeout;
@@ -55,9 +65,12 @@ export class ClusterTopology {
     this.refresh();
   }
 
-  /** The name of the server that has the slot (`host:port`); null if it is unknown. */
-  ownerOf(slot: number): string | null {
-    return this.#moved.get(slot)?.server ?? this.#slots?.ownerOf(slot) ?? null;
+  /** Null if the server is unknown. */
+  ownerOf(slot: number): SlotOwner | null {
+    const moved = this.#moved.get(slot);
+    if (moved !== undefined) return moved;
+    const server = this.#slots?.ownerOf(slot) ?? null;
+    return server === null ? null : { server, at: this.#slotsAt };
   }
 
   /** What is wrong with the connections to the seeds; null if nothing was found wrong recently. */
@@ -146,6 +159,7 @@ export class ClusterTopology {
     if (slots === null) this.refreshLater();
     else {
       this.#slots = slots;
+      this.#slotsAt = began;
       for (const [slot, { at }] of this.#moved) if (at < began) this.#moved.delete(slot);
       this.#announce();
     }

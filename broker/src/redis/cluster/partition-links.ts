@@ -48,6 +48,9 @@ export class PartitionLinks {
   /** The server that the partition leaves, until everything that was sent there has its outcome. */
   #leaving: ClusterServer | null = null;
   #attachedAt = Number.NEGATIVE_INFINITY;
+  /** The server that the partition left last, and when. */
+  #left: ClusterServer | null = null;
+  #leftAt = Number.NEGATIVE_INFINITY;
   #isPublishing = false;
   /** Counts the times that the connection that listens became ready; what an earlier one has confirmed is lost. */
   #listenings = 0;
@@ -166,11 +169,13 @@ export class PartitionLinks {
     this.cluster.onClosed(this);
   }
 
-  /** `server`: the one that has the slot, as far as is known; null if none has. */
-  follow(server: ClusterServer | null): void {
-    if (this.#isClosed || this.#leaving !== null || server === null) return;
+  /** `server`: the one that had the slot when somebody was asked last. That was at the time `at`, or later. */
+  follow(server: ClusterServer, at: number): void {
+    if (this.#isClosed || this.#leaving !== null) return;
     if (this.#server === null) {
-      if (server.isMaster) this.#attach(server);
+      // What is older than the loss may be outdated.
+      const isOutdated = server === this.#left && at < this.#leftAt;
+      if (server.isMaster && !isOutdated) this.#attach(server);
     } else if (this.#server === server) {
       this.#isSuspect = false;
       this.onMaster(server);
@@ -219,7 +224,9 @@ export class PartitionLinks {
     this.#leaving = server;
     this.#setListening(false);
     this.#endPublishing();
-    const isShort = performance.now() - this.#attachedAt < shortStayMs;
+    this.#left = server;
+    this.#leftAt = performance.now();
+    const isShort = this.#leftAt - this.#attachedAt < shortStayMs;
     // Calls of two servers must not be on the way at the same time: their outcomes could arrive in another order than
     // their effects.
     void Promise.all([server.settled(), isShort ? delay(pauseMs) : null]).then(() => {
