@@ -149,15 +149,15 @@ end
 -- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each
 -- messageId for at least that many ms and less than three times that. Pass `window` with the first messageId, and then
 -- once in each half window.
-local function remember(key, window, args)
-  local ttl = window and redis.call('PTTL', key)
+local function remember(recentIds, oldIds, window, args)
+  local ttl = window and redis.call('PTTL', recentIds)
   -- The older table expires after one and a half windows, less the time since the last check.
   if ttl and ttl >= 0 and ttl < 1.5 * window then
-    redis.call('RENAME', key, key .. ':old')
+    redis.call('RENAME', recentIds, oldIds)
     ttl = -2
   end
-  redis.call('HSET', key, unpack(args))
-  if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
+  redis.call('HSET', recentIds, unpack(args))
+  if ttl and ttl < 0 then redis.call('PEXPIRE', recentIds, string.format('%.0f', 2.5 * window)) end
 end
 
 -- Where the publication of a run that begins at `at` ends: the position after it. Its data, at `data`, may have a key

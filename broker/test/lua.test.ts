@@ -61,11 +61,14 @@ async function publications(): Promise<string[]> {
   });
 }
 
+/** The keys of the topic `t` in a call that may use messageIds. */
+const withIds = ['t', 't:ids', 't:ids:old'];
+
 describe('the script that restores what Redis lost', () => {
   const give = (first: number, texts: readonly string[], ids: readonly string[]) =>
     run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [
         ...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids), ids.length],
         ...ids.flatMap((id) => [texts.indexOf(id), id]),
@@ -103,7 +106,7 @@ describe('the script that restores what Redis lost', () => {
     const giveTo = (named: string, first: number, text: string) =>
       run(
         scripts.restore,
-        ['generation', 'newest', 't'],
+        ['generation', 'newest', ...withIds],
         [floor, ageMs, ageMs, named, '', named, first, entryOf([text]), 0],
       );
     expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1]);
@@ -123,7 +126,7 @@ describe('the script that restores what Redis lost', () => {
     it('adds the publications that were made afterwards', async () => {
       const { renewed } = await begin();
       const args = [floor, ageMs, ageMs, renewed, 3, renewed, 4, entryOf(['d']), 0];
-      expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1]);
+      expect(await run(scripts.restore, ['generation', 'newest', ...withIds], args)).toEqual([`${renewed}-4`, 1]);
       expect(await publications()).toEqual(['1 a', '2 b', '3 c', '4 d']);
     });
 
@@ -140,7 +143,7 @@ describe('the script that restores what Redis lost', () => {
       async (begun) => {
         const { renewed } = await begin();
         const args = [floor, ageMs, ageMs, renewed, begun, renewed, 3, entryOf(['d']), 0];
-        expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-3`, 1]);
+        expect(await run(scripts.restore, ['generation', 'newest', ...withIds], args)).toEqual([`${renewed}-3`, 1]);
         expect(await publications()).toEqual(['3 d']);
       },
     );
@@ -148,7 +151,11 @@ describe('the script that restores what Redis lost', () => {
 
   it('keeps the epochs of the publications of a history', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
-    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', ...args]);
+    const answer = await run(
+      scripts.restore,
+      ['generation', 'newest', ...withIds],
+      [floor, ageMs, ageMs, other, '', ...args],
+    );
     expect(answer).toEqual([`${other}-2`, 1]);
     expect((await read(1, { epoch })).ids).toEqual([]);
     expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);
@@ -176,7 +183,7 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
     const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
-    const keys = ['generation', 'newest', 'run', 't'];
+    const keys = ['generation', 'newest', 'run', ...(named.length > 0 ? withIds : ['t'])];
     const answer = await run(publishScript(''), keys, ['g', floor, ageMs, '', ...args]);
     positions.push(String((answer as unknown[]).flat()[0]));
   }
@@ -287,7 +294,7 @@ describe('epochs', () => {
     const ahead = '9000000000000000';
     await run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, ageMs, ageMs, ahead, '', ahead, 1, entryOf(['a']), 0],
     );
     await redis.del('t');
@@ -332,7 +339,7 @@ describe('the lifetime of a history', () => {
     await redis.del('generation');
     await run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, ageMs, ageMs, named, '', named, 2, entryOf(['b']), 0],
     );
     expect(await redis.xlen('t')).toBe(2);
@@ -376,7 +383,7 @@ describe('a call with several runs', () => {
     await subscriber.ssubscribe('t');
     const answer = await run(
       publishScript(''),
-      [...keys, ...runs.map(() => 't')],
+      [...keys, ...runs.flatMap((run) => (run[6] === 0 ? ['t'] : withIds))],
       ['g', floor, ageMs, '', ...runs.flat()],
     );
     const positions = [2, 5, 6, 7, 9, 10].map((offset) => `${epoch}-${offset}`);
@@ -425,7 +432,7 @@ describe('a repeated publication', () => {
     const { source } = publishScript('');
     const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
     const publishIt = () =>
-      admin.call('EVAL', source, 4, 'generation', 'newest', 'run', 't', 'g', floor, ageMs, 1, ...run);
+      admin.call('EVAL', source, 6, 'generation', 'newest', 'run', ...withIds, 'g', floor, ageMs, 1, ...run);
     const [first] = (await publishIt()) as string[];
     const before = await offset();
     expect(await publishIt()).toEqual([['', first]]);
@@ -439,7 +446,7 @@ describe('a repeated publication', () => {
     try {
       const again = (wait: string) => {
         const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
-        return run(publishScript(''), ['generation', 'newest', 'run', 't'], args);
+        return run(publishScript(''), ['generation', 'newest', 'run', ...withIds], args);
       };
       expect(await again('')).toEqual([['', first]]);
       await expect(again('1')).rejects.toThrow('UNPROVEN');
@@ -457,7 +464,7 @@ describe('proving that Redis has what was published to a replaced master', () =>
   const prove = (...entries: readonly (readonly [first: number, entry: Buffer | string, ids: readonly string[]])[]) =>
     run(
       scripts.prove,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, epoch, ...entries.flatMap(([first, bytes, ids]) => [first, bytes, ids.length, ...ids])],
     );
   const [a, b] = [entryOf(['a']), entryOf(['b'])];
