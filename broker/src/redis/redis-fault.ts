@@ -82,7 +82,7 @@ interface FaultContext {
   /** Whether this connection has worked before: then host, port and scheme in FANFARE_REDIS_URL are correct. */
   readonly hasWorked: boolean;
   readonly hasClientCertificate: boolean;
-  /** Whether FANFARE_REDIS_URL is that of a Redis Cluster. Default: false. */
+  /** Whether FANFARE_REDIS_URL names a Redis Cluster. Default: false. */
   readonly isCluster?: boolean;
 }
 
@@ -204,7 +204,7 @@ function explainAnswer(error: Error, { address, isCluster = false }: FaultContex
 function explainClusterAnswer(error: Error): string | null {
   const { message } = error;
   if (error instanceof ServerModeError || message.includes('cluster support disabled'))
-    return 'FANFARE_REDIS_URL is that of a Redis Cluster, but this server does not belong to one (cluster-enabled no). Write redis://host:6379 for a single Redis.';
+    return 'FANFARE_REDIS_URL names a Redis Cluster, but this server does not belong to one (cluster-enabled no). Write redis://host:6379 for a single Redis.';
   if (/^(ASK|TRYAGAIN)\b/.test(message))
     return 'The Redis Cluster is moving a slot to another server. Publications to topics of that slot are refused until the move ends. If it was interrupted, redis-cli --cluster fix completes it.';
   if (message.startsWith('CLUSTERDOWN'))
