@@ -17,6 +17,7 @@ import {
 } from '../redis/redis.js';
 import { lifeMs, type TopicPolicy } from '../topics/policy.js';
 import type { Generation, GenerationSource } from './generation.js';
+import { groupIds, type IdGroup, partsPerIdGroup } from './id-group.js';
 import type { Keys } from './keys.js';
 import { Outcomes } from './outcomes.js';
 import { parsePosition, readPosition } from './position-id.js';
@@ -83,6 +84,7 @@ interface Sent {
   readonly receipts: readonly Receipt[];
   readonly places: readonly number[];
   readonly messageIds: ReadonlyMap<string, number>;
+  readonly idGroups: readonly IdGroup[];
   readonly payer: Payer | null;
   readonly beganAt: number;
 }
@@ -168,7 +170,8 @@ export class HistoryPublisher {
   readonly #runOf = (batch: Batch): Sent => {
     const { topic, policy, run, receipts, places, messageIds, payer, beganAt } = batch;
     const entry = encodeEntry(run, messageIds, this.#take);
-    const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, payer, beganAt };
+    const idGroups = groupIds(messageIds);
+    const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, idGroups, payer, beganAt };
     this.#bytes += sizeOf(sent);
     this.#outcomes.onSent();
     return sent;
@@ -282,9 +285,9 @@ export class HistoryPublisher {
   }
 
   #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation): void {
-    let idCount = 0;
-    for (const { messageIds } of runs) idCount += messageIds.size;
-    writer.command(10 + runs.length * 8 + idCount * 2);
+    let groupCount = 0;
+    for (const { idGroups } of runs) groupCount += idGroups.length;
+    writer.command(10 + runs.length * 8 + groupCount * partsPerIdGroup);
     writer.asciiPart('EVALSHA');
     writer.asciiPart(this.#script.sha);
     writer.numberPart(3 + runs.length);
@@ -297,16 +300,16 @@ export class HistoryPublisher {
     writer.numberPart(this.settings.idempotencyWindowSeconds * 1_000);
     writer.asciiPart(this.wait === null ? '' : '1');
     for (const run of runs) {
-      const { count, entry, messageIds } = run;
+      const { count, entry, idGroups } = run;
       const rotatesIds = this.#writeUpkeep(writer, run);
       writer.numberPart(count);
       writer.bytesPart(entry);
       writer.asciiPart(rotatesIds ? '1' : '');
-      writer.numberPart(messageIds.size);
-      if (messageIds.size === 0) continue;
-      for (const [id, place] of messageIds) {
+      writer.numberPart(idGroups.length);
+      for (const { stem, lastCharacters, place } of idGroups) {
+        writer.asciiPart(stem);
+        writer.asciiPart(lastCharacters);
         writer.numberPart(place);
-        writer.asciiPart(id);
       }
     }
   }
