@@ -6,27 +6,35 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const conditions = ['source'];
 
 /**
- * The files that take longest. They start first, since the run would otherwise wait for one of them at the end.
- * test/docs.test.ts checks the names.
+ * Files that start browsers or whole clusters, which need all processors. They follow the others: many of those let
+ * time pass in a node, and fail if it cannot keep up. test/docs.test.ts checks the names.
+ */
+const heavy = [
+  'test/transports/chromium.test.ts',
+  'test/transports/firefox.test.ts',
+  'test/transports/typed-client-chromium.test.ts',
+  'test/transports/typed-client-firefox.test.ts',
+  'test/faults.test.ts',
+  'test/page.test.ts',
+  'test/console.test.ts',
+  'react/test/react.test.ts',
+];
+
+/**
+ * Of the others, the files that take longest. They start first, since the run would otherwise wait for one of them at
+ * the end. test/docs.test.ts checks the names.
  */
 const slow = [
   'test/packages/packages.test.ts',
-  'test/transports/chromium.test.ts',
-  'test/transports/firefox.test.ts',
   'broker/test/recovery.test.ts',
   'broker/test/lost-state.test.ts',
   'broker/test/workers.test.ts',
-  'test/transports/typed-client-chromium.test.ts',
-  'test/transports/typed-client-firefox.test.ts',
   'test/transports/typed-client.test.ts',
-  'test/faults.test.ts',
   'test/deployment/proxies.test.ts',
   'test/deployment/topology.test.ts',
   'broker/test/redis-wire.test.ts',
   'test/python-client.test.ts',
   'broker/test/process.test.ts',
-  'test/page.test.ts',
-  'react/test/react.test.ts',
   'test/rates.test.ts',
   'broker/test/tls.test.ts',
   'test/deployment/image.test.ts',
@@ -78,19 +86,30 @@ export const test = {
 } as const;
 
 export default defineConfig({
-  ...common,
   test: {
-    ...test,
-    sequence: { sequencer: SlowFirst },
-    include: [
-      '*/src/**/*.test.ts',
-      '{broker,client,cli,react,k8s,protocol,proxies,examples}/test/**/*.test.ts',
-      'test/**/*.test.ts',
+    projects: [
+      {
+        ...common,
+        test: {
+          ...test,
+          name: 'product',
+          sequence: { sequencer: SlowFirst, groupOrder: 0 },
+          include: [
+            '*/src/**/*.test.ts',
+            '{broker,client,cli,react,k8s,protocol,proxies,examples}/test/**/*.test.ts',
+            'test/**/*.test.ts',
+          ],
+          exclude: ['**/node_modules/**', ...heavy],
+          // Concurrent tests of a file wait for time to pass in a node.
+          maxConcurrency: 10,
+          // More than processors: most tests wait for Redis, for a drain, or until a fault is noticed.
+          maxWorkers: 4,
+        },
+      },
+      {
+        ...common,
+        test: { ...test, name: 'heavy', include: heavy, maxWorkers: 2, sequence: { groupOrder: 1 } },
+      },
     ],
-    exclude: ['**/node_modules/**'],
-    // Concurrent tests of a file wait for time to pass in a node.
-    maxConcurrency: 10,
-    // More than processors: most tests wait for Redis, for a drain, or until a fault is noticed.
-    maxWorkers: 4,
   },
 });

@@ -33,6 +33,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const order: Readonly<Record<string, readonly string[]>> = {
   broker: [
     ...['main.ts', 'command.ts', 'index.ts', 'testing.ts'],
+    // `fanfare shards`, which changes where the nodes keep topics.
+    ...['shards'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
     ...['node', 'settings', 'api', 'streams', 'http', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay'],
     ...['topics'],

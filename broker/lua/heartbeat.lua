@@ -43,7 +43,9 @@ local clockOfNode, nodeState, generation, probe = tonumber(ARGV[5]), ARGV[6], AR
 
 -- Returns what a publication would get now: 1, or an error. It adds nothing, because there is no stream of this name.
 local function tryWrite()
-  if redis.call('GET', generationKey) ~= generation then return redis.error_reply('STALE Redis has a different generation') end
+  if not mayUse(redis.call('GET', generationKey), generation) then
+    return redis.error_reply('STALE Redis has a different generation')
+  end
   return redis.pcall('XADD', probeChannel, 'NOMKSTREAM', '*', '', '') or 1
 end
 

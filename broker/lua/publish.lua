@@ -10,7 +10,7 @@
 -- KEYS[3]   state of the server (stateOfServer in stream.lua) in which the generation was last found complete
 -- KEYS[4..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several
 --           times)
--- ARGV[1]   the generation that the node knows
+-- ARGV[1]   the generation that the node knows; its fence may be higher than that of Redis
 -- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
 -- ARGV[4]   1 if WAIT follows, or ''
@@ -31,8 +31,15 @@
 -- Error STALE: Redis has a different generation, or may have lost data. Nothing was done at all.
 -- Error UNPROVEN: all publications are already known, but the script cannot find out whether replicas have them.
 -- If a topic's stream is gone, its history has ended, and another one begins with another epoch.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return redis.error_reply('STALE Redis has a different generation')
+local generation = redis.call('GET', KEYS[1])
+if generation ~= ARGV[1] then
+  -- As `mayUse` in stream.lua, which this part of the script does not have.
+  local recovery, fence, minEpoch = string.match(generation or '', '^([^:.]+)%.?(%d*)(:.*)$')
+  local known, newest, minEpochOfNode = string.match(ARGV[1], '^([^:.]+)%.?(%d*)(:.*)$')
+  local isSame = recovery and recovery == known and minEpoch == minEpochOfNode
+  if not isSame or (tonumber(fence) or 0) > (tonumber(newest) or 0) then
+    return redis.error_reply('STALE Redis has a different generation')
+  end
 end
 -- Each call checks this, although it takes a third of the time of a call. A server can become a replica, load older data
 -- and become a master again within 5 ms, and a call can be on its way for longer than that. The first 40 characters of

@@ -23,7 +23,7 @@ local last = lastId(stream, ARGV[1])
 if last then
   if ARGV[8] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last, ARGV[1]) end
   keepAlive(stream, ARGV[2])
-elseif redis.call('GET', KEYS[1]) ~= ARGV[7] then
+elseif not mayUse(redis.call('GET', KEYS[1]), ARGV[7]) then
   return redis.error_reply('STALE Redis has a different generation')
 else
   -- A client that asks for many topics without publications must not fill Redis for long. Nodes with subscribers extend

@@ -22,7 +22,8 @@
 -- If the nodes may not have restored everything, the streams may end too early, and no offset would show it. Then the
 -- next generation raises the minimum epoch: all topics get another epoch, and their subscribers get a reset.
 --
--- KEYS[1]  generation: '<name>:<minimum epoch>'. Lower epochs have ended, and must not be used again
+-- KEYS[1]  generation: '<name>:<minimum epoch>', or '<name>.<fence>:<minimum epoch>' (shards/fence.lua). Lower epochs
+--          have ended, and must not be used again
 -- KEYS[2]  newest epoch
 -- KEYS[3]  state of the server (stream.lua) in which the generation began or was last found complete
 -- KEYS[4]  the current recovery, a hash:

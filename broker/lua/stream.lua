@@ -18,6 +18,19 @@ local function offsetOf(id)
   return tonumber(string.match(id, '%d+$'))
 end
 
+-- Whether a node that knows this generation may write. `stored` is the generation of Redis, or false. Both are
+-- '<recovery>:<minimum epoch>', with '.<fence>' after the recovery if partitions have moved (shards/fence.lua). The
+-- fence of Redis is the lowest version of the map of partitions with which nodes may write. A node that knows a newer
+-- map may be ahead of it.
+local function mayUse(stored, known)
+  if stored == known then return true end
+  local form = '^([^:.]+)%.?(%d*)(:.*)$'
+  local recovery, fence, minEpoch = string.match(stored or '', form)
+  local recoveryOfNode, fenceOfNode, minEpochOfNode = string.match(known, form)
+  if not recovery or recovery ~= recoveryOfNode or minEpoch ~= minEpochOfNode then return false end
+  return (tonumber(fence) or 0) <= (tonumber(fenceOfNode) or 0)
+end
+
 -- An epoch after `last` and after every epoch that was used before, even if the clock of this server was ahead then.
 local function epochAfter(last)
   local now = redis.call('TIME')

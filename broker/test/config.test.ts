@@ -158,7 +158,6 @@ describe('the configuration', () => {
     ['redis:///secret.sock', 'A Unix socket is unix:///path.'],
     ['redis://', 'has no host. Write it after "://" or "@", as in'],
     ['redis://:secret@/1', 'has no host. Write it after "://" or "@", as in'],
-    ['redis://:secret@one,two', 'has several hosts. Use one Redis (Redis Cluster is not supported), or its Sentinels:'],
     ['redis://:secret@:6379', 'has an invalid host. Use letters,'],
     ['redis://:secret@ho%41st', 'has an invalid host. Use letters,'],
     ['redis://:secret@[::g]', 'has an invalid host. Use letters,'],
@@ -206,8 +205,8 @@ describe('the configuration', () => {
         FANFARE_REDIS_SENTINEL_PASSWORD_FILE: 'd',
       }),
     ).toEqual([
-      'FANFARE_REDIS_CA_FILE requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.',
-      'FANFARE_REDIS_CERT_FILE requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.',
+      'FANFARE_REDIS_CA_FILE requires TLS. FANFARE_REDIS_URL must begin with "rediss" instead of "redis".',
+      'FANFARE_REDIS_CERT_FILE requires TLS. FANFARE_REDIS_URL must begin with "rediss" instead of "redis".',
       'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL also has a password. Remove one.',
       'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, but FANFARE_REDIS_URL has no Sentinels. Remove the setting.',
       'FANFARE_REDIS_CERT_FILE is set, but FANFARE_REDIS_KEY_FILE is not. A client certificate requires both.',

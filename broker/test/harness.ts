@@ -1,6 +1,15 @@
 /** Real nodes in this process, with a real Redis and real sockets. */
 
-import { FaultProxy, type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
+import {
+  FaultProxy,
+  type RedisClusterProcess,
+  RedisConnection,
+  type RedisProcess,
+  type RedisShards,
+  startRedis,
+  startRedisCluster,
+  startRedisShards,
+} from '@fanfare/local-cluster';
 import type { Encoding } from '@fanfare/protocol';
 import type { Redis } from 'ioredis';
 import { type Broker, createLog, loadConfig, startBroker } from '../src/index.js';
@@ -8,11 +17,17 @@ import { type MemoryTimes, memoryTimesOf } from '../src/relay/memory-times.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
+/** `single`: one Redis. `shards`: two. `cluster`: a Redis Cluster of three masters, each with a replica. */
+export type PlacementName = 'single' | 'shards' | 'cluster';
+
+/** The servers that the nodes of a cluster share. */
+type Servers = RedisProcess | RedisShards | RedisClusterProcess;
+
 export interface ClusterOptions {
   /** Default 1. */
   readonly nodes?: number;
-  /** Whether nodes share a Redis (default: if there is more than one), or the one to share. */
-  readonly redis?: boolean | RedisProcess;
+  /** Whether nodes share a Redis (default: if there is more than one), which kind, or the servers to share. */
+  readonly redis?: boolean | PlacementName | Servers;
   /** Environment variables for all nodes. */
   readonly env?: Readonly<Record<string, string>>;
   /** Additional environment variables for one node, by its index. */
@@ -48,26 +63,75 @@ export interface LogLine {
 }
 
 /** Empty servers that clusters have used before: to start one costs as much processor time as a short test. */
-const idleRedis: RedisProcess[] = [];
+const idleServers: Servers[] = [];
+
+function placementOf(servers: Servers): PlacementName {
+  if ('moveSlot' in servers) return 'cluster';
+  return 'servers' in servers ? 'shards' : 'single';
+}
+
+async function takeServers(placement: PlacementName): Promise<Servers> {
+  const idle = idleServers.findIndex((servers) => placementOf(servers) === placement);
+  if (idle !== -1) return idleServers.splice(idle, 1)[0] as Servers;
+  switch (placement) {
+    case 'single':
+      return await startRedis();
+    case 'shards':
+      return await startRedisShards(2);
+    case 'cluster':
+      return await startRedisCluster();
+  }
+}
+
+/** Deletes all data. */
+export async function flush(servers: Servers): Promise<void> {
+  const all = 'servers' in servers ? servers.servers : [servers];
+  await Promise.all(
+    all.map(async ({ port }) => {
+      using connection = new RedisConnection(port);
+      // Replicas refuse it.
+      if (String(await connection.call(['ROLE'])).startsWith('master')) await connection.call(['FLUSHALL']);
+    }),
+  );
+}
 
 export class TestCluster implements AsyncDisposable {
   readonly nodes: readonly TestNode[];
-  readonly #redis: RedisProcess | null;
-  readonly #ownsRedis: boolean;
-  #isRedisUsed = false;
+  readonly #servers: Servers | null;
+  readonly #ownsServers: boolean;
+  #areServersUsed = false;
   readonly #connections: TestConnection[] = [];
 
-  constructor(nodes: readonly TestNode[], redis: RedisProcess | null, ownsRedis: boolean) {
+  constructor(nodes: readonly TestNode[], servers: Servers | null, ownsServers: boolean) {
     this.nodes = nodes;
-    this.#redis = redis;
-    this.#ownsRedis = ownsRedis;
+    this.#servers = servers;
+    this.#ownsServers = ownsServers;
   }
 
   /** A test that uses it may change its settings or stop it, so no other cluster gets it afterwards. */
   get redis(): RedisProcess {
-    this.#isRedisUsed = true;
-    if (this.#redis === null) throw new Error('This cluster has no Redis.');
-    return this.#redis;
+    const servers = this.#useServers();
+    if (servers === null || 'servers' in servers) throw new Error('This cluster has no single Redis.');
+    return servers;
+  }
+
+  /** As {@link redis}: no other cluster gets them afterwards. */
+  get shards(): readonly RedisProcess[] {
+    const servers = this.#useServers();
+    if (servers === null || !('servers' in servers)) throw new Error('This cluster has no shards.');
+    return servers.servers;
+  }
+
+  /** As {@link redis}: no other cluster gets it afterwards. */
+  get redisCluster(): RedisClusterProcess {
+    const servers = this.#useServers();
+    if (servers === null || !('moveSlot' in servers)) throw new Error('This cluster has no Redis Cluster.');
+    return servers;
+  }
+
+  #useServers(): Servers | null {
+    this.#areServersUsed = true;
+    return this.#servers;
   }
 
   node(index = 0): TestNode {
@@ -77,11 +141,11 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * The URL of its Redis, for tests that only read and change data: another cluster gets the server afterwards, empty.
+   * The URL of its Redis, for tests that only read and change data: another cluster gets the servers afterwards, empty.
    */
   get redisUrl(): string {
-    if (this.#redis === null) throw new Error('This cluster has no Redis.');
-    return this.#redis.url;
+    if (this.#servers === null) throw new Error('This cluster has no Redis.');
+    return this.#servers.url;
   }
 
   async connect(node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
@@ -108,18 +172,18 @@ export class TestCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#connections.map((connection) => connection[Symbol.asyncDispose]()));
     await Promise.all(this.nodes.map((node) => node.broker.drain()));
-    if (this.#redis === null || !this.#ownsRedis) return;
-    if (this.#isRedisUsed) return this.#redis[Symbol.asyncDispose]();
-    await redisCommand(this.#redis.port, ['FLUSHALL']);
-    idleRedis.push(this.#redis);
+    if (this.#servers === null || !this.#ownsServers) return;
+    if (this.#areServersUsed) return this.#servers[Symbol.asyncDispose]();
+    await flush(this.#servers);
+    idleServers.push(this.#servers);
   }
 }
 
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
   const { nodes = 1, redis = nodes > 1, env = {}, envOf = () => ({}), times, waitReady = true } = options;
-  const ownsRedis = redis === true;
-  const sharedRedis = redis === true ? (idleRedis.pop() ?? (await startRedis())) : redis === false ? null : redis;
-  const redisEnv: Record<string, string> = sharedRedis === null ? {} : { FANFARE_REDIS_URL: sharedRedis.url };
+  const ownsServers = typeof redis !== 'object' && redis !== false;
+  const servers = ownsServers ? await takeServers(redis === true ? 'single' : redis) : redis === false ? null : redis;
+  const redisEnv: Record<string, string> = servers === null ? {} : { FANFARE_REDIS_URL: servers.url };
   const started = await Promise.all(
     Array.from({ length: nodes }, (_, index) =>
       startNode({ FANFARE_NODE_NAME: `node-${index}`, ...redisEnv, ...env, ...envOf(index) }, times),
@@ -128,7 +192,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   if (waitReady) {
     for (const node of started) await until('the node is ready', async () => (await node.readiness()).status === 200);
   }
-  return new TestCluster(started, sharedRedis, ownsRedis);
+  return new TestCluster(started, servers, ownsServers);
 }
 
 /** A tenth of the durations of every node, for tests in which nodes must forget publications. */

@@ -11,7 +11,7 @@ import { CommandStream } from '../src/redis/command-stream.js';
 import { PublisherLink, type Wait } from '../src/redis/redis.js';
 import { ReplyReader } from '../src/redis/reply-reader.js';
 import { FlushWindow } from '../src/relay/flush-window.js';
-import { type Generation, type GenerationSource, parseGeneration } from '../src/relay/generation.js';
+import { type Generation, type GenerationSource, parseGeneration, withFence } from '../src/relay/generation.js';
 import { HistoryPublisher, type PublishingLink } from '../src/relay/history-publisher.js';
 import { Keys } from '../src/relay/keys.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
@@ -288,8 +288,19 @@ describe('a durable publication', () => {
     wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n:1\r\n');
     expect(await first).toEqual({ epoch: '1700000000000000', offset: 1 });
     const second = publish(publisher, 't', 2);
-    generations.generation = { ...generation, name: 'another' };
+    generations.generation = parseGeneration('another:0');
     wire.far.write('*1\r\n$18\r\n1700000000000000-2\r\n:1\r\n');
     expect(await second).toMatchObject({ code: 'unconfirmed' });
+  });
+
+  it('is acknowledged if meanwhile only the fence has changed, because a partition moves', async () => {
+    await using wire = await newWire();
+    const generations = { generation, onStale: () => undefined };
+    const durable = { replicas: 1, timeoutMs: 100 };
+    const publisher = newPublisher(wire.link, new PublishScript(link, keys), durable, generations);
+    const only = publish(publisher, 't', 1);
+    generations.generation = withFence(generation, 3);
+    wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n:1\r\n');
+    expect(await only).toEqual({ epoch: '1700000000000000', offset: 1 });
   });
 });

@@ -48,7 +48,13 @@ async function restartRedis({ redis, nodes }: TestCluster): Promise<void> {
 }
 
 async function historyOf(connection: TestConnection, topic: string): Promise<unknown[]> {
-  const page = await connection.request({ type: 'history', topic, since: null, limit: 1_000, direction: 'forward' });
+  const page = await connection.requestServed({
+    type: 'history',
+    topic,
+    since: null,
+    limit: 1_000,
+    direction: 'forward',
+  });
   if (page.type !== 'history') throw new Error(`No history: ${JSON.stringify(page)}`);
   return page.publications.map((item) => ('data' in item ? item.data : item));
 }
@@ -81,7 +87,9 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     await using reader = await TestConnection.open(cluster.node().url);
     for (const offset of [seen.offset, seen.offset - 1]) {
       const since = { epoch: seen.epoch, offset };
-      expect(await reader.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({ recovered: false });
+      expect(await reader.requestServed({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+        recovered: false,
+      });
       await reader.unsubscribe('quiet');
     }
     admin.disconnect();
@@ -99,7 +107,7 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     await untilForgotten(admin);
     await restartRedis(cluster);
     await publish(writer, 'quiet', 'another 2');
-    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since: seen })).toMatchObject({
+    expect(await writer.requestServed({ type: 'subscribe', topic: 'quiet', since: seen })).toMatchObject({
       recovered: false,
     });
     admin.disconnect();
@@ -120,7 +128,7 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     await until('more time has passed than a node remembers', () => performance.now() - pausedAt > enoughMs);
     await restartRedis(cluster);
     await publish(writer, 'quiet', 3);
-    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+    expect(await writer.requestServed({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
       recovered: true,
       publications: [{ data: 3 }],
     });
@@ -136,7 +144,7 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     await admin.save();
     for (let number = 2; number <= 5; number++) await publish(writer, 'quiet', number);
     await restartRedis(cluster);
-    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+    expect(await writer.requestServed({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
       recovered: true,
       publications: [{ data: 2 }, { data: 3 }, { data: 4 }, { data: 5 }],
     });
@@ -263,7 +271,13 @@ describe.concurrent('a broker that changes the epoch of every topic', () => {
     const pages = new Set<unknown>();
     let since: Position | null = null;
     for (;;) {
-      const page = await writer.request({ type: 'history', topic: 'long', since, limit: 1_000, direction: 'forward' });
+      const page = await writer.requestServed({
+        type: 'history',
+        topic: 'long',
+        since,
+        limit: 1_000,
+        direction: 'forward',
+      });
       if (page.type !== 'history' || page.first === null) break;
       for (const item of page.publications) pages.add('data' in item ? item.data : item);
       since = { epoch: page.position.epoch, offset: page.first + page.publications.length - 1 };
@@ -293,7 +307,9 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
     await untilReady(newcomer);
     await untilReady(cluster.node());
     const there = await TestConnection.open(newcomer.url);
-    expect(await there.request({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } })).toMatchObject({
+    expect(
+      await there.requestServed({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } }),
+    ).toMatchObject({
       recovered: true,
       publications: [{ data: 1 }],
     });
@@ -316,7 +332,9 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
     const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: cluster.redisUrl });
     await untilReady(newcomer);
     const there = await TestConnection.open(newcomer.url);
-    expect(await there.request({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } })).toMatchObject({
+    expect(
+      await there.requestServed({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } }),
+    ).toMatchObject({
       recovered: true,
       publications: [{ data: 1 }],
     });
@@ -437,7 +455,7 @@ describe.concurrent('a node that stops', () => {
     await untilReady(cluster.node(1));
     const there = await cluster.connect(1);
     const since = { ...position, offset: 0 };
-    expect(await there.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+    expect(await there.requestServed({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
       recovered: true,
       publications: [{ data: 1 }],
     });
@@ -476,7 +494,7 @@ describe.concurrent('a node that was killed', () => {
     await publish(writer, 't', 1);
     expect(await reader.take('t', 1)).toEqual([1]);
     expect(reader.inbox.waiting).toEqual([]);
-    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+    expect(await writer.requestServed({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
       recovered: true,
       publications: [{ data: 2 }],
     });
@@ -504,7 +522,9 @@ describe.concurrent('a node that was killed', () => {
     await admin.flushall();
     await until('the recovery is complete', async () => (await recoveries()) === 1);
     for (const node of cluster.nodes) await untilReady(node);
-    expect(await writer.request({ type: 'subscribe', topic: 't', since })).toMatchObject({ recovered: !hasPublished });
+    expect(await writer.requestServed({ type: 'subscribe', topic: 't', since })).toMatchObject({
+      recovered: !hasPublished,
+    });
     await publish(writer, 't', 3);
     expect(await historyOf(writer, 't')).toEqual([1, 2, 3]);
     admin.disconnect();

@@ -53,7 +53,8 @@ describe('the documented user of Redis', () => {
   it('may run the commands that the sources of a node contain, and no others', () => {
     const sources = ['broker/lua/', 'broker/src/'].flatMap((folder) =>
       readdirSync(new URL(folder, root), { recursive: true, encoding: 'utf8' })
-        .filter((name) => /\.(lua|ts)$/.test(name))
+        // `fanfare shards` needs more than a node.
+        .filter((name) => /\.(lua|ts)$/.test(name) && !name.startsWith('shards/'))
         .map((name) => read(folder + name)),
     );
     const text = sources.join('\n');

@@ -16,7 +16,7 @@ import {
 } from '@fanfare/protocol';
 import { pack, unpack } from 'msgpackr';
 import { type ClientOptions, WebSocket } from 'ws';
-import { Inbox, within } from './wait.js';
+import { Inbox, until, within } from './wait.js';
 
 interface Closed {
   readonly code: number;
@@ -62,6 +62,14 @@ export class TestConnection implements AsyncDisposable {
     this.send({ ...command, id } as OutgoingCommand);
     const isReply = (message: ServerMessage): message is Reply => 'id' in message && message.id === id;
     return this.inbox.take(`a reply to ${command.type} ${id}`, isReply);
+  }
+
+  /** Like a client: sends the command again while the node cannot serve it, for example just after Redis is back. */
+  async requestServed(command: WithoutId<OutgoingCommand>): Promise<Reply> {
+    return until('the node serves the command', async () => {
+      const reply = await this.request(command);
+      return (reply.type !== 'error' || reply.code !== 'unavailable') && reply;
+    });
   }
 
   /** Sends commands in one frame. */

@@ -1,14 +1,16 @@
 /** Tests passwords and certificates for Redis as soon as their files have changed. */
 import { FileWatch } from '../files/file-watch.js';
 import type { Log } from '../observe/log.js';
+import { readPlacement, urlsOf } from './placement.js';
 import { CheckLink, type RedisCounters, type RedisSettings } from './redis.js';
 import { filesOf, settingsOf } from './redis-credentials.js';
 
 export class RedisCredentialWatch {
   readonly #watch: FileWatch;
-  /** The test connection, until Redis has accepted the current content of the files. */
-  #check: CheckLink | null = null;
+  /** The test connections, one for each server of the URL, until it has accepted the current content of the files. */
+  readonly #checks = new Set<CheckLink>();
 
+  /** `settings.redisUrl`: FANFARE_REDIS_URL, which may list several servers. */
   constructor(
     private readonly settings: RedisSettings,
     private readonly log: Log,
@@ -19,26 +21,35 @@ export class RedisCredentialWatch {
 
   close(): void {
     this.#watch.close();
-    this.#endCheck();
+    this.#endChecks();
   }
 
   /** The other connections stay open: they use the new content at their next reconnect. */
   #test(): void {
-    this.#endCheck();
-    this.#check = new CheckLink(this.settings, this.log, this.counters, {
-      onReady: () => {
-        this.#endCheck();
-        const settings = settingsOf(this.settings);
-        this.log.info(
-          { event: 'redisCredentialsAccepted' },
-          `The files of ${settings} have changed, and Redis accepts them. Each connection uses them at its next reconnect.`,
-        );
-      },
-    });
+    this.#endChecks();
+    const placement = readPlacement(this.settings.redisUrl);
+    const isCluster = placement.kind === 'cluster';
+    for (const redisUrl of urlsOf(placement)) {
+      const check: CheckLink = new CheckLink({ ...this.settings, redisUrl, isCluster }, this.log, this.counters, {
+        onReady: () => this.#accept(check),
+      });
+      this.#checks.add(check);
+    }
   }
 
-  #endCheck(): void {
-    void this.#check?.close();
-    this.#check = null;
+  #accept(check: CheckLink): void {
+    void check.close();
+    this.#checks.delete(check);
+    if (this.#checks.size > 0) return;
+    const settings = settingsOf(this.settings);
+    this.log.info(
+      { event: 'redisCredentialsAccepted' },
+      `The files of ${settings} have changed, and Redis accepts them. Each connection uses them at its next reconnect.`,
+    );
+  }
+
+  #endChecks(): void {
+    for (const check of this.#checks) void check.close();
+    this.#checks.clear();
   }
 }

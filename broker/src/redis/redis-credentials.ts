@@ -5,6 +5,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { type Report, readCertificates, readPrivateKey, subjectOf } from '../files/pem-file.js';
 import { readTextFile } from '../files/text-file.js';
+import { addressesOf, readPlacement } from './placement.js';
 import { type RedisAddress, RedisUrlError, readRedisUrl } from './redis-url.js';
 
 /** Paths of the files; null or absent if not set. */
@@ -63,12 +64,12 @@ export function settingsOf(files: RedisCredentialFiles): string {
   return set.map((key) => names[key]).join(', ');
 }
 
-/** The URL in the file. Throws {@link RedisCredentialsError}. */
+/** The URL in the file, in any form of FANFARE_REDIS_URL. Throws {@link RedisCredentialsError}. */
 export function readRedisUrlFile(file: string): string {
   const sentences: string[] = [];
   const text = readText(names.redisUrlFile, file, (mistake) => void sentences.push(mistake))?.trim() ?? '';
   try {
-    if (sentences.length === 0) readRedisUrl(text);
+    if (sentences.length === 0) readPlacement(text);
   } catch (error) {
     if (!(error instanceof RedisUrlError)) throw error;
     sentences.push(`${names.redisUrlFile} names a file whose text ${error.message}`);
@@ -83,12 +84,14 @@ export function explainUnfit(redisUrl: string | null, files: RedisCredentialFile
   const set = keys.filter((key) => (files[key] ?? null) !== null);
   if (redisUrl === null)
     return set.map((key) => `${names[key]} is set, but FANFARE_REDIS_URL is not. Set both or neither.`);
-  const { isTls, masterName, password, sentinelPassword } = readRedisUrl(redisUrl);
+  // TLS and the parameters of Sentinels are the same for all servers.
+  const addresses = addressesOf(readPlacement(redisUrl));
+  const { isTls, masterName, sentinelPassword } = addresses[0] as RedisAddress;
   for (const key of filesForTls) {
     if (isTls || !set.includes(key)) continue;
-    sentences.push(`${names[key]} requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.`);
+    sentences.push(`${names[key]} requires TLS. FANFARE_REDIS_URL must begin with "rediss" instead of "redis".`);
   }
-  if (set.includes('redisPasswordFile') && password !== null)
+  if (set.includes('redisPasswordFile') && addresses.some(({ password }) => password !== null))
     sentences.push(`${names.redisPasswordFile} is set, and FANFARE_REDIS_URL also has a password. Remove one.`);
   if (set.includes('redisSentinelPasswordFile') && masterName === null)
     sentences.push(
@@ -106,13 +109,23 @@ export function explainUnfit(redisUrl: string | null, files: RedisCredentialFile
   return sentences;
 }
 
-/** Reads all files that are set. `redisUrl`: the URL at the start. Throws {@link RedisCredentialsError}. */
-export function readRedisCredentials(files: RedisCredentialFiles & { readonly redisUrl: string }): RedisCredentials {
+/** One server, as at the start. */
+interface Server {
+  readonly redisUrl: string;
+  /** Whether it belongs to a Redis Cluster. Default: false. */
+  readonly isCluster?: boolean;
+}
+
+/**
+ * Reads all files that are set, for one server. A file with the URL may list other servers too. Throws
+ * {@link RedisCredentialsError}.
+ */
+export function readRedisCredentials(files: RedisCredentialFiles & Server): RedisCredentials {
   const sentences: string[] = [];
   const redisUrlFile = files.redisUrlFile ?? null;
-  const before = readRedisUrl(files.redisUrl);
-  const login = redisUrlFile === null ? before : readRedisUrl(readRedisUrlFile(redisUrlFile));
-  if (!isSameServer(login, before))
+  const login =
+    redisUrlFile === null ? readRedisUrl(files.redisUrl) : findServer(readRedisUrlFile(redisUrlFile), files);
+  if (login === null)
     sentences.push(
       `${names.redisUrlFile} names a file whose URL points to a different server, database or master than at startup. Restart all nodes to use it, or correct the file.`,
     );
@@ -131,7 +144,7 @@ export function readRedisCredentials(files: RedisCredentialFiles & { readonly re
   const key = read('redisKeyFile', readPrivateKey);
   if (cert !== null && key !== null && !cert.value[0].checkPrivateKey(key.value))
     report(explainOtherKey(cert.value[0]));
-  if (sentences.length > 0) throw new RedisCredentialsError(sentences);
+  if (sentences.length > 0 || login === null) throw new RedisCredentialsError(sentences);
   return {
     username: login.username,
     password: password ?? login.password,
@@ -143,7 +156,20 @@ export function readRedisCredentials(files: RedisCredentialFiles & { readonly re
   };
 }
 
-/** A node with another Redis would be another broker, so only all nodes together can change it. */
+/**
+ * The server in the URL of the file; null if it is not there. A node with another Redis would be another broker, so only
+ * all nodes together can change it. A server of a Redis Cluster need not be in the URL: all have the same login.
+ */
+function findServer(url: string, { redisUrl, isCluster = false }: Server): RedisAddress | null {
+  const placement = readPlacement(url);
+  if ((placement.kind === 'cluster') !== isCluster) return null;
+  const server = readRedisUrl(redisUrl);
+  const found = addressesOf(placement).find((address) =>
+    isSameServer(isCluster ? { ...address, servers: server.servers } : address, server),
+  );
+  return found ?? null;
+}
+
 function isSameServer(one: RedisAddress, other: RedisAddress): boolean {
   const place = ({ servers, socketPath, masterName, isTls, database }: RedisAddress): string =>
     JSON.stringify([servers, socketPath, masterName, isTls, database]);

@@ -76,7 +76,7 @@ export abstract class Link {
   #connectingSince: number | null = null;
 
   constructor(
-    role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check',
+    role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check' | 'shards',
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,

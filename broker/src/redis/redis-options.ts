@@ -14,6 +14,8 @@ export interface RedisSettings extends RedisCredentialFiles {
   /** How long an answer of Redis may take, in milliseconds. After that the node reconnects. */
   readonly redisTimeoutMs: number;
   readonly nodeName: string;
+  /** Whether the server belongs to a Redis Cluster. Default: false. Another kind of server is refused. */
+  readonly isCluster?: boolean;
   /** Announces planned failovers to all connections of the node. Null or absent without Sentinels. */
   readonly sentinels?: MasterWatch | null;
 }

@@ -1,4 +1,4 @@
-/** FANFARE_REDIS_URL: one Redis by TCP or Unix socket, or the Sentinels that know the master. */
+/** The URL of one Redis: by TCP or Unix socket, or by the Sentinels that know the master. placement.ts reads lists. */
 import { isIPv6 } from 'node:net';
 
 export interface RedisAddress {
@@ -113,7 +113,7 @@ function explainForm(text: string): string {
   if (!text.includes('://'))
     return 'is not a URL. Write redis://host:6379, or with Sentinels redis+sentinel://host1:26379,host2:26379/mymaster.';
   if (!/^rediss?(\+sentinel)?:\/\//.test(text))
-    return 'has an unknown scheme. Use redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel:// (Sentinels with TLS) or unix://, in lower case.';
+    return 'has an unknown scheme. Use redis://, redis+sentinel://, redis+shards://, redis+shards+sentinel:// or redis+cluster://, for TLS with rediss instead of redis, or unix://. Write it in lower case.';
   return `has a "#". ${encoding}`;
 }
 
@@ -125,7 +125,7 @@ function readServers(hosts: string, isSentinel: boolean): readonly RedisServer[]
   const addresses = hosts.split(',');
   if (!isSentinel && addresses.length > 1)
     throw new RedisUrlError(
-      'has several hosts. Use one Redis (Redis Cluster is not supported), or its Sentinels: redis+sentinel://host1:26379,host2:26379/mymaster.',
+      'has several hosts. Write redis+shards://a:6379;b:6379 for several Redis, redis+cluster://a:6379,b:6379 for a Redis Cluster, or redis+sentinel://a:26379,b:26379/mymaster for Sentinels.',
     );
   if (addresses.includes(''))
     throw new RedisUrlError('has an empty entry in its list of Sentinels. Separate them with single commas.');

@@ -3,17 +3,33 @@
  * and readers use it.
  */
 export interface Generation {
-  /** The text that Redis stores: `<recovery>:<minimum epoch>` (lua/recover.lua). */
+  /**
+   * The text that Redis stores: `<recovery>:<minimum epoch>` (lua/recover.lua), or `<recovery>.<fence>:<minimum epoch>`
+   * after partitions have moved (lua/shards/fence.lua).
+   */
   readonly name: string;
-  /** The recovery in which it began. */
+  /** The recovery in which it began. Another name of the same recovery is the same generation: nothing was lost. */
   readonly recovery: string;
+  /**
+   * The lowest version of the map of partitions that a publisher may use (shard-map.ts); 0 if any. Nodes that know a
+   * newer map may send a higher fence than Redis has: it follows.
+   */
+  readonly fence: number;
   /** Epochs that are lower have ended. */
   readonly minEpoch: string;
 }
 
+const nameForm = /^(.*?)(?:\.(\d{1,15}))?:([^:]*)$/;
+
 export function parseGeneration(name: string): Generation {
-  const colon = name.lastIndexOf(':');
-  return { name, recovery: name.slice(0, colon), minEpoch: name.slice(colon + 1) };
+  const [, recovery = name, fence = '0', minEpoch = ''] = nameForm.exec(name) ?? [];
+  return { name, recovery, fence: Number(fence), minEpoch };
+}
+
+/** The generation as a node names it that knows the map of this version. A higher fence stays. */
+export function withFence(generation: Generation, fence: number): Generation {
+  if (fence <= generation.fence) return generation;
+  return parseGeneration(`${generation.recovery}.${fence}:${generation.minEpoch}`);
 }
 
 /**

@@ -240,7 +240,7 @@ export class HistoryPublisher {
     const answeredAt = performance.now();
     this.counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation may have lost a part of this one.
-    const isSame = this.generations.generation?.name === generation.name;
+    const isSame = this.generations.generation?.recovery === generation.recovery;
     const isSafe = this.wait === null || (Number(replies.at(-1)) >= this.wait.replicas && isSame);
     if (!isSafe && isSame && typeof replies.at(-1) === 'number') this.link.report(new Error(`WAIT ${replies.at(-1)}`));
     for (let index = 0; index < pieces.length; index++) {

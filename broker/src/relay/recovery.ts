@@ -178,7 +178,7 @@ export class Recovery implements GenerationSource {
 
   async #serve(generation: Generation, part: Part): Promise<void> {
     const joinedRecovery = generation.recovery === this.#joined;
-    const isAnother = generation.name !== this.#last?.name;
+    const isAnother = generation.recovery !== this.#last?.recovery;
     let change: GenerationChange = 'same';
     if (this.#last === null) change = 'first';
     else if (isAnother) change = joinedRecovery ? 'restored' : 'missed';

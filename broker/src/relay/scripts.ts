@@ -31,6 +31,14 @@ export const scripts = {
   prove: load('prove.lua'),
   recover: load('recover.lua'),
   heartbeat: load('heartbeat.lua'),
+  map: load('shards/map.lua'),
+  report: load('shards/report.lua'),
+} as const satisfies Record<string, Script>;
+
+/** The scripts of `fanfare shards`. */
+export const shardScripts = {
+  fence: load('shards/fence.lua'),
+  accept: load('shards/accept.lua'),
 } as const satisfies Record<string, Script>;
 
 /** The connection, as {@link callScript} needs it. */

@@ -10,13 +10,14 @@ import { type Compression, compressions } from '../connection/compression.js';
 import { nearest } from '../files/nearest.js';
 import { isNetwork, Networks } from '../limits/addresses.js';
 import { type Origins, readOrigins } from '../limits/origins.js';
+import { readPlacement, urlsOf } from '../redis/placement.js';
 import {
   explainUnfit,
   RedisCredentialsError,
   readRedisCredentials,
   readRedisUrlFile,
 } from '../redis/redis-credentials.js';
-import { RedisUrlError, readRedisUrl } from '../redis/redis-url.js';
+import { RedisUrlError } from '../redis/redis-url.js';
 import type { TopicPolicies } from '../topics/policy.js';
 import { oneWordOf, readAuthSetting, readPolicies } from './config-documents.js';
 import { availableCpus } from './cpus.js';
@@ -40,7 +41,7 @@ function readUrl(text: string, report: Report): string {
   // A file that a Secret was made of ends with a line break.
   const url = text.trim();
   try {
-    readRedisUrl(url);
+    readPlacement(url);
   } catch (error) {
     if (!(error instanceof RedisUrlError)) throw error;
     report(error.message);
@@ -309,21 +310,21 @@ export const settings = {
     name: 'FANFARE_REDIS_URL',
     unit: 'URL',
     mustBe:
-      'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS), or unix:///run/redis/redis.sock',
+      'a URL such as redis://user:password@host:6379, redis+sentinel://user:password@host1:26379,host2:26379/mymaster, redis+shards://user:password@host1:6379;host2:6379, redis+cluster://user:password@host1:6379,host2:6379 (rediss for TLS), or unix:///run/redis/redis.sock',
     fallback: 'unset',
     about:
-      'Nodes with the same Redis and prefix form one broker. If unset, the node is a separate broker, in memory. With Sentinels, the path is the name of the master; add `?sentinelUsername=` and `?sentinelPassword=` if the Sentinels require them. A number as the path (with Sentinels and Unix sockets: `?db=`) selects a database, with separate data and messages. In users and passwords, percent-encode every character except letters, digits and `- . _ ~`. Redis Cluster is not supported.',
+      'Nodes with the same Redis and prefix form one broker. If unset, the node is a separate broker, in memory. With Sentinels, the path is the name of the master; add `?sentinelUsername=` and `?sentinelPassword=` if the Sentinels require them. A number as the path (with Sentinels and Unix sockets: `?db=`) selects a database, with separate data and messages. In users and passwords, percent-encode every character except letters, digits and `- . _ ~`. `redis+shards://` divides the topics among several Redis, `redis+shards+sentinel://` among several masters with Sentinels (`host1:26379,host2:26379/master-a;host1:26379,host2:26379/master-b`), and `redis+cluster://` uses a Redis Cluster: docs/operations.md, Several Redis servers.',
     read: or(null, readUrl),
   } satisfies Setting<string | null>,
   redisUrlFile: path(
     'FANFARE_REDIS_URL_FILE',
     'the path of a file that contains only the URL; a trailing line break is ignored',
-    'File with the URL, instead of FANFARE_REDIS_URL. The node rereads it like FANFARE_REDIS_PASSWORD_FILE and uses a changed user or password without a restart. To change the server, database or master, restart all nodes.',
+    'File with the URL, instead of FANFARE_REDIS_URL. The node rereads it like FANFARE_REDIS_PASSWORD_FILE and uses a changed user or password without a restart. To change the servers, the database or the master, restart all nodes.',
   ),
   redisPasswordFile: path(
     'FANFARE_REDIS_PASSWORD_FILE',
     'the path of a file that contains only the password; a trailing line break is ignored',
-    'File with the Redis password in plain form, instead of one in FANFARE_REDIS_URL. The node rereads it before each connection and tests a changed password at once: docs/operations.md, Redis.',
+    'File with the Redis password in plain form, instead of one in FANFARE_REDIS_URL. It applies to all servers in the URL. The node rereads it before each connection and tests a changed password at once: docs/operations.md, Redis.',
   ),
   redisSentinelPasswordFile: path(
     'FANFARE_REDIS_SENTINEL_PASSWORD_FILE',
@@ -712,7 +713,13 @@ function wrongRedisCredentials({ redisUrl, ...files }: Config): readonly string[
   const unfit = explainUnfit(redisUrl, files);
   if (unfit.length > 0 || redisUrl === null) return unfit;
   try {
-    readRedisCredentials({ ...files, redisUrl });
+    // The files apply to all servers.
+    const placement = readPlacement(redisUrl);
+    readRedisCredentials({
+      ...files,
+      redisUrl: urlsOf(placement)[0] as string,
+      isCluster: placement.kind === 'cluster',
+    });
     return [];
   } catch (error) {
     if (error instanceof RedisCredentialsError) return error.sentences;

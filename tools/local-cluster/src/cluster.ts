@@ -2,6 +2,7 @@
 import { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
 import type { RedisProcess } from './redis.js';
 import { startRedis } from './redis-process.js';
+import { endAll, startAll } from './start-all.js';
 
 export interface ClusterOptions extends Pick<NodeOptions, 'env' | 'waitReady'> {
   /** How many nodes. Default: 1. */
@@ -19,20 +20,18 @@ export interface Cluster extends AsyncDisposable {
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const { nodes: count = 1, redis: hasRedis = true, ...nodeOptions } = options;
   const redis = hasRedis ? await startRedis() : null;
-  const started = await Promise.allSettled(
-    Array.from({ length: count }, () =>
-      startNode({ ...nodeOptions, ...(redis === null ? {} : { redisUrl: redis.url }) }),
-    ),
-  );
-  const nodes = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const end = async (): Promise<void> => {
-    await Promise.all(nodes.map((node) => node.kill()));
+  const end = async (nodes: readonly NodeProcess[]): Promise<void> => {
+    await endAll(nodes);
     await redis?.[Symbol.asyncDispose]();
   };
-  const failure = started.find((result) => result.status === 'rejected');
-  if (failure !== undefined) {
-    await end();
-    throw failure.reason;
+  try {
+    const starts = Array.from({ length: count }, () =>
+      startNode({ ...nodeOptions, ...(redis === null ? {} : { redisUrl: redis.url }) }),
+    );
+    const nodes = await startAll(starts);
+    return { redis, nodes, [Symbol.asyncDispose]: () => end(nodes) };
+  } catch (error) {
+    await end([]);
+    throw error;
   }
-  return { redis, nodes, [Symbol.asyncDispose]: end };
 }

@@ -8,8 +8,15 @@ export { hasKubectl, type Manifest, renderKustomization, renderOverlay } from '.
 export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
 export { Program, type ProgramOptions } from './program.js';
 export type { RedisOptions, RedisProcess } from './redis.js';
-export { type RedisReply, readCommandCalls, redisCommand } from './redis-command.js';
+export {
+  type MoveSlotOptions,
+  type RedisClusterOptions,
+  type RedisClusterProcess,
+  startRedisCluster,
+} from './redis-cluster.js';
+export { RedisConnection, type RedisReply, readCommandCalls, redisCommand } from './redis-command.js';
 export { pingRedis } from './redis-ping.js';
 export { startRedis } from './redis-process.js';
+export { type RedisShards, startRedisShards } from './redis-shards.js';
 export { masterArgs, startReplica } from './replica.js';
 export { type SentinelOptions, type SentinelProcess, startSentinel } from './sentinel-process.js';

@@ -1,0 +1,358 @@
+/**
+ * The shards of a broker and their map, as `fanfare shards` reads and changes them. The nodes follow the map
+ * (relay/shard-maps.ts). Each step can be repeated: if the command dies, it continues when it is run again.
+ */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Command } from '../redis/redis-link.js';
+import type { Reply } from '../redis/reply-reader.js';
+import { parseGeneration } from '../relay/generation.js';
+import { scripts, shardScripts } from '../relay/scripts.js';
+import {
+  abandonMove,
+  advanceMove,
+  beginMove,
+  formatMap,
+  type Move,
+  newestMap,
+  type PlannedMove,
+  parseMap,
+  type ShardMap,
+} from '../relay/shard-map.js';
+import { clear, PartitionCopy, renewEnded } from './partition-copy.js';
+import { type ShardLink, ShardsError } from './shard-link.js';
+
+/** The names in each shard. */
+export interface ShardKeys {
+  readonly map: string;
+  readonly mapLock: string;
+  readonly mapApplied: string;
+  readonly generation: string;
+  readonly newestEpoch: string;
+  readonly nodes: string;
+  readonly clock: string;
+  readonly control: string;
+  /** How the names of all topics begin, up to the tag. */
+  readonly streamPrefix: string;
+  /** How the names of the topics of a partition begin. */
+  topicPrefix(partition: number): string;
+}
+
+export interface ShardStatus {
+  readonly name: string;
+  /** The version of its map; null if it has none. */
+  readonly version: number | null;
+  /** The ids of the nodes that use it. */
+  readonly nodes: readonly string[];
+}
+
+/** How long the lock holds after the command has died, in milliseconds. */
+const lockMs = 30_000;
+/** How long the command waits for nodes in steps in which nothing waits for it, in milliseconds. */
+const patienceMs = 10_000;
+/**
+ * How long it waits for nodes in the steps in which publications wait, in milliseconds. Nodes that hang find out later
+ * by themselves.
+ */
+const haltMs = 350;
+/** How often it asks whether the nodes are done, in milliseconds. */
+const askMs = 5;
+/** Nodes advance the clock of a shard at least once a second. If it is the same after this time, in milliseconds, there are none. */
+const silentMs = 3_000;
+/** How many topics of a partition may be left to copy when publications begin to wait. */
+const fewTopics = 50;
+/** Maximum passes before that: a partition may change faster than it can be copied. */
+const maxPasses = 5;
+
+export class Shards {
+  readonly #lockName = randomBytes(8).toString('hex');
+  #renewal: NodeJS.Timeout | undefined;
+  #map: ShardMap | null = null;
+
+  /** `links`: by the names of the shards. `leaseMs`: how long a node that is gone counts as alive. */
+  constructor(
+    private readonly links: ReadonlyMap<string, ShardLink>,
+    private readonly keys: ShardKeys,
+    private readonly leaseMs: number,
+    private readonly onProgress: (line: string) => void = () => undefined,
+  ) {}
+
+  get names(): readonly string[] {
+    return [...this.links.keys()];
+  }
+
+  /** The newest map. Rejects with {@link ShardsError} if a shard does not respond, or if there is no map. */
+  async readMap(): Promise<ShardMap> {
+    const texts = await Promise.all([...this.links.values()].map((link) => this.#exchange(link, '', 0, '')));
+    const map = newestMap(texts.filter((text) => text !== '').map(parseMap));
+    if (map === null)
+      throw new ShardsError(
+        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map.',
+      );
+    this.#map = map;
+    return map;
+  }
+
+  /** Each shard of the list. */
+  async status(): Promise<readonly ShardStatus[]> {
+    return Promise.all(
+      [...this.links].map(async ([name, link]) => {
+        const text = await this.#exchange(link, '', 0, '');
+        const nodes = await this.#nodesOf(link);
+        return { name, version: text === '' ? null : parseMap(text).version, nodes: nodes.ids };
+      }),
+    );
+  }
+
+  /**
+   * Keeps other commands from changing the map, and brings all shards up to date. Rejects with {@link ShardsError} if
+   * another command does that now.
+   */
+  async lock(): Promise<ShardMap> {
+    for (const [name, link] of this.links) {
+      const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
+      if (answer === null) {
+        await this.unlock();
+        throw new ShardsError(
+          `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
+        );
+      }
+    }
+    this.#renewal = setInterval(() => void this.#withLock('PEXPIRE', this.keys.mapLock, lockMs), lockMs / 3);
+    const map = await this.readMap();
+    for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
+    return map;
+  }
+
+  async unlock(): Promise<void> {
+    clearInterval(this.#renewal);
+    await this.#withLock('DEL', this.keys.mapLock);
+  }
+
+  /**
+   * Rejects with {@link ShardsError} if a node that uses the shards of the map does not use `shard`, whose partitions
+   * it could then not serve.
+   */
+  async checkNodes(shard: string): Promise<void> {
+    const map = await this.readMap();
+    const there = await this.#nodesOf(this.#link(shard));
+    for (const name of new Set(map.shards)) {
+      const { ids } = await this.#nodesOf(this.#link(name));
+      const absent = ids.filter((id) => !there.ids.includes(id));
+      if (absent.length > 0)
+        throw new ShardsError(
+          `${counted(absent.length, 'node')} of ${ids.length} ${absent.length === 1 ? 'does' : 'do'} not use ${shard} (${absent.join(', ')}). Start all nodes with ${shard} in FANFARE_REDIS_URL first, and run this again. A node that was stopped without draining counts for ${Math.ceil(this.leaseMs / 1_000)} more seconds.`,
+        );
+    }
+  }
+
+  /** Ends the moves that an earlier command has begun. */
+  async resume(): Promise<void> {
+    for (const partition of [...this.#current.moves.keys()]) await this.#moveOn(partition);
+  }
+
+  /** Moves partitions one after the other. Call {@link lock} first. */
+  async carryOut(plan: readonly PlannedMove[]): Promise<void> {
+    for (const { partition, to } of plan) {
+      await this.#write(beginMove(this.#current, partition, to), partition);
+      await this.#moveOn(partition);
+    }
+  }
+
+  get #current(): ShardMap {
+    if (this.#map === null) throw new Error('The map was not read.');
+    return this.#map;
+  }
+
+  #link(shard: string): ShardLink {
+    const link = this.links.get(shard);
+    if (link === undefined)
+      throw new ShardsError(`The map uses ${shard}, which is not in the list of shards. Add it to --redis.`);
+    return link;
+  }
+
+  /** Carries out all steps of a move that are left. */
+  async #moveOn(partition: number): Promise<void> {
+    const { from: fromName, to: toName } = this.#current.moves.get(partition) as Move;
+    const [from, to] = [this.#link(fromName), this.#link(toName)];
+    const startedAt = performance.now();
+    const copyKeys = { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) };
+    let copy = new PartitionCopy(from, to, copyKeys);
+    let haltedAt = startedAt;
+    for (;;) {
+      const step = this.#current.moves.get(partition)?.step;
+      switch (step) {
+        case undefined: {
+          const ms = Math.round(performance.now() - startedAt);
+          this.onProgress(`Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms.`);
+          return;
+        }
+        case 'prepare': {
+          const late = await this.#awaitNodes([from, to], patienceMs);
+          if (late.length > 0) {
+            await this.#write(abandonMove(this.#current, partition), partition);
+            throw new ShardsError(
+              `Partition ${partition} stays in ${fromName}: ${notReady(late, this.#current.version - 1)} They may not reach ${toName}, or not have it in FANFARE_REDIS_URL.`,
+            );
+          }
+          const { minEpoch } = await this.#generationOf(from);
+          if (minEpoch < (await this.#generationOf(to)).minEpoch) await this.#lowerMinEpoch(to, copyKeys, minEpoch);
+          for (let passes = 1; (await copy.pass(minEpoch)) > fewTopics && passes < maxPasses; passes++);
+          haltedAt = performance.now();
+          break;
+        }
+        case 'copy':
+          await this.#awaitNodes([from, to], haltMs);
+          for (let isDone = false; !isDone; ) {
+            isDone = await this.#copyRest(copy, from, to);
+            if (!isDone) copy = new PartitionCopy(from, to, copyKeys);
+          }
+          break;
+        case 'switch':
+          await this.#awaitNodes([from, to], haltMs);
+          break;
+        case 'clean': {
+          const late = await this.#awaitNodes([from, to], patienceMs);
+          if (late.length > 0)
+            throw new ShardsError(
+              `Partition ${partition} is in ${toName}, but ${notReady(late, this.#current.version)} Its data in ${fromName} stays until they are: run the command again.`,
+            );
+          await clear(from, copyKeys.topicPrefix);
+        }
+      }
+      await this.#write(advanceMove(this.#current, partition), partition);
+      if (step === 'switch')
+        this.onProgress(
+          `Partition ${partition}: publications waited for ${Math.round(performance.now() - haltedAt)} ms.`,
+        );
+    }
+  }
+
+  /**
+   * Nothing more is published in the old shard; copies what is left. Resolves with false if a shard has lost data
+   * meanwhile: then all must be copied again.
+   */
+  async #copyRest(copy: PartitionCopy, from: ShardLink, to: ShardLink): Promise<boolean> {
+    const before = await this.#close(from, to);
+    await copy.pass(before.minEpoch);
+    const after = await this.#close(from, to);
+    return before.from === after.from && before.to === after.to;
+  }
+
+  /** Raises the fence of the old shard, and prepares the new one. Resolves with the recoveries of both. */
+  async #close(
+    from: ShardLink,
+    to: ShardLink,
+  ): Promise<{ readonly from: string; readonly to: string; readonly minEpoch: string }> {
+    const { generation, newestEpoch, control } = this.keys;
+    const keys = [generation, newestEpoch];
+    const fence = await from.evaluate({ script: shardScripts.fence, keys, args: [this.#current.version] });
+    const [name, newest] = (fence as readonly Reply[]).map(String) as [string, string];
+    const { recovery, minEpoch } = parseGeneration(name);
+    const args = [minEpoch, newest];
+    const accepted = await to.evaluate({ script: shardScripts.accept, keys: [...keys, control], args });
+    return { from: recovery, to: parseGeneration(String(accepted)).recovery, minEpoch };
+  }
+
+  /** Otherwise the streams of the other shard would count as ended here. */
+  async #lowerMinEpoch(to: ShardLink, copyKeys: Parameters<typeof renewEnded>[1], minEpoch: string): Promise<void> {
+    const { generation, newestEpoch, control, streamPrefix } = this.keys;
+    await renewEnded(to, copyKeys, streamPrefix, (await this.#generationOf(to)).minEpoch);
+    await to.evaluate({ script: shardScripts.accept, keys: [generation, newestEpoch, control], args: [minEpoch, '0'] });
+  }
+
+  async #generationOf(link: ShardLink): Promise<{ readonly minEpoch: string }> {
+    const [name] = await link.run([['GET', this.keys.generation]]);
+    if (name === null)
+      throw new ShardsError(
+        `${link.shard} is not in use by any node yet, or the nodes restore lost data there. Run the command again in a moment.`,
+      );
+    return parseGeneration(String(name));
+  }
+
+  /**
+   * Waits until all nodes that use these shards have applied the map. Resolves with those that have not when the time
+   * is over.
+   */
+  async #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly string[]> {
+    const { version } = this.#current;
+    const startedAt = performance.now();
+    const first = await Promise.all(links.map((link) => this.#nodesOf(link)));
+    for (;;) {
+      const waitedMs = performance.now() - startedAt;
+      const all = await Promise.all(links.map((link) => this.#nodesOf(link)));
+      // If nobody advances the clock of a shard, no node is alive there.
+      const living = all.filter(({ clock }, index) => waitedMs < silentMs || clock !== first[index]?.clock);
+      const applied = new Map(all.flatMap(({ versions }) => [...versions]));
+      const late = [...new Set(living.flatMap(({ ids }) => ids))].filter((id) => (applied.get(id) ?? 0) < version);
+      if (late.length === 0 || waitedMs > timeoutMs) return late;
+      await delay(askMs);
+    }
+  }
+
+  /** The nodes that use a shard, the maps that they have applied, and its clock. */
+  async #nodesOf(link: ShardLink) {
+    const { nodes, clock, mapApplied } = this.keys;
+    const [scores, now, applied] = await link.run([
+      ['ZRANGE', nodes, 0, -1, 'WITHSCORES'],
+      ['GET', clock],
+      ['HGETALL', mapApplied],
+    ]);
+    const clockMs = Number(String(now ?? '0'));
+    const ids = pairsOf(scores).flatMap(([id, seenAt]) => (Number(seenAt) > clockMs - this.leaseMs ? [id] : []));
+    const versions = new Map(pairsOf(applied).map(([id, version]) => [id, Number(version)]));
+    return { ids, clock: clockMs, versions };
+  }
+
+  /** Writes a map that replaces the current one. First to the shards of the move, which must take it. */
+  async #write(map: ShardMap, partition: number): Promise<void> {
+    const move = map.moves.get(partition) ?? this.#current.moves.get(partition);
+    const involved = move === undefined ? [] : [move.from, move.to];
+    const text = formatMap(map);
+    for (const name of involved) {
+      const stored = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
+      if (stored !== text)
+        throw new ShardsError(
+          `The map of ${name} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
+        );
+    }
+    this.#map = map;
+    const others = [...this.links].filter(([name]) => !involved.includes(name));
+    // Nodes bring a shard up to date that does not respond now.
+    await Promise.all(others.map(([, link]) => this.#exchange(link, text, map.version, '').catch(() => null)));
+  }
+
+  /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
+  async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
+    const { map, mapLock, control } = this.keys;
+    return String(
+      await link.evaluate({ script: scripts.map, keys: [map, mapLock, control], args: [text, version, owner] }),
+    );
+  }
+
+  /** Sends a command about the lock to each shard, if this command still has it. */
+  async #withLock(...command: Command): Promise<void> {
+    for (const link of this.links.values()) {
+      try {
+        const [owner] = await link.run([['GET', this.keys.mapLock]]);
+        if (String(owner) === this.#lockName) await link.run([command]);
+      } catch {
+        // A shard that does not respond forgets the lock by itself.
+      }
+    }
+  }
+}
+
+function notReady(nodes: readonly string[], version: number): string {
+  return `${counted(nodes.length, 'node')} ${nodes.length === 1 ? 'has' : 'have'} not applied version ${version} of the map (${nodes.join(', ')}).`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A flat list of names and values. */
+function pairsOf(reply: Reply | undefined): readonly (readonly [string, string])[] {
+  const flat = (reply as readonly Reply[]).map(String);
+  return Array.from({ length: flat.length / 2 }, (_, at) => [flat[2 * at] as string, flat[2 * at + 1] as string]);
+}

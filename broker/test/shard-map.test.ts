@@ -1,0 +1,238 @@
+/** The map of partitions: its text, where partitions are first, and which move when shards come and go. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseGeneration, withFence } from '../src/relay/generation.js';
+import {
+  abandonMove,
+  advanceMove,
+  beginMove,
+  countOf,
+  firstMap,
+  formatMap,
+  formatRanges,
+  mapOfOne,
+  newestMap,
+  parseMap,
+  parseRanges,
+  planMoves,
+  type ShardMap,
+  ShardMapError,
+  shardsOf,
+} from '../src/relay/shard-map.js';
+
+const names = fc.uniqueArray(
+  fc
+    .tuple(fc.constantFrom('a', 'redis-1.example.com', '[::1]'), fc.integer({ min: 1, max: 65_535 }))
+    .map(([host, port]) => `${host}:${port}`),
+  { minLength: 1, maxLength: 9 },
+);
+const partitionCounts = fc.integer({ min: 16, max: 256 });
+
+/** A map after any moves, perhaps with unfinished ones. */
+const maps = fc
+  .tuple(
+    names,
+    partitionCounts,
+    fc.array(fc.tuple(fc.nat(), fc.nat(), fc.integer({ min: 0, max: 4 })), { maxLength: 20 }),
+  )
+  .map(([shards, partitions, moves]) => {
+    let map = firstMap(shards, partitions);
+    for (const [partitionSeed, shardSeed, steps] of moves) {
+      const partition = partitionSeed % partitions;
+      const to = shards[shardSeed % shards.length] as string;
+      if (map.shards[partition] === to || map.moves.has(partition)) continue;
+      map = beginMove(map, partition, to);
+      for (let step = 0; step < steps; step++) map = advanceMove(map, partition);
+    }
+    return { shards, map };
+  });
+
+/** The numbers of partitions of these shards. */
+function numbersOf(map: ShardMap, members: readonly string[]): readonly number[] {
+  return members.map((name) => countOf(map, name));
+}
+
+function carryOut(map: ShardMap, plan: ReturnType<typeof planMoves>): ShardMap {
+  return plan.reduce((before, { partition, to }) => {
+    let after = beginMove(before, partition, to);
+    while (after.moves.has(partition)) after = advanceMove(after, partition);
+    return after;
+  }, map);
+}
+
+describe('the text of a map', () => {
+  it('names the partitions of each shard as ranges', () => {
+    const map = advanceMove(beginMove(mapOfOne('a:6379', 16), 3, 'b:6379'), 3);
+    expect(JSON.parse(formatMap(map))).toEqual({
+      version: 3,
+      partitions: 16,
+      shards: { 'a:6379': '0-15' },
+      moving: { 3: { from: 'a:6379', to: 'b:6379', step: 'copy' } },
+    });
+    expect(JSON.parse(formatMap(advanceMove(map, 3)))).toMatchObject({
+      shards: { 'a:6379': '0-2,4-15', 'b:6379': '3' },
+      moving: { 3: { step: 'switch' } },
+    });
+  });
+
+  it('is read back as the same map', () => {
+    fc.assert(
+      fc.property(maps, ({ map }) => {
+        expect(parseMap(formatMap(map))).toEqual(map);
+      }),
+    );
+  });
+
+  it('is read back as the same ranges', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.nat(1_023), { minLength: 1 }), (numbers) => {
+        const partitions = numbers.toSorted((one, other) => one - other);
+        expect(parseRanges(formatRanges(partitions))).toEqual(partitions);
+      }),
+    );
+    expect(formatRanges([0, 1, 2, 4, 6, 7])).toBe('0-2,4,6-7');
+    for (const wrong of ['', '1-', '2-1', 'a', '1,,2', '-1', '1 2']) expect(parseRanges(wrong)).toBeNull();
+  });
+
+  it.each([
+    ['', /not JSON/],
+    ['[]', /a map is not an object/],
+    ['{"version":0,"partitions":2,"shards":{"a":"0-1"}}', /version is not a positive number/],
+    ['{"version":1,"partitions":"2","shards":{"a":"0-1"}}', /number of partitions/],
+    ['{"version":1,"partitions":2}', /list of shards is not an object/],
+    ['{"version":1,"partitions":2,"shards":{"a":"0"}}', /partition 1 is in no shard/],
+    ['{"version":1,"partitions":2,"shards":{"a":"0-1","b":"1"}}', /partition 1 is in two shards/],
+    ['{"version":1,"partitions":2,"shards":{"a":"0-2"}}', /a has partition 2, and there are 2/],
+    ['{"version":1,"partitions":2,"shards":{"a":[0,1]}}', /partitions of a are not ranges/],
+    ['{"version":1,"partitions":1,"shards":{"a":"0"},"moving":{"1":{}}}', /moves partition 1, and there are 1/],
+    [
+      '{"version":1,"partitions":1,"shards":{"a":"0"},"moving":{"0":{"from":"a","to":"b","step":"fly"}}}',
+      /unknown step .* newer release/,
+    ],
+    [
+      '{"version":1,"partitions":1,"shards":{"a":"0"},"moving":{"0":{"from":"a","to":"b","step":"switch"}}}',
+      /does not fit its shard/,
+    ],
+  ])('is refused with a clear sentence: %s', (text, message) => {
+    expect(() => parseMap(text)).toThrow(ShardMapError);
+    expect(() => parseMap(text)).toThrow(message);
+  });
+});
+
+describe('the first map', () => {
+  it('gives all shards equal numbers, in whatever order they are listed', () => {
+    fc.assert(
+      fc.property(names, partitionCounts, (shards, partitions) => {
+        const map = firstMap(shards, partitions);
+        const numbers = numbersOf(map, shards);
+        expect(numbers.reduce((sum, number) => sum + number)).toBe(partitions);
+        expect(Math.max(...numbers) - Math.min(...numbers)).toBeLessThanOrEqual(1);
+        expect(firstMap(shards.toReversed(), partitions)).toEqual(map);
+      }),
+    );
+  });
+});
+
+describe('the map that counts', () => {
+  it('is the one with the highest version', () => {
+    const old = mapOfOne('a', 16);
+    const next = beginMove(old, 1, 'b');
+    expect(newestMap([])).toBeNull();
+    expect(newestMap([old, next, old])).toBe(next);
+  });
+
+  it('is unknown if two maps have the same version', () => {
+    expect(() => newestMap([mapOfOne('a', 16), mapOfOne('b', 16)])).toThrow(/different maps of version 1/);
+  });
+});
+
+describe('a plan', () => {
+  it('makes all numbers equal with the fewest moves', () => {
+    fc.assert(
+      fc.property(maps, names, ({ map: { version, shards } }, members) => {
+        const map = { version, shards, moves: new Map() };
+        const plan = planMoves(map, members);
+        const after = carryOut(map, plan);
+        const numbers = numbersOf(after, members);
+        expect(numbers.reduce((sum, number) => sum + number)).toBe(shards.length);
+        expect(Math.max(...numbers) - Math.min(...numbers)).toBeLessThanOrEqual(1);
+        // Each member loses no more than it has too many, and gives away only if others lack.
+        const least = Math.floor(shards.length / members.length);
+        const more = shards.length % members.length;
+        const before = numbersOf(map, members).toSorted((one, other) => other - one);
+        const kept = before.reduce((sum, number, at) => sum + Math.min(number, at < more ? least + 1 : least), 0);
+        expect(plan).toHaveLength(shards.length - kept);
+        expect(planMoves(after, members)).toEqual([]);
+      }),
+    );
+  });
+
+  it('moves partition 0 only if it must, and last', () => {
+    const map = firstMap(['a', 'b'], 16);
+    expect(planMoves(map, ['a', 'b', 'c']).some(({ partition }) => partition === 0)).toBe(false);
+    const first = map.shards[0] as string;
+    const plan = planMoves(
+      map,
+      ['a', 'b', 'c'].filter((name) => name !== first),
+    );
+    expect(plan.at(-1)?.partition).toBe(0);
+  });
+});
+
+describe('a move', () => {
+  it('serves the partition in the old shard until all is copied', () => {
+    let map = beginMove(mapOfOne('a', 16), 5, 'b');
+    const seen = [];
+    while (map.moves.has(5)) {
+      seen.push([map.version, map.moves.get(5)?.step, map.shards[5]]);
+      map = advanceMove(map, 5);
+    }
+    expect(seen).toEqual([
+      [2, 'prepare', 'a'],
+      [3, 'copy', 'a'],
+      [4, 'switch', 'b'],
+      [5, 'clean', 'b'],
+    ]);
+    expect([map.version, map.shards[5], shardsOf(map)]).toEqual([6, 'b', ['a', 'b']]);
+  });
+
+  it('can be taken back until the nodes use the new shard', () => {
+    const prepared = beginMove(mapOfOne('a', 16), 5, 'b');
+    const copied = advanceMove(prepared, 5);
+    for (const map of [prepared, copied])
+      expect(abandonMove(map, 5)).toEqual({ ...mapOfOne('a', 16), version: map.version + 1 });
+    expect(() => abandonMove(advanceMove(copied, 5), 5)).toThrow(/cannot be taken back/);
+  });
+
+  it('is refused with a clear sentence if it is impossible', () => {
+    const map = beginMove(mapOfOne('a', 16), 5, 'b');
+    expect(() => beginMove(map, 16, 'b')).toThrow('There is no partition 16. Partitions are 0-15.');
+    expect(() => beginMove(map, 5, 'b')).toThrow('Partition 5 is moving already.');
+    expect(() => beginMove(map, 4, 'a')).toThrow('Partition 4 is in a already.');
+    expect(() => advanceMove(map, 4)).toThrow('Partition 4 is not moving.');
+  });
+
+  it('involves its new shard from the beginning, and its old one to the end', () => {
+    const map = beginMove(firstMap(['a'], 16), 5, 'b');
+    expect(shardsOf(map)).toEqual(['a', 'b']);
+  });
+});
+
+describe('the name of a generation', () => {
+  it('has a fence after a partition has moved', () => {
+    expect(parseGeneration('ab12:0017')).toEqual({ name: 'ab12:0017', recovery: 'ab12', fence: 0, minEpoch: '0017' });
+    expect(parseGeneration('ab12.7:0017')).toEqual({
+      name: 'ab12.7:0017',
+      recovery: 'ab12',
+      fence: 7,
+      minEpoch: '0017',
+    });
+  });
+
+  it('gets a higher fence, never a lower one', () => {
+    const generation = parseGeneration('ab12:0017');
+    expect(withFence(generation, 0)).toBe(generation);
+    expect(withFence(generation, 7).name).toBe('ab12.7:0017');
+    expect(withFence(withFence(generation, 7), 5).name).toBe('ab12.7:0017');
+  });
+});
