@@ -1,12 +1,11 @@
 -- Functions for the messageIds of a topic. The node puts this file in front of each script.
 --
--- Two hashes contain the messageIds with which publications were made: <stream>:ids, and <stream>:ids:old for the older
--- ones. Publishers count at the end of their messageIds. So those that differ only in their last character share a
+-- Two hashes contain the messageIds with which publications were made, the recent and the older ones. Publishers count at the end of their messageIds. So those that differ only in their last character share a
 -- field. Its name is the messageId without that character, the stem. Its value is
 --   the last characters, in the order of publication
 --   a newline
 --   ' <n>:<epoch>-<base>' for the n-th character and those after it: the offset of each is <base> + its number
--- A stem in the first hash has everything that the second hash has of it.
+-- A stem in the recent hash has everything that the older one has of it.
 --
 -- Scripts take messageIds in groups of three values: the stem, the last characters, and the place of the first one in
 -- the run (counted from 0). The others have the next places. `groups`, `from` and `to`: a list (ARGV, or one of idsWithout
@@ -17,7 +16,7 @@ local function idOf(epoch, offset)
 end
 
 -- What a topic has of the stems of some messageIds: stem -> value, which is '\n' if the topic has nothing.
-local function readIds(stream, groups, from, to)
+local function readIds(recentIds, oldIds, groups, from, to)
   local stems, values = {}, {}
   for i = from, to, 3 do
     local stem = groups[i]
@@ -27,11 +26,11 @@ local function readIds(stream, groups, from, to)
     end
   end
   local older = {}
-  for i, value in ipairs(redis.call('HMGET', stream .. ':ids', unpack(stems))) do
+  for i, value in ipairs(redis.call('HMGET', recentIds, unpack(stems))) do
     if value then values[stems[i]] = value else older[#older + 1] = stems[i] end
   end
   if #older > 0 then
-    for i, value in ipairs(redis.call('HMGET', stream .. ':ids:old', unpack(older))) do
+    for i, value in ipairs(redis.call('HMGET', oldIds, unpack(older))) do
       if value then values[older[i]] = value end
     end
   end
@@ -68,12 +67,11 @@ end
 -- Remembers the messageIds of a run that was published at the offset `first`. `values`: see readIds. With `window`, it
 -- also rotates the two hashes: they remember each messageId for at least that many ms. Pass `window` with the first
 -- messageId, and then once in each half window.
-local function remember(stream, window, values, groups, from, to, epoch, first)
-  local key = stream .. ':ids'
-  local ttl = window and redis.call('PTTL', key)
+local function remember(recentIds, oldIds, window, values, groups, from, to, epoch, first)
+  local ttl = window and redis.call('PTTL', recentIds)
   -- The older hash expires after one and a half windows, less the time since the last check.
   if ttl and ttl >= 0 and ttl < 1.5 * window then
-    redis.call('RENAME', key, key .. ':old')
+    redis.call('RENAME', recentIds, oldIds)
     ttl = -2
   end
   for i = from, to, 3 do
@@ -88,6 +86,6 @@ local function remember(stream, window, values, groups, from, to, epoch, first)
     args[#args + 1] = stem
     args[#args + 1] = value
   end
-  redis.call('HSET', key, unpack(args))
-  if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
+  redis.call('HSET', recentIds, unpack(args))
+  if ttl and ttl < 0 then redis.call('PEXPIRE', recentIds, string.format('%.0f', 2.5 * window)) end
 end

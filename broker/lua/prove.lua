@@ -5,6 +5,8 @@
 -- KEYS[1]  generation
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
+-- KEYS[4]  its recent messageIds
+-- KEYS[5]  its older messageIds
 -- ARGV[1]  minimum epoch: lower ones have ended
 -- ARGV[2]  epoch of the entries
 -- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of groups of messageIds, the
@@ -17,7 +19,7 @@ local last = lastId(stream, ARGV[1])
 if not last then return 0 end
 
 local function knows(from, to)
-  local known, count = findKnown(readIds(stream, ARGV, from, to), ARGV, from, to) or {}, 0
+  local known, count = findKnown(readIds(KEYS[4], KEYS[5], ARGV, from, to), ARGV, from, to) or {}, 0
   for i = from, to, 3 do count = count + #ARGV[i + 1] end
   for _ in pairs(known) do count = count - 1 end
   return count == 0

@@ -38,10 +38,10 @@ end
 
 local hasKnown, hasWritten = false, k > 4
 while k <= #KEYS do
-  local stream = KEYS[k]
+  local stream, recentIds, oldIds = KEYS[k], KEYS[k + 1], KEYS[k + 2]
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
   local rotates, from, to = ARGV[at + 5] ~= '', at + 7, at + 6 + 3 * ARGV[at + 6]
-  local ids = from < to and readIds(stream, ARGV, from, to)
+  local ids = from < to and readIds(recentIds, oldIds, ARGV, from, to)
   local known = ids and findKnown(ids, ARGV, from, to)
   -- The groups of the unknown messageIds.
   local groups, first, last = ARGV, from, to
@@ -65,12 +65,14 @@ while k <= #KEYS do
     -- The entry's id has the offset of its first publication. The id of the next entry must follow the offset of its last
     -- publication.
     if count > 1 then redis.call('XSETID', stream, idOf(epoch, offsetOf(answer) + count - 1)) end
-    if first < last then remember(stream, rotates and window, ids, groups, first, last, epoch, offsetOf(answer)) end
-    redis.call('PUBLISH', stream, answer .. ' ' .. entry)
+    if first < last then
+      remember(recentIds, oldIds, rotates and window, ids, groups, first, last, epoch, offsetOf(answer))
+    end
+    redis.call('SPUBLISH', stream, answer .. ' ' .. entry)
   end
   if known and type(answer) == 'string' then answer = withKnown(answer, known, from, to) end
-  answers[k - 3] = answer
-  k, at = k + 1, to + 1
+  answers[#answers + 1] = answer
+  k, at = k + (ids and 3 or 1), to + 1
 end
 -- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all publications
 -- were known, it would return at once, even if no replica has them. So this writes the same value again.

@@ -9,7 +9,9 @@
 -- KEYS[2]   newest epoch
 -- KEYS[3]   state of the server (stateOfServer in stream.lua) in which the generation was last found complete
 -- KEYS[4..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several
---           times)
+--           times). A run with messageIds has two more keys: the recent messageIds of the topic and the older ones.
+--           Every key is named: in a Redis Cluster, a slot that moves may lack one of them, and Redis then refuses the
+--           whole call
 -- ARGV[1]   the generation that the node knows; its fence may be higher than that of Redis
 -- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
@@ -59,24 +61,24 @@ local k, at = 4, 5
 local function publishUsual(from, to)
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   if epoch == '' or oldest ~= '' or string.byte(ttl) ~= 45 then return nil end
-  local stream = KEYS[k]
-  local ids = from < to and readIds(stream, ARGV, from, to)
+  local stream, recentIds, oldIds = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+  local ids = from < to and readIds(recentIds, oldIds, ARGV, from, to)
   if ids and findKnown(ids, ARGV, from, to) then return nil end
   local id = redis.pcall('XADD', stream, 'NOMKSTREAM', epoch .. '-*', '', entry)
   if type(id) ~= 'string' then return nil end
   local first = string.sub(id, #epoch + 2)
   -- As in publish-rest.lua.
   if count ~= '1' then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
-  if ids then remember(stream, ARGV[at + 5] ~= '' and window, ids, ARGV, from, to, epoch, first) end
-  redis.call('PUBLISH', stream, id .. ' ' .. entry)
+  if ids then remember(recentIds, oldIds, ARGV[at + 5] ~= '' and window, ids, ARGV, from, to, epoch, first) end
+  redis.call('SPUBLISH', stream, id .. ' ' .. entry)
   return id
 end
 
 while k <= #KEYS do
-  local next = at + 7 + 3 * ARGV[at + 6]
-  local id = publishUsual(at + 7, next - 1)
+  local from, to = at + 7, at + 6 + 3 * ARGV[at + 6]
+  local id = publishUsual(from, to)
   if not id then break end
-  answers[k - 3] = id
-  k, at = k + 1, next
+  answers[#answers + 1] = id
+  k, at = k + (from < to and 3 or 1), to + 1
 end
 if k > #KEYS then return answers end

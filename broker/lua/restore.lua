@@ -4,6 +4,8 @@
 --          others may have published since, and nothing is restored
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
+-- KEYS[4]  its recent messageIds
+-- KEYS[5]  its older messageIds
 -- ARGV[1]  minimum epoch: lower ones have ended
 -- ARGV[2]  when the stream expires, in ms from now
 -- ARGV[3]  how long a messageId is remembered, in ms
@@ -24,7 +26,10 @@ local function append(entryEpoch, first, entry, count, groups, from, to)
   redis.call('XADD', stream, idOf(entryEpoch, first), '', entry)
   local last = first + count - 1
   if count > 1 then redis.call('XSETID', stream, idOf(entryEpoch, last)) end
-  if from < to then remember(stream, window, readIds(stream, groups, from, to), groups, from, to, entryEpoch, first) end
+  if from < to then
+    local ids = readIds(KEYS[4], KEYS[5], groups, from, to)
+    remember(KEYS[4], KEYS[5], window, ids, groups, from, to, entryEpoch, first)
+  end
   return last
 end
 

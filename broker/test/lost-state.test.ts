@@ -8,6 +8,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { Keys } from '../src/relay/keys.js';
 import { memoryTimesOf } from '../src/relay/memory-times.js';
+import { Partitions } from '../src/relay/partitions.js';
 import { scripts } from '../src/relay/scripts.js';
 import {
   shortTimes,
@@ -18,6 +19,7 @@ import {
   type TestNode,
   untilForgotten,
 } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
@@ -158,7 +160,7 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     admin.on('error', () => undefined);
     await publish(writer, 't', 'of an older history');
     await admin.save();
-    await admin.del('fanfare:topic:t');
+    await admin.del(nameInRedis('t'));
     const reader = await cluster.subscriber('t');
     for (let number = 1; number <= 3; number++) await publish(writer, 't', number);
     expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
@@ -300,7 +302,7 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
     await untilReady(cluster.node(), 503);
     await proxy.refuse();
     await redis.restart();
-    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: redis.url, FANFARE_NEW_NODE_WAIT_MS: '12000' });
+    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: redis.url, FANFARE_NEW_NODE_WAIT_MS: '60000' });
     await until('the node waits', () => newcomer.log.some(({ event }) => event === 'waitingForNodes'));
     expect((await newcomer.readiness()).status).toBe(503);
     await proxy.heal();
@@ -348,7 +350,7 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
 class SlowNode {
   readonly #admin: Redis;
   readonly #listener: Redis;
-  readonly #keys = new Keys('fanfare', 0);
+  readonly #keys = new Keys('fanfare', 0, new Partitions(64));
 
   private constructor(admin: Redis, listener: Redis) {
     this.#admin = admin;
@@ -358,16 +360,17 @@ class SlowNode {
   /** It receives the call to the next recovery. */
   static async start(admin: Redis): Promise<SlowNode> {
     const node = new SlowNode(admin, admin.duplicate());
-    await node.#listener.subscribe(node.#keys.control);
+    await node.#listener.ssubscribe(node.#keys.control);
     return node;
   }
 
   /** Resolves with the next step of this stage, once the node has done it (lua/recover.lua). */
   async report(stage: number): Promise<string> {
-    const { generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished, control } = this.#keys;
+    const { generation, newestEpoch, run, recovery, clock, layout, layoutName, nodes, unpublished, control } =
+      this.#keys;
     const name = (await this.#admin.hget(recovery, 'name')) ?? '';
     const keys = [generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished];
-    const args = ['slow', 2_000, stage, '1', 0, 5_000, 'unused', control, name, 5_000, 1, '0', '1', 0];
+    const args = ['slow', 2_000, stage, '1', 0, 5_000, 'unused', control, name, 5_000, layoutName, '0', '1', 0];
     const { source } = scripts.recover;
     return String(((await this.#admin.call('EVAL', source, keys.length, ...keys, ...args)) as string[])[0]);
   }

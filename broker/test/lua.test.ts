@@ -7,6 +7,7 @@ import type { Script } from '../src/redis/redis.js';
 import { groupIds, idGroupArgs } from '../src/relay/id-group.js';
 import { publishScript, scripts } from '../src/relay/scripts.js';
 import { decodeEntry, encodeEntry, inOnes, messageIdsOf } from '../src/relay/stream-entry.js';
+import { json } from './relay.contract.js';
 import { until } from './wait.js';
 
 const epoch = '1700000000000000';
@@ -31,15 +32,14 @@ beforeEach(async () => {
   await redis.flushall();
 });
 
-/** An entry with these publications; those named in `ids` have their text as messageId. */
-function entryOf(texts: readonly string[], ids: readonly string[] = []): Buffer {
+/** An entry with these publications; those named in `ids` have their text as messageId. `key`: they all have this key. */
+function entryOf(texts: readonly string[], ids: readonly string[] = [], key: string | null = null): Buffer {
   const writer = new Writer();
   for (const text of texts) {
-    const bytes = Buffer.from(JSON.stringify(text));
-    writeItem(writer, { encoding: 'json', bytes, start: 0, end: bytes.length });
+    writeItem(writer, { ...json(text), key, remove: key !== null });
   }
   const places = new Map(ids.map((id) => [id, texts.indexOf(id)]));
-  return encodeEntry({ count: texts.length, bytes: writer.view() }, places);
+  return encodeEntry({ count: texts.length, bytes: writer.view(), hasKeys: key !== null }, places);
 }
 
 /** The messageIds `ids` of publications with these texts, as the scripts take them. */
@@ -67,11 +67,14 @@ async function publications(): Promise<string[]> {
   });
 }
 
+/** The keys of the topic `t` in a call that may use messageIds. */
+const withIds = ['t', 't:ids', 't:ids:old'];
+
 describe('the script that restores what Redis lost', () => {
   const give = (first: number, texts: readonly string[], ids: readonly string[]) =>
     run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids)], ...idsIn(texts, ids)],
     );
 
@@ -86,6 +89,17 @@ describe('the script that restores what Redis lost', () => {
     expect((await publications()).at(-1)).toBe('13 d');
   });
 
+  it('keeps the keys of publications', async () => {
+    await give(10, ['a'], ['a']);
+    const entry = entryOf(['a', 'b', 'c'], ['c'], 'key');
+    const args = [floor, ageMs, ageMs, epoch, '', epoch, 10, entry, ...idsIn(['a', 'b', 'c'], ['c'])];
+    await run(scripts.restore, ['generation', 'newest', ...withIds], args);
+    expect(await publications()).toEqual(['10 a a', '11 keyb', '12 keyc c']);
+    // What is left of the entry still says that it has keys.
+    const rows = (await redis.callBuffer('XRANGE', 't', '-', '+')) as [Buffer, [Buffer, Buffer]][];
+    expect(rows.map(([, [, bytes]]) => bytes[0])).toEqual([2, 3]);
+  });
+
   it('replaces a history that ended earlier, but not one that began later', async () => {
     await publish(['old'], '');
     const [position = ''] = await publish(['older']);
@@ -95,7 +109,7 @@ describe('the script that restores what Redis lost', () => {
     const giveTo = (named: string, first: number, text: string) =>
       run(
         scripts.restore,
-        ['generation', 'newest', 't'],
+        ['generation', 'newest', ...withIds],
         [floor, ageMs, ageMs, named, '', named, first, entryOf([text]), 0],
       );
     expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1]);
@@ -115,7 +129,7 @@ describe('the script that restores what Redis lost', () => {
     it('adds the publications that were made afterwards', async () => {
       const { renewed } = await begin();
       const args = [floor, ageMs, ageMs, renewed, 3, renewed, 4, entryOf(['d']), 0];
-      expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1]);
+      expect(await run(scripts.restore, ['generation', 'newest', ...withIds], args)).toEqual([`${renewed}-4`, 1]);
       expect(await publications()).toEqual(['1 a', '2 b', '3 c', '4 d']);
     });
 
@@ -132,7 +146,7 @@ describe('the script that restores what Redis lost', () => {
       async (begun) => {
         const { renewed } = await begin();
         const args = [floor, ageMs, ageMs, renewed, begun, renewed, 3, entryOf(['d']), 0];
-        expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-3`, 1]);
+        expect(await run(scripts.restore, ['generation', 'newest', ...withIds], args)).toEqual([`${renewed}-3`, 1]);
         expect(await publications()).toEqual(['3 d']);
       },
     );
@@ -140,7 +154,11 @@ describe('the script that restores what Redis lost', () => {
 
   it('keeps the epochs of the publications of a history', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
-    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', ...args]);
+    const answer = await run(
+      scripts.restore,
+      ['generation', 'newest', ...withIds],
+      [floor, ageMs, ageMs, other, '', ...args],
+    );
     expect(answer).toEqual([`${other}-2`, 1]);
     expect((await read(1, { epoch })).ids).toEqual([]);
     expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);
@@ -168,7 +186,7 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
     const args = [known, '', ageMs, 1, entryOf([text], named), '', ...idsIn([text], named)];
-    const keys = ['generation', 'newest', 'run', 't'];
+    const keys = ['generation', 'newest', 'run', ...(named.length > 0 ? withIds : ['t'])];
     const answer = await run(publishScript(''), keys, ['g', floor, ageMs, '', ...args]);
     positions.push(String((answer as unknown[]).flat()[0]));
   }
@@ -279,7 +297,7 @@ describe('epochs', () => {
     const ahead = '9000000000000000';
     await run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, ageMs, ageMs, ahead, '', ahead, 1, entryOf(['a']), 0],
     );
     await redis.del('t');
@@ -324,7 +342,7 @@ describe('the lifetime of a history', () => {
     await redis.del('generation');
     await run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, ageMs, ageMs, named, '', named, 2, entryOf(['b']), 0],
     );
     expect(await redis.xlen('t')).toBe(2);
@@ -363,11 +381,11 @@ describe('a call with several runs', () => {
     ];
     const subscriber = redis.duplicate();
     const received: string[] = [];
-    subscriber.on('message', (_, message) => received.push(message.split(' ')[0] as string));
-    await subscriber.subscribe('t');
+    subscriber.on('smessage', (_, message) => received.push(message.split(' ')[0] as string));
+    await subscriber.ssubscribe('t');
     const answer = await run(
       publishScript(''),
-      [...keys, ...runs.map(() => 't')],
+      [...keys, ...runs.flatMap((run) => (run[6] === 0 ? ['t'] : withIds))],
       ['g', floor, ageMs, '', ...runs.flat()],
     );
     const positions = [2, 5, 6, 7, 9, 10].map((offset) => `${epoch}-${offset}`);
@@ -416,7 +434,7 @@ describe('a repeated publication', () => {
     const { source } = publishScript('');
     const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', ...idsIn(['a'], ['a'])];
     const publishIt = () =>
-      admin.call('EVAL', source, 4, 'generation', 'newest', 'run', 't', 'g', floor, ageMs, 1, ...run);
+      admin.call('EVAL', source, 6, 'generation', 'newest', 'run', ...withIds, 'g', floor, ageMs, 1, ...run);
     const [first] = (await publishIt()) as string[];
     const before = await offset();
     expect(await publishIt()).toEqual([['', first]]);
@@ -430,7 +448,7 @@ describe('a repeated publication', () => {
     try {
       const again = (wait: string) => {
         const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', ...idsIn(['a'], ['a'])];
-        return run(publishScript(''), ['generation', 'newest', 'run', 't'], args);
+        return run(publishScript(''), ['generation', 'newest', 'run', ...withIds], args);
       };
       expect(await again('')).toEqual([['', first]]);
       await expect(again('1')).rejects.toThrow('UNPROVEN');
@@ -446,7 +464,7 @@ describe('messageIds', () => {
   /** Publishes a run, each publication with its text as messageId. Returns the position of each. */
   const publishRun = async (texts: readonly string[], { rotates = false, ids = texts } = {}): Promise<string[]> => {
     const args = ['', '', ageMs, texts.length, entryOf(texts, ids), rotates ? 1 : '', ...idsIn(texts, ids)];
-    const keys = ['generation', 'newest', 'run', 't'];
+    const keys = ['generation', 'newest', 'run', ...withIds];
     const [answer] = (await run(publishScript(''), keys, ['g', floor, windowMs, '', ...args])) as unknown[];
     if (Array.isArray(answer)) return answer.map(String);
     const [named, first] = String(answer).split('-');
@@ -526,7 +544,7 @@ describe('proving that Redis has what was published to a replaced master', () =>
   const prove = (...entries: readonly (readonly [first: number, entry: Buffer | string, ids: readonly string[]])[]) =>
     run(
       scripts.prove,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [
         ...[floor, epoch],
         ...entries.flatMap(([first, bytes, ids]) => {
@@ -665,7 +683,7 @@ describe('a recovery', () => {
 
   it('waits for the nodes that receive its call', async () => {
     const listener = new Redis(server.url);
-    await listener.subscribe(control);
+    await listener.ssubscribe(control);
     expect(await recoverWith({ a: {} })).toBe('wait');
     listener.disconnect();
   });
@@ -811,8 +829,8 @@ describe('the clock script', () => {
   it('keeps running while Redis is out of memory, but the probe is refused like a publication', async () => {
     const heard: string[] = [];
     const listener = redis.duplicate();
-    await listener.subscribe('heard');
-    listener.on('message', (_channel, message) => heard.push(message));
+    await listener.ssubscribe('heard');
+    listener.on('smessage', (_channel, message) => heard.push(message));
     await redis.set('run', await stateOfServer());
     await redis.set('generation', 'current');
     expect(await beat('a', 1_000, '', 1)).toMatchObject({ newestClock: 1_000, probe: 1 });

@@ -12,6 +12,7 @@ import { ignoreLaterErrors } from '../src/redis/redis-options.js';
 import { readRedisUrl } from '../src/redis/redis-url.js';
 import { CertificateFolder } from './certificates.js';
 import { type ClusterOptions, fastTopics, startCluster, type TestCluster, type TestNode } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { until } from './wait.js';
 
 const clusterSentence =
@@ -121,7 +122,7 @@ describe('brokers in different databases of one Redis', () => {
     expect(got).toEqual([0, 1, 2].map((index) => [index, 'last']));
   });
 
-  it('count only their own nodes, and the names in database 0 are the same as ever', async () => {
+  it('count only their own nodes', async () => {
     await using redis = await startRedis();
     await using production = await startCluster({ nodes: 2, redis, env: quick });
     await using staging = await withUrl(`${redis.url}/1`);
@@ -130,22 +131,28 @@ describe('brokers in different databases of one Redis', () => {
     expect(await production.node().metric('fanfare_nodes')).toBe(2);
     expect(await staging.node().metric('fanfare_nodes')).toBe(1);
     const admin = new Redis(redis.url);
-    expect(await admin.pubsub('CHANNELS', '*:topic:t')).toEqual(
-      expect.arrayContaining(['fanfare:topic:t', 'fanfare:@1:topic:t']),
+    expect(await admin.pubsub('SHARDCHANNELS', '*:topic:t')).toEqual(
+      expect.arrayContaining([nameInRedis('t'), nameInRedis('t', 'fanfare', 1)]),
     );
-    expect(await admin.get('fanfare:layout')).toBe('1');
+    expect(await admin.get('fanfare:layout')).toBe('3.64');
     await admin.select(1);
-    expect(await admin.get('fanfare:layout')).toBe('2');
     expect((await admin.keys('*')).filter((key) => !key.startsWith('fanfare:'))).toEqual([]);
     admin.disconnect();
   });
 
-  it('refuse to work if the data belongs to a release whose messages cross databases', async () => {
+  it.each([
+    ['belongs to a release without partitions', '1', '(layout 1 is not 3.64)'],
+    [
+      'has another number of partitions',
+      '3.128',
+      'has 128 partitions, but FANFARE_REDIS_PARTITIONS is 64. Set it to 128',
+    ],
+  ])('refuse to work if the data %s', async (_, layout, sentence) => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
     await admin.select(1);
-    await admin.set('fanfare:layout', '1');
-    await expectFault(`${redis.url}/1`, '(layout 1 is not 2)');
+    await admin.set('fanfare:layout', layout);
+    await expectFault(`${redis.url}/1`, sentence);
     admin.disconnect();
   });
 });
@@ -410,13 +417,13 @@ describe.concurrent('a Redis that Fanfare cannot use', () => {
     ['INFO', 'This Redis does not have INFO, which Fanfare needs. It may be renamed or disabled by rename-command.'],
     // Called from scripts, where Redis does not name it.
     [
-      'PUBLISH',
-      'This Redis does not have PUBLISH, which Fanfare needs. It may be renamed or disabled by rename-command.',
+      'SPUBLISH',
+      'This Redis does not have SPUBLISH, which Fanfare needs. It may be renamed or disabled by rename-command.',
     ],
     ['XADD', 'This Redis does not have XADD, which Fanfare needs. It may be renamed or disabled by rename-command.'],
     [
-      'SUBSCRIBE',
-      'This Redis does not have SUBSCRIBE, which Fanfare needs. It may be renamed or disabled by rename-command.',
+      'SSUBSCRIBE',
+      'This Redis does not have SSUBSCRIBE, which Fanfare needs. It may be renamed or disabled by rename-command.',
     ],
   ])('has %s renamed', async (command, sentence) => {
     await using redis = await startRedis({ args: ['--rename-command', command, ''] });
@@ -440,7 +447,7 @@ describe.concurrent('a Redis that Fanfare cannot use', () => {
   });
 
   it.each([
-    ['a command', '-subscribe', 'Redis does not permit the command SUBSCRIBE to this user. Grant the rules in'],
+    ['a command', '-ssubscribe', 'Redis does not permit the command SSUBSCRIBE to this user. Grant the rules in'],
     ['a command of a script', '-get', 'Redis does not permit a command to this user. Grant the rules in'],
   ])('does not permit %s', async (_, withheld, sentence) => {
     await using redis = await startRedis();

@@ -230,7 +230,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'generation',
     about: 'nothing is published until the nodes have restored lost data',
     file: 'broker/lua/publish.lua',
-    find: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then",
+    find: 'if generation ~= ARGV[1] then',
     replace: 'if false then',
     testFile: 'broker/test/recovery.test.ts',
     test: 'when all data of Redis is deleted',

@@ -23,7 +23,6 @@ import { publishRoutes } from '../http/routes.js';
 import type { Log } from '../observe/log.js';
 import { type Counters, Metrics } from '../observe/metrics.js';
 import { RefusalSummary } from '../observe/refusal-summary.js';
-import { addressesOf, readPlacement } from '../redis/placement.js';
 import { MemoryRelay } from '../relay/memory-relay.js';
 import { type MemoryTimes, memoryTimes } from '../relay/memory-times.js';
 import type { Load, Relay } from '../relay/relay.js';
@@ -45,6 +44,7 @@ import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
 import type { RedisParts } from './redis-setup.js';
 import { RefusalLog } from './refusal-log.js';
+import { ShardWatch } from './shard-watch.js';
 import type { Tracing } from './tracing.js';
 
 export interface Broker {
@@ -77,7 +77,7 @@ export async function startBroker(
 ): Promise<Broker> {
   // First: if this system cannot run the library, nothing else matters, such as a Redis that does not answer.
   await loadUWebSockets();
-  const metrics = new Metrics(worker, databaseOf(config));
+  const metrics = new Metrics(worker);
   const { counters } = metrics;
   let isDraining = false;
   let isStopping = false;
@@ -248,6 +248,7 @@ export async function startBroker(
     counters,
     log,
   );
+  const shardWatch = new ShardWatch(relay, log);
   const notReadyReason = (): NotReadyReason | null => {
     if (isDraining) return 'draining';
     const { state } = relay;
@@ -288,6 +289,7 @@ export async function startBroker(
     rebalance.close();
     sweep.close();
     outages.close();
+    shardWatch.close();
     refusals.close();
     await auth?.close();
     await relay.close();
@@ -370,11 +372,6 @@ export async function startBroker(
   };
 }
 
-/** The database in Redis, which is the same in all servers. */
-function databaseOf({ redisUrl }: Config): number {
-  return redisUrl === null ? 0 : (addressesOf(readPlacement(redisUrl))[0]?.database ?? 0);
-}
-
 // Parts that not every node needs are loaded only if they are used. Their libraries take most of the time and memory of
 // a start.
 
@@ -395,10 +392,6 @@ async function startRedis(
 ): Promise<RedisParts | null> {
   const { redisUrl } = config;
   if (redisUrl === null) return null;
-  if (readPlacement(redisUrl).kind !== 'single')
-    throw new Error(
-      'FANFARE_REDIS_URL lists several Redis servers, and this release supports only one. Use one Redis.',
-    );
   const { openRedis } = await import('./redis-setup.js');
   return openRedis({ ...config, redisUrl }, fanout, log, counters, load, tracer);
 }

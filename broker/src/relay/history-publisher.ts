@@ -25,6 +25,7 @@ import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import type { PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
+import type { RelayShare } from './relay-share.js';
 import { isUnknownScript } from './scripts.js';
 import { Segments } from './segments.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
@@ -55,7 +56,7 @@ const maxRunsPerCall = 64;
 const maxBytesPerCall = 262_144;
 
 /**
- * Maximum number of topics whose head this node remembers. Beyond it, the node forgets all. Redis finds a head with the
+ * Maximum number of topics whose head a node remembers. Beyond it, the node forgets all. Redis finds a head with the
  * next publication.
  */
 const maxRememberedTopics = 50_000;
@@ -140,7 +141,6 @@ export class HistoryPublisher {
   #refused: Sent[] | null = null;
   /** Runs that wait until all calls on the way are answered. */
   #queued: Sent[] = [];
-  #bytes = 0;
 
   /** `wait`: what an acknowledgement waits for, in addition to Redis itself. */
   constructor(
@@ -153,13 +153,9 @@ export class HistoryPublisher {
     private readonly wait: Wait | null,
     private readonly generations: GenerationSource,
     private readonly tracer: PublishTracer | null,
+    private readonly share: RelayShare,
   ) {
     this.#script = publishScript.current;
-  }
-
-  /** The approximate number of bytes that wait for Redis. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /** Whether this publisher has published to the topic and remembers the head of the topic. */
@@ -172,7 +168,7 @@ export class HistoryPublisher {
     const entry = encodeEntry(run, messageIds, this.#take);
     const idGroups = groupIds(messageIds);
     const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, idGroups, payer, beganAt };
-    this.#bytes += sizeOf(sent);
+    this.share.waiting.bytes += sizeOf(sent);
     this.#outcomes.onSent();
     return sent;
   };
@@ -285,16 +281,22 @@ export class HistoryPublisher {
   }
 
   #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation): void {
-    let groupCount = 0;
-    for (const { idGroups } of runs) groupCount += idGroups.length;
-    writer.command(10 + runs.length * 8 + groupCount * partsPerIdGroup);
+    let [keyCount, groupCount] = [3, 0];
+    for (const { idGroups } of runs) {
+      keyCount += idGroups.length === 0 ? 1 : 3;
+      groupCount += idGroups.length;
+    }
+    writer.command(7 + keyCount + runs.length * 7 + groupCount * partsPerIdGroup);
     writer.asciiPart('EVALSHA');
     writer.asciiPart(this.#script.sha);
-    writer.numberPart(3 + runs.length);
+    writer.numberPart(keyCount);
     writer.part(this.keys.generation);
     writer.part(this.keys.newestEpoch);
     writer.part(this.keys.run);
-    for (const { topic } of runs) writer.part(this.keys.topic(topic));
+    for (const { topic, messageIds } of runs) {
+      if (messageIds.size === 0) writer.part(this.keys.topic(topic));
+      else for (const key of this.keys.withIds(topic)) writer.part(key);
+    }
     writer.part(name);
     writer.part(minEpoch);
     writer.numberPart(this.settings.idempotencyWindowSeconds * 1_000);
@@ -440,7 +442,8 @@ export class HistoryPublisher {
     if (start === null) return;
     const { epoch, offset } = start;
     const left = ones.filter((_, place) => !known.has(place)).map(({ bytes }) => bytes);
-    const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left) }, newIds);
+    const { hasKeys } = whole.run;
+    const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left), hasKeys }, newIds);
     this.publishLog.add(topic, { epoch, first: offset, last: offset + left.length - 1, bytes });
   }
 
@@ -454,7 +457,7 @@ export class HistoryPublisher {
       remembered.head = head;
       return;
     }
-    if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
+    if (this.#remembered.size >= this.share.topics(maxRememberedTopics)) this.#remembered.clear();
     // The call has just extended the expiry of a topic that was not remembered, but not that of a new history.
     const extendAt = remembered === undefined ? performance.now() + lifeMs(policy) / 2 : 0;
     this.#remembered.set(topic, { epoch, head, trimAt: head, extendAt, rotateIdsAt: 0 });
@@ -478,7 +481,7 @@ export class HistoryPublisher {
   }
 
   #onOutcome(run: Sent): void {
-    this.#bytes -= sizeOf(run);
+    this.share.waiting.bytes -= sizeOf(run);
     this.#outcomes.onKnown();
   }
 }
@@ -510,7 +513,9 @@ function isOfAnotherState({ message }: Error): boolean {
 
 /** Errors that Redis gives before a script has done anything. */
 function hasDoneNothing({ message }: Error): boolean {
-  return /^(STALE|NOSCRIPT|READONLY|NOREPLICAS|OOM|MISCONF|NOPERM|LOADING|BUSY|MASTERDOWN)\b/.test(message);
+  return /^(STALE|NOSCRIPT|READONLY|NOREPLICAS|OOM|MISCONF|NOPERM|LOADING|BUSY|MASTERDOWN|MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(
+    message,
+  );
 }
 
 function sizeOf(run: Sent): number {

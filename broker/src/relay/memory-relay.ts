@@ -2,7 +2,7 @@
  * The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the
  * process.
  */
-import { type Payload, type Position, parseTopic, type Topic } from '@fanfare/protocol';
+import { type KeyedPayload, type Position, parseTopic, type Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
 import { FlushWindow } from './flush-window.js';
 import { noHistory, noHistoryError, pageBackward, pageForward, subscribeResultOf } from './history.js';
@@ -63,6 +63,7 @@ export class MemoryRelay implements Relay {
   readonly nodes = 1;
   readonly spread = null;
   readonly redisOutputBufferBytes = 0;
+  readonly shards = [];
 
   constructor(
     private readonly settings: MemoryRelaySettings,
@@ -70,7 +71,12 @@ export class MemoryRelay implements Relay {
     private readonly tracer: PublishTracer | null = null,
   ) {
     this.#window = new FlushWindow(settings.flushWindowMs);
-    this.#batcher = new PublishBatcher(this.#window, (batches) => this.#deliver(batches), tracer !== null);
+    this.#batcher = new PublishBatcher(
+      this.#window,
+      { bytes: 0 },
+      (batches) => this.#deliver(batches),
+      tracer !== null,
+    );
     this.#budget = new CacheBudget(settings.recentBytes);
     this.#sweep = setInterval(() => this.#forgetOld(), sweepMs);
     this.#sweep.unref();
@@ -91,7 +97,7 @@ export class MemoryRelay implements Relay {
 
   publish(
     topic: Topic,
-    payload: Payload,
+    payload: KeyedPayload,
     id: ScopedId | null,
     receipt: Receipt | null,
     payer: Payer | null = null,

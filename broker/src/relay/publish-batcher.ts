@@ -5,9 +5,9 @@
 import {
   emptyRun,
   forEachItem,
-  maxItemHeaderBytes,
+  type KeyedPayload,
+  maxItemBytes,
   maxRunBytes,
-  type Payload,
   type Run,
   type Topic,
   Writer,
@@ -16,6 +16,7 @@ import {
 import { defaultPolicy, type TopicPolicy } from '../topics/policy.js';
 import type { FlushWindow } from './flush-window.js';
 import type { Payer, Receipt } from './relay.js';
+import type { ByteMeter } from './relay-share.js';
 
 /** One run of a topic, and the publishers that wait for its outcome. */
 export interface Batch {
@@ -69,30 +70,30 @@ export class PublishBatcher {
   /** The open batches, in the order in which they began. */
   #batches: OpenBatch[] = noBatches;
   readonly #spare: OpenBatch[] = [];
+  /** The approximate bytes of memory that wait for the flush. */
   #bytes = 0;
 
-  /** `onFlush` gets all batches together, outside any WebSocket handler; runs of one topic in order. */
+  /**
+   * `waiting` counts what waits for the flush. `onFlush` gets all batches together, outside any WebSocket handler; runs of
+   * one topic in order.
+   */
   constructor(
     private readonly window: FlushWindow,
+    private readonly waiting: ByteMeter,
     private readonly onFlush: (batches: readonly Batch[]) => void,
     private readonly isTraced = false,
   ) {}
-
-  /** The approximate bytes of memory that wait for the flush. */
-  get bytes(): number {
-    return this.#bytes;
-  }
 
   /** Copies the payload. `messageId`: with its scope (scoped-id.ts), as in all later steps. */
   add(
     topic: Topic,
     policy: TopicPolicy,
-    payload: Payload,
+    payload: KeyedPayload,
     messageId: string | null,
     receipt: Receipt | null,
     payer: Payer | null = null,
   ): void {
-    const size = payload.end - payload.start + maxItemHeaderBytes;
+    const size = maxItemBytes(payload);
     let batch = this.#lastOf.get(topic);
     if (
       batch === undefined ||
@@ -104,8 +105,9 @@ export class PublishBatcher {
       batch.payer = payer;
     }
     writeItem(batch.writer, payload);
+    if (payload.key !== null) batch.hasKeys = true;
     batch.count(messageId, receipt);
-    this.#bytes += size;
+    this.#count(size);
   }
 
   readonly #flush = (): void => this.flush();
@@ -117,7 +119,7 @@ export class PublishBatcher {
     if (batches.length === 0) return;
     this.#batches = noBatches;
     if (this.#lastOf.size > keptBatches) this.#lastOf.clear();
-    this.#bytes = 0;
+    this.#count(-this.#bytes);
     for (const batch of batches) batch.end();
     this.onFlush(batches);
     for (const batch of batches) {
@@ -126,6 +128,11 @@ export class PublishBatcher {
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
       else this.#lastOf.delete(batch.topic);
     }
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.waiting.bytes += bytes;
   }
 
   #planFlush(): void {
@@ -142,7 +149,7 @@ export class PublishBatcher {
       this.#batches = [batch];
       this.#planFlush();
     } else this.#batches.push(batch);
-    this.#bytes += runOverheadBytes;
+    this.#count(runOverheadBytes);
     this.#lastOf.set(topic, batch);
     return batch;
   }
@@ -153,6 +160,7 @@ class OpenBatch implements Batch {
   policy = defaultPolicy;
   beganAt = 0;
   payer: Payer | null = null;
+  hasKeys = false;
   // A publisher may keep these three objects. Most batches need none of them, and share empty ones, which nobody
   // changes.
   receipts = noReceipts;
@@ -169,6 +177,7 @@ class OpenBatch implements Batch {
     this.policy = policy;
     this.#count = 0;
     this.#isOpen = true;
+    this.hasKeys = false;
     this.writer.clear();
   }
 
@@ -195,7 +204,7 @@ class OpenBatch implements Batch {
 
   end(): void {
     this.#isOpen = false;
-    this.run = { count: this.#count, bytes: this.writer.view() };
+    this.run = { count: this.#count, bytes: this.writer.view(), hasKeys: this.hasKeys };
   }
 
   forget(): void {
@@ -224,7 +233,7 @@ class OpenBatch implements Batch {
     });
     const left = [...this.messageIds].filter(([, at]) => !places.has(at));
     return {
-      run: { count, bytes: writer.toBytes() },
+      run: { count, bytes: writer.toBytes(), hasKeys: this.hasKeys },
       messageIds: new Map(left.map(([id, at]) => [id, moved[at] as number])),
     };
   }

@@ -1,5 +1,5 @@
 /** The contract between nodes: carries publications from the node that took them in to every node with a subscriber. */
-import type { HistoryDirection, Payload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
+import type { HistoryDirection, KeyedPayload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
 import type { Level } from '../topics/policy.js';
 import type { ScopedId } from './scoped-id.js';
 
@@ -67,7 +67,7 @@ export interface PublishTracer {
 }
 
 /**
- * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no
+ * Whether the relay reaches the other nodes, with any of its Redis if there are several. `connecting`: there is no connection. `unproven`: there is one, but no
  * proof that publications pass through it. `outOfMemory`: Redis is full and refuses publications. A relay without other
  * nodes is always `connected`.
  */
@@ -139,6 +139,16 @@ export interface TopicsPage {
   readonly next: string | null;
 }
 
+/** A Redis that holds topics. */
+export interface ShardStatus {
+  /** Its name, without a password. */
+  readonly name: string;
+  /** Whether this node can use all its topics. */
+  readonly isConnected: boolean;
+  /** How many partitions of the topics it holds. */
+  readonly partitions: number;
+}
+
 /** How the connections are spread over the nodes. */
 export interface Spread {
   /** Nodes that have reported their connections and are not stopping. */
@@ -168,6 +178,8 @@ export interface Relay {
   readonly spread: Spread | null;
   /** Bytes that Redis holds because this node has not read them yet, as of the last second; 0 if it does not say. */
   readonly redisOutputBufferBytes: number;
+  /** Each Redis that holds topics; empty without Redis. */
+  readonly shards: readonly ShardStatus[];
   /** For how long publications are collected now before they are sent together. */
   readonly flushWindowMs: number;
 
@@ -199,7 +211,13 @@ export interface Relay {
    * this returns, and within about the relay's timeout, whatever happens to Redis. `payer`, if given, is notified if
    * this publication has begun a history.
    */
-  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer?: Payer | null): void;
+  publish(
+    topic: Topic,
+    payload: KeyedPayload,
+    id: ScopedId | null,
+    receipt: Receipt | null,
+    payer?: Payer | null,
+  ): void;
 
   /**
    * Resolves once this node listens to the topic: everything that any node accepts from then on is delivered here,

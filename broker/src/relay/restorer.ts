@@ -100,10 +100,10 @@ export class Restorer {
         const args = piece.flatMap(({ first, bytes, idGroups }) => {
           return [first, idGroups.length > 0 ? '' : bytes, ...idGroupArgs(idGroups)];
         });
-        calls.push(this.#callOf(scripts.prove, [logged], [minEpoch, epoch, ...args]));
+        calls.push(this.#callWithIds(scripts.prove, logged.topic, [minEpoch, epoch, ...args]));
       }
       // The node cannot prove entries that it has forgotten.
-      if (isThinned) calls.push(this.#callOf(scripts.prove, [logged], [minEpoch, epoch, offset, '', 0]));
+      if (isThinned) calls.push(this.#callWithIds(scripts.prove, logged.topic, [minEpoch, epoch, offset, '', 0]));
     }
     await this.#evaluate(calls);
   }
@@ -121,8 +121,13 @@ export class Restorer {
       const entryArgs = piece.flatMap(({ epoch, first, bytes, idGroups }) => {
         return [epoch, first, bytes, ...idGroupArgs(idGroups)];
       });
-      return this.#callOf(scripts.restore, [{ topic }], [...topicArgs, ...entryArgs]);
+      return this.#callWithIds(scripts.restore, topic, [...topicArgs, ...entryArgs]);
     });
+  }
+
+  #callWithIds(script: ScriptCall['script'], topic: Topic, args: ScriptCall['args']): ScriptCall {
+    const { generation, newestEpoch } = this.keys;
+    return { script, keys: [generation, newestEpoch, ...this.keys.withIds(topic)], args };
   }
 
   #callOf(

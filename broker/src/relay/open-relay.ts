@@ -1,0 +1,83 @@
+/** Creates the relay of a node and its connections to Redis. */
+import type { Log } from '../observe/log.js';
+import { readPlacement } from '../redis/placement.js';
+import { type RedisSettings, SentinelWatch } from '../redis/redis.js';
+import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
+import { filesOf } from '../redis/redis-credentials.js';
+import { readRedisUrl } from '../redis/redis-url.js';
+import { Connections, type ConnectionsCounters, type ConnectionsSettings } from './connections.js';
+import { Keys } from './keys.js';
+import { Partitions } from './partitions.js';
+import { RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
+import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
+import { RelayShare, type RelayShareSettings } from './relay-share.js';
+import { RoutedRelay } from './routed-relay.js';
+import { firstMap } from './shard-map.js';
+
+export interface RelaySettings
+  extends Omit<ConnectionsSettings, 'sentinels'>,
+    RelayShareSettings,
+    Omit<RedisRelaySettings, keyof RelayShareSettings> {
+  readonly redisPrefix: string;
+  readonly redisPartitions: number;
+}
+
+interface RelayCounters extends RedisRelayCounters, ConnectionsCounters {}
+
+interface OpenedRelay {
+  readonly relay: RoutedRelay;
+  /** The Redis that keeps what does not belong to a topic. */
+  readonly home: { readonly settings: RedisSettings; readonly keys: Keys };
+  /** Call this when the relay is closed, and nothing else uses {@link home}. */
+  close(): void;
+}
+
+/** `load`: the load of this node for the other nodes; null while it takes no connections. */
+export function openRelay(
+  settings: RelaySettings,
+  delivery: LocalSubscribers,
+  log: Log,
+  counters: RelayCounters,
+  load: () => Load | null,
+  tracer: PublishTracer | null = null,
+): OpenedRelay {
+  const placement = readPlacement(settings.redisUrl);
+  if (placement.kind === 'cluster')
+    throw new Error('FANFARE_REDIS_URL names a Redis Cluster, which this release does not support.');
+  const shards = placement.kind === 'single' ? [{ name: 'redis', url: placement.url }] : placement.shards;
+  const partitions = new Partitions(settings.redisPartitions);
+  const share = new RelayShare(settings, shards.length);
+  const credentialWatch = filesOf(settings).length === 0 ? null : new RedisCredentialWatch(settings, log, counters);
+
+  const opened = shards.map(({ name, url }) => {
+    const shardLog = shards.length === 1 ? log : log.child({ shard: name });
+    const sentinels = SentinelWatch.start({ ...settings, redisUrl: url }, shardLog);
+    const shardSettings: ConnectionsSettings = { ...settings, redisUrl: url, sentinels };
+    const keys = new Keys(settings.redisPrefix, readRedisUrl(url).database, partitions);
+    const relay = new RedisRelay(
+      settings,
+      keys,
+      (owner) => new Connections(shardSettings, owner, shardLog, counters),
+      share,
+      delivery,
+      shardLog,
+      counters,
+      load,
+      tracer,
+    );
+    return { name, relay, keys, settings: shardSettings, sentinels };
+  });
+
+  const names = shards.map(({ name }) => name);
+  const map = firstMap(names, partitions.count);
+  const unitOf = (partition: number): number => names.indexOf(map.shards[partition] as string);
+  const units = opened.map(({ name, relay }) => ({ shard: name, relay }));
+  return {
+    relay: new RoutedRelay(units, partitions, unitOf, share),
+    home: opened[unitOf(0)] as OpenedRelay['home'],
+    close() {
+      credentialWatch?.close();
+      for (const { sentinels } of opened) sentinels?.close();
+    },
+  };
+}
