@@ -115,6 +115,7 @@ describe('two shards', () => {
     for (const name of names) await publishAcknowledged(node.relay, name, 1);
     await victim.kill();
     await until('the failed shard is noticed', () => node.relay.shards[0]?.isConnected === false);
+    expect(node.relay.shards.map(({ unavailable }) => unavailable)).toEqual([32, 0]);
     expect(node.relay.state).toBe('connected');
     await until('the fault names it', () => node.relay.fault?.startsWith(`127.0.0.1:${victim.port}: `));
     const outcomes = new Map<string, string>();

@@ -263,6 +263,7 @@ export async function startBroker(
     return { isReady: false, reason: `${notReadyReasons[reason]}${fault === null ? '' : `. ${fault}`}` };
   };
   metrics.readReasons(Object.keys(notReadyReasons), notReadyReason);
+  metrics.readShards(() => relay.shards);
   metrics.read({
     connections: () => server.connections.length,
     eventStreams: () => streams.open.eventStreams,

@@ -69,9 +69,14 @@ export class RoutedRelay implements Relay {
     }
     const shards = new Map<string, ShardStatus>();
     for (const [index, { relay, shard }] of this.units.entries()) {
-      const before = shards.get(shard) ?? { name: shard, isConnected: true, partitions: 0 };
-      const isConnected = before.isConnected && relay.state === 'connected';
-      shards.set(shard, { name: shard, isConnected, partitions: before.partitions + (partitionsOf[index] as number) });
+      const before = shards.get(shard) ?? { isConnected: true, partitions: 0, unavailable: 0 };
+      const [isConnected, partitions] = [relay.state === 'connected', partitionsOf[index] as number];
+      shards.set(shard, {
+        name: shard,
+        isConnected: before.isConnected && isConnected,
+        partitions: before.partitions + partitions,
+        unavailable: before.unavailable + (isConnected ? 0 : partitions),
+      });
     }
     return [...shards.values()];
   }
