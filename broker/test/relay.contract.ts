@@ -16,7 +16,7 @@ import { type IdScope, scopedId, scopeOf, sharedScope } from '../src/relay/scope
 import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
 
-interface RelayFixture extends AsyncDisposable {
+export interface RelayFixture extends AsyncDisposable {
   /** Relays that form one broker: a single one if the implementation knows no others. */
   readonly relays: readonly Relay[];
   readonly deliveries: readonly RecordedDelivery[];

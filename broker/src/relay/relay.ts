@@ -147,6 +147,8 @@ export interface ShardStatus {
   readonly isConnected: boolean;
   /** How many partitions of the topics it holds. */
   readonly partitions: number;
+  /** How many of these this node cannot use. */
+  readonly unavailable: number;
 }
 
 /** How the connections are spread over the nodes. */
