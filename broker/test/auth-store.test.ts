@@ -9,6 +9,7 @@ import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
 import { forever, keptForMs, maxRevocations, type Revocation, Revocations } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/observe/metrics.js';
+import { StoreLink } from '../src/redis/redis.js';
 import { Keys } from '../src/relay/keys.js';
 import { Partitions } from '../src/relay/partitions.js';
 import { newNodeId } from '../src/relay/redis-message.js';
@@ -57,16 +58,21 @@ async function openRedisStore(redisPrefix = `p${++prefixes}`, opening: Opening =
   const revoked: Revocation[] = [];
   const nodeId = newNodeId();
   await addNode(redisPrefix, nodeId, redisUrl);
+  const open = (events: { onReady(): void }): StoreLink =>
+    new StoreLink(
+      { redisUrl, redisTimeoutMs: 5_000, nodeName: 'test' },
+      pino({ level: 'silent' }),
+      new Metrics().counters,
+      events,
+    );
   const store = new RedisAuthStore(
-    { redisUrl, redisPrefix, redisTimeoutMs: 5_000, nodeName: 'test', nodeId, maxRevocationLagSeconds },
-    new Keys(redisPrefix, 0, new Partitions(64)),
+    { nodeId, maxRevocationLagSeconds },
+    { open, prefix: redisPrefix, nodes: new Keys(redisPrefix, 0, new Partitions(64)).nodes },
     known,
     (news) => {
       for (const revocation of news) known.add(revocation);
       revoked.push(...news);
     },
-    pino({ level: 'silent' }),
-    new Metrics().counters,
   );
   opened.push(store);
   await until('Redis answers', async () => (await store.take('nothing').catch(() => undefined)) === null);

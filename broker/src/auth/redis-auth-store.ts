@@ -4,22 +4,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Spending } from '../limits/shared-bucket.js';
-import type { Log } from '../observe/log.js';
-import {
-  type RedisCounters,
-  type RedisSettings,
-  readLua,
-  type ScriptCall,
-  StoreLink,
-  scriptOf,
-} from '../redis/redis.js';
-import type { Keys } from '../relay/keys.js';
+import { readLua, type ScriptCall, scriptOf } from '../redis/redis.js';
+import type { Home } from '../relay/open-relay.js';
 import { AuthError } from './auth-error.js';
 import { type AuthStore, clusterKeyBytes, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
-interface RedisAuthStoreSettings extends RedisSettings {
-  readonly redisPrefix: string;
+interface RedisAuthStoreSettings {
   /** The id with which the relay of this node sends its heartbeats. */
   readonly nodeId: string;
   /** How old the last read of the revocations may be for {@link AuthStore.isCurrent}. */
@@ -52,7 +43,7 @@ const scripts = {
 type Entry = readonly [id: string, fields: readonly string[]];
 
 export class RedisAuthStore implements AuthStore {
-  readonly #link: StoreLink;
+  readonly #link: ReturnType<Home['open']>;
   readonly #revocationsKey: string;
   readonly #keptPrefix: string;
   readonly #clusterKeyName: string;
@@ -81,21 +72,14 @@ export class RedisAuthStore implements AuthStore {
   #clusterKeys: readonly Buffer[] = [];
 
   /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
-  constructor(
-    settings: RedisAuthStoreSettings,
-    { nodes }: Pick<Keys, 'nodes'>,
-    known: Revocations,
-    onRevoked: OnRevoked,
-    log: Log,
-    counters: RedisCounters,
-  ) {
-    this.#link = new StoreLink(settings, log, counters, { onReady: () => void this.#pollOnce() });
-    this.#revocationsKey = `${settings.redisPrefix}:revocations`;
-    this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
-    this.#clusterKeyName = `${settings.redisPrefix}:streamKey`;
-    this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
-    this.#connectionsPrefix = `${settings.redisPrefix}:connections:`;
-    this.#nodesKey = nodes;
+  constructor(settings: RedisAuthStoreSettings, home: Home, known: Revocations, onRevoked: OnRevoked) {
+    this.#link = home.open({ onReady: () => void this.#pollOnce() });
+    this.#revocationsKey = `${home.prefix}:revocations`;
+    this.#keptPrefix = `${home.prefix}:ticket:`;
+    this.#clusterKeyName = `${home.prefix}:streamKey`;
+    this.#budgetPrefix = `${home.prefix}:budget:`;
+    this.#connectionsPrefix = `${home.prefix}:connections:`;
+    this.#nodesKey = home.nodes;
     this.#node = settings.nodeId;
     this.#known = known;
     this.#onRevoked = onRevoked;

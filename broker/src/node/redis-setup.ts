@@ -35,8 +35,7 @@ export function openRedis(
   const { relay, home, close } = openRelay(settings, fanout, log, counters, load, tracer);
   return {
     relay,
-    openAuthStore: (known, onRevoked) =>
-      new RedisAuthStore({ ...settings, ...home.settings }, home.keys, known, onRevoked, log, counters),
+    openAuthStore: (known, onRevoked) => new RedisAuthStore(settings, home, known, onRevoked),
     close,
   };
 }
