@@ -106,6 +106,6 @@ if redis.call('GET', stateKey) == stateOfServer() then
   clock = now
   redis.call('SET', clockKey, string.format('%.0f', clock))
 end
-if outcome == 1 then redis.call('PUBLISH', probeChannel, probe) end
+if outcome == 1 then redis.call('SPUBLISH', probeChannel, probe) end
 local living, unpublished = redis.call('ZRANGE', nodesKey, 0, -1, 'WITHSCORES'), redis.call('ZRANGE', unpublishedKey, 0, -1)
 return { living, clock, reported, open, total, unpublished, outcome }

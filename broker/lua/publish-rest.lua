@@ -118,7 +118,7 @@ while k <= #KEYS do
     if oldest ~= '' then trim(stream, epoch, oldest) end
     if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
     finish(stream, answer, epoch, count, rotates and window, fresh, from, idCount)
-    redis.call('PUBLISH', stream, answer .. ' ' .. entry)
+    redis.call('SPUBLISH', stream, answer .. ' ' .. entry)
   end
   if known and type(answer) == 'string' then answer = withKnown(answer, known, from, idCount) end
   answers[k - 3] = answer

@@ -65,7 +65,7 @@ local function publishUsual()
   if count ~= '1' then
     redis.call('XSETID', stream, epoch .. '-' .. string.format('%.0f', string.sub(id, #epoch + 2) + count - 1))
   end
-  redis.call('PUBLISH', stream, id .. ' ' .. entry)
+  redis.call('SPUBLISH', stream, id .. ' ' .. entry)
   return id
 end
 

@@ -103,7 +103,7 @@ end
 
 -- Calls all nodes to a new recovery. `generation` is the one that ended, if it is still there.
 local function beginRecovery(generation, now)
-  local receivers = redis.call('PUBLISH', channel, nodeId)
+  local receivers = redis.call('SPUBLISH', channel, nodeId)
   -- This node takes part even if it does not receive its own call.
   local expected = receivers + (listens == '1' and 0 or 1)
   local floor = generation and string.match(generation, '%d+$') or '0000000000000000'
@@ -187,7 +187,7 @@ local function beginGeneration(name, minEpoch, state)
   redis.call('SET', stateKey, state)
   redis.call('DEL', recoveryKey)
   -- The nodes ask at once.
-  redis.call('PUBLISH', channel, nodeId)
+  redis.call('SPUBLISH', channel, nodeId)
   return generation
 end
 

@@ -9,6 +9,8 @@ import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
 import { forever, keptForMs, maxRevocations, type Revocation, Revocations } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/observe/metrics.js';
+import { Keys } from '../src/relay/keys.js';
+import { Partitions } from '../src/relay/partitions.js';
 import { newNodeId } from '../src/relay/redis-message.js';
 import { authStoreContract, type OpenedStore } from './auth-store.contract.js';
 import { until } from './wait.js';
@@ -57,6 +59,7 @@ async function openRedisStore(redisPrefix = `p${++prefixes}`, opening: Opening =
   await addNode(redisPrefix, nodeId, redisUrl);
   const store = new RedisAuthStore(
     { redisUrl, redisPrefix, redisTimeoutMs: 5_000, nodeName: 'test', nodeId, maxRevocationLagSeconds },
+    new Keys(redisPrefix, 0, new Partitions(64)),
     known,
     (news) => {
       for (const revocation of news) known.add(revocation);

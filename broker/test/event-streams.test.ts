@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fastTopics, shortTimes, startCluster, startNode, type TestCluster } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { TestStream } from './test-stream.js';
 import { until, within } from './wait.js';
 
@@ -214,7 +215,7 @@ describe('an event stream', () => {
     const { id } = await staying.next('ready');
     await publish(cluster, 'a', ['1', '2', '3']);
     expect(await staying.take(3)).toEqual([1, 2, 3]);
-    await redis.client.del('fanfare:topic:a');
+    await redis.client.del(nameInRedis('a'));
     await redis.client.config('RESETSTAT');
     const back = await open(cluster, 'topic=a', resume(id));
     const resets = [await back.next('reset'), await staying.next('reset')];

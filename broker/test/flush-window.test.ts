@@ -64,7 +64,7 @@ describe('the flush window', () => {
   it('sends the publications of several turns together once it is open', async () => {
     const flushed: number[] = [];
     const window = new FlushWindow(5);
-    const batcher = new PublishBatcher(window, (batches) =>
+    const batcher = new PublishBatcher(window, { bytes: 0 }, (batches) =>
       flushed.push(batches.reduce((sum, { run }) => sum + run.count, 0)),
     );
     batcher.add(topic('t'), defaultPolicy, json(0), null, null);

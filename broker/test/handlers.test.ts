@@ -39,6 +39,7 @@ describe('a bug in a handler', () => {
         nodes: 1,
         spread: null,
         redisOutputBufferBytes: 0,
+        shards: [],
         flushWindowMs: 0,
         hasHistory: () => true,
         hasPublished: () => false,

@@ -15,15 +15,18 @@ import { type Generation, type GenerationSource, parseGeneration, withFence } fr
 import { HistoryPublisher, type PublishingLink } from '../src/relay/history-publisher.js';
 import { Keys } from '../src/relay/keys.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
+import { Partitions } from '../src/relay/partitions.js';
 import { PublishBatcher } from '../src/relay/publish-batcher.js';
 import { PublishLog } from '../src/relay/publish-log.js';
 import { PublishScript } from '../src/relay/publish-script.js';
+import { RelayShare } from '../src/relay/relay-share.js';
 import { publishScript } from '../src/relay/scripts.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 import { json, topic } from './relay.contract.js';
 import { until } from './wait.js';
 
-const keys = new Keys('fanfare', 0);
+const keys = new Keys('fanfare', 0, new Partitions(64));
+const share = new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1);
 const generation = parseGeneration('g:0');
 const { counters } = new Metrics();
 
@@ -65,8 +68,8 @@ function newPublisher(
   generations: GenerationSource = { generation, onStale: () => undefined },
 ): HistoryPublisher {
   const settings = { idempotencyWindowSeconds: 60 };
-  const publishLog = new PublishLog(memoryTimes);
-  return new HistoryPublisher(through, keys, settings, counters, publishLog, script, wait, generations, null);
+  const publishLog = new PublishLog(memoryTimes, share);
+  return new HistoryPublisher(through, keys, settings, counters, publishLog, script, wait, generations, null, share);
 }
 
 /** A connection whose far end is the test, instead of Redis. */
@@ -105,7 +108,7 @@ function publish(
   value: unknown,
   messageId: string | null = null,
 ): Promise<Position | null | ReplyError> {
-  const batcher = new PublishBatcher(new FlushWindow(0), (batches) => publisher.publish(batches));
+  const batcher = new PublishBatcher(new FlushWindow(0), { bytes: 0 }, (batches) => publisher.publish(batches));
   return new Promise((resolve) => {
     batcher.add(topic(name), defaultPolicy, json(value), messageId, { accepted: resolve, failed: resolve });
     batcher.flush();
@@ -179,7 +182,7 @@ describe('an answer that is not one of the script', () => {
     const second = publish(publisher, 't', 2);
     wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n');
     expect(await second).toEqual({ epoch: '1700000000000000', offset: 1 });
-    expect(publisher.bytes).toBe(0);
+    expect(share.waiting.bytes).toBe(0);
   });
 });
 

@@ -8,6 +8,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { Keys } from '../src/relay/keys.js';
 import { memoryTimesOf } from '../src/relay/memory-times.js';
+import { Partitions } from '../src/relay/partitions.js';
 import { scripts } from '../src/relay/scripts.js';
 import {
   shortTimes,
@@ -18,6 +19,7 @@ import {
   type TestNode,
   untilForgotten,
 } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
@@ -158,7 +160,7 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     admin.on('error', () => undefined);
     await publish(writer, 't', 'of an older history');
     await admin.save();
-    await admin.del('fanfare:topic:t');
+    await admin.del(nameInRedis('t'));
     const reader = await cluster.subscriber('t');
     for (let number = 1; number <= 3; number++) await publish(writer, 't', number);
     expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
@@ -348,7 +350,7 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
 class SlowNode {
   readonly #admin: Redis;
   readonly #listener: Redis;
-  readonly #keys = new Keys('fanfare', 0);
+  readonly #keys = new Keys('fanfare', 0, new Partitions(64));
 
   private constructor(admin: Redis, listener: Redis) {
     this.#admin = admin;

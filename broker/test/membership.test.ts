@@ -10,6 +10,7 @@ import { Keys } from '../src/relay/keys.js';
 import { KnownNodes } from '../src/relay/known-nodes.js';
 import { Membership } from '../src/relay/membership.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
+import { Partitions } from '../src/relay/partitions.js';
 import { Probe } from '../src/relay/probe.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -31,7 +32,7 @@ describe('the probe of a heartbeat', () => {
     );
     const membership = new Membership(
       settings,
-      new Keys('test', 0),
+      new Keys('test', 0, new Partitions(64)),
       {
         isReady: true,
         evaluate: async ([call]) => {

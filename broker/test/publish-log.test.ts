@@ -2,6 +2,7 @@
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { type LoggedTopic, PublishLog } from '../src/relay/publish-log.js';
+import { RelayShare } from '../src/relay/relay-share.js';
 
 const times = { rememberMs: 3_000, maxHeartbeatMs: 1_000 };
 const turnsToForget = 3 + 1;
@@ -18,7 +19,7 @@ function topicsOf(published: PublishLog): Map<string, LoggedTopic> {
 
 describe('the publish log of a node', () => {
   it('reports a topic as idle a period after its last publication, even if earlier ones were repeated in the meantime', () => {
-    const published = new PublishLog(times);
+    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
     published.add(named('t'), entry(100));
     published.add(named('t'), entry(5));
     published.add(named('busy'), entry(1));
@@ -30,7 +31,7 @@ describe('the publish log of a node', () => {
   });
 
   it('remembers publications by topic, in order of offset, of the newest epoch only', () => {
-    const published = new PublishLog(times);
+    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
     published.add(named('t'), entry(9, { epoch: '1' }));
     published.endPeriod();
     published.add(named('t'), entry(3, { epoch: '2', count: 2 }));
@@ -45,7 +46,7 @@ describe('the publish log of a node', () => {
   });
 
   it('forgets publications after the window, and not before', () => {
-    const published = new PublishLog(times);
+    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
     published.add(named('t'), entry(1));
     for (let turn = 1; turn < turnsToForget; turn++) published.endPeriod();
     expect(topicsOf(published).get('t')?.offset).toBe(1);
@@ -54,7 +55,7 @@ describe('the publish log of a node', () => {
   });
 
   it('remembers the position of a topic if its publications are too large', () => {
-    const published = new PublishLog(times);
+    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
     published.add(named('first'), entry(7));
     for (let number = 1; number <= 20; number++) published.add(named('large'), entry(number, { bytes: 1_048_576 }));
     published.add(named('last'), entry(8));
@@ -68,7 +69,7 @@ describe('the publish log of a node', () => {
   });
 
   it('reports that it forgot something within the window if there are too many topics', () => {
-    const published = new PublishLog(times);
+    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
     for (let number = 0; number < 200_000; number++) published.add(named(`t.${number}`), entry(1));
     expect(published.isComplete).toBe(true);
     published.add(named('one.more'), entry(1));

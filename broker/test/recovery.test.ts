@@ -6,6 +6,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { maxHistories } from '../src/handlers/history.js';
 import { shortTimes, startCluster, startNode, type TestCluster, untilForgotten } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
@@ -471,15 +472,15 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     await expectNothingLost(cluster, async () => {
       const channels = (await admin.pubsub('CHANNELS', 'fanfare:*')) as string[];
       for (let round = 0; round < 50; round++) {
-        for (const channel of channels) await admin.publish(channel, Buffer.from([round, 0x20, 0xff, 0x31, 0x2d]));
-        await admin.publish('fanfare:control', 'nobody');
+        for (const channel of channels) await admin.spublish(channel, Buffer.from([round, 0x20, 0xff, 0x31, 0x2d]));
+        await admin.spublish('fanfare:control', 'nobody');
       }
       await admin.del('fanfare:generation', 'fanfare:run', 'fanfare:nodes');
       await until(
         'each node has noticed it',
         async () => (await cluster.node().metric('fanfare_recoveries_total')) >= 1,
       );
-      await admin.del('fanfare:topic:t:ids', 'fanfare:topic:t:ids:old');
+      await admin.del(`${nameInRedis('t')}:ids`, `${nameInRedis('t')}:ids:old`);
     });
     await admin.quit();
   });
@@ -524,10 +525,10 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     await expectNothingLost(cluster, async () => {
       await until('the replica is connected', isOnline);
       await other.replicaof('NO', 'ONE');
-      const { length } = await admin.xrange(`fanfare:topic:t`, '-', '+');
+      const { length } = await admin.xrange(nameInRedis('t'), '-', '+');
       await until(
         'the replica is behind',
-        async () => (await admin.xrange(`fanfare:topic:t`, '-', '+')).length > length + 20,
+        async () => (await admin.xrange(nameInRedis('t'), '-', '+')).length > length + 20,
       );
       await admin.replicaof('127.0.0.1', older.port);
       await until('Redis has loaded the older data', async () =>

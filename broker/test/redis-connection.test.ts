@@ -12,6 +12,7 @@ import { ignoreLaterErrors } from '../src/redis/redis-options.js';
 import { readRedisUrl } from '../src/redis/redis-url.js';
 import { CertificateFolder } from './certificates.js';
 import { type ClusterOptions, fastTopics, startCluster, type TestCluster, type TestNode } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { until } from './wait.js';
 
 const clusterSentence =
@@ -130,8 +131,8 @@ describe('brokers in different databases of one Redis', () => {
     expect(await production.node().metric('fanfare_nodes')).toBe(2);
     expect(await staging.node().metric('fanfare_nodes')).toBe(1);
     const admin = new Redis(redis.url);
-    expect(await admin.pubsub('CHANNELS', '*:topic:t')).toEqual(
-      expect.arrayContaining(['fanfare:topic:t', 'fanfare:@1:topic:t']),
+    expect(await admin.pubsub('SHARDCHANNELS', '*:topic:t')).toEqual(
+      expect.arrayContaining([nameInRedis('t'), nameInRedis('t', 'fanfare', 1)]),
     );
     expect(await admin.get('fanfare:layout')).toBe('1');
     await admin.select(1);
@@ -410,13 +411,13 @@ describe.concurrent('a Redis that Fanfare cannot use', () => {
     ['INFO', 'This Redis does not have INFO, which Fanfare needs. It may be renamed or disabled by rename-command.'],
     // Called from scripts, where Redis does not name it.
     [
-      'PUBLISH',
-      'This Redis does not have PUBLISH, which Fanfare needs. It may be renamed or disabled by rename-command.',
+      'SPUBLISH',
+      'This Redis does not have SPUBLISH, which Fanfare needs. It may be renamed or disabled by rename-command.',
     ],
     ['XADD', 'This Redis does not have XADD, which Fanfare needs. It may be renamed or disabled by rename-command.'],
     [
-      'SUBSCRIBE',
-      'This Redis does not have SUBSCRIBE, which Fanfare needs. It may be renamed or disabled by rename-command.',
+      'SSUBSCRIBE',
+      'This Redis does not have SSUBSCRIBE, which Fanfare needs. It may be renamed or disabled by rename-command.',
     ],
   ])('has %s renamed', async (command, sentence) => {
     await using redis = await startRedis({ args: ['--rename-command', command, ''] });
@@ -440,7 +441,7 @@ describe.concurrent('a Redis that Fanfare cannot use', () => {
   });
 
   it.each([
-    ['a command', '-subscribe', 'Redis does not permit the command SUBSCRIBE to this user. Grant the rules in'],
+    ['a command', '-ssubscribe', 'Redis does not permit the command SSUBSCRIBE to this user. Grant the rules in'],
     ['a command of a script', '-get', 'Redis does not permit a command to this user. Grant the rules in'],
   ])('does not permit %s', async (_, withheld, sentence) => {
     await using redis = await startRedis();

@@ -214,7 +214,7 @@ describe('a Redis that is killed under load and restarted', () => {
     );
     // The count of Redis since its restart: it includes anything that ioredis might send by itself.
     const admin = new Redis(cluster.redis.url);
-    expect(await admin.info('commandstats')).toContain(`cmdstat_subscribe:calls=${Math.ceil(2_000 / 512) + 1},`);
+    expect(await admin.info('commandstats')).toContain(`cmdstat_ssubscribe:calls=${Math.ceil(2_000 / 512) + 1},`);
     await admin.quit();
   });
 });

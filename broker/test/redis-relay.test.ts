@@ -9,10 +9,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { PublisherLink } from '../src/redis/redis.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
+import { openRelay, type RelaySettings } from '../src/relay/open-relay.js';
 import { newNodeId } from '../src/relay/redis-message.js';
-import { RedisRelay, type RedisRelaySettings } from '../src/relay/redis-relay.js';
+import type { Relay } from '../src/relay/relay.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { monitorRedis, type SeenCommand } from './redis-monitor.js';
+import { nameInRedis } from './redis-names.js';
 import { json, publishAcknowledged, RecordedDelivery, relayContract, topic, topics } from './relay.contract.js';
 import { until } from './wait.js';
 
@@ -45,7 +47,7 @@ it('a node knows how much memory Redis uses for a client that does not read', as
     await until('it is connected', () => link.isReady);
     expect(await link.outputBufferBytes(clientId)).toBe(0);
     // More than the kernel buffers.
-    for (let count = 0; count < 7; count++) await admin.publish('deaf', 'x'.repeat(1_048_576));
+    for (let count = 0; count < 7; count++) await admin.spublish('deaf', 'x'.repeat(1_048_576));
     expect(await link.outputBufferBytes(clientId)).toBeGreaterThan(1_000_000);
     deaf.destroy();
     await until('the client is gone', async () => (await link.outputBufferBytes(clientId)) === 0);
@@ -56,16 +58,17 @@ it('a node knows how much memory Redis uses for a client that does not read', as
   }
 });
 
-function newRelay(settings: Partial<RedisRelaySettings> = {}) {
+function newRelay(settings: Partial<RelaySettings> = {}) {
   const delivery = new RecordedDelivery();
   const { counters } = new Metrics();
-  const relay = new RedisRelay(
+  const { relay, close } = openRelay(
     {
       redisUrl: redis.url,
       redisTimeoutMs: 500,
       nodeName: 'test',
       nodeId: newNodeId(),
       redisPrefix: `p${prefixes}`,
+      redisPartitions: 64,
       unsubscribeLingerMs: 20,
       flushWindowMs: 0,
       maxRelayBytes: 1_000_000,
@@ -84,12 +87,20 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
     counters,
     () => null,
   );
-  return { relay, delivery, counters, [Symbol.asyncDispose]: () => relay.close() };
+  return {
+    relay,
+    delivery,
+    counters,
+    async [Symbol.asyncDispose]() {
+      await relay.close();
+      close();
+    },
+  };
 }
 
 /** The commands so far with an argument that begins with this key, after the prefix of this test. */
-const about = ({ commands }: { readonly commands: readonly SeenCommand[] }, key: string) =>
-  commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:${key}`)));
+const about = ({ commands }: { readonly commands: readonly SeenCommand[] }, key: RegExp) =>
+  commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:`) && key.test(arg)));
 
 relayContract('RedisRelay', async (count) => {
   prefixes++;
@@ -110,15 +121,16 @@ describe('a RedisRelay', () => {
     await using node = newRelay();
     await until('the relay is connected', () => node.relay.state === 'connected');
     const admin = new Redis(redis.url);
-    const channels = async (): Promise<unknown> => (await admin.pubsub('CHANNELS', `p${prefixes}:topic:*`)).toSorted();
+    const channels = async (): Promise<unknown> =>
+      (await admin.pubsub('SHARDCHANNELS', `p${prefixes}:*:topic:*`)).toSorted();
     expect(await channels()).toEqual([]);
     const subscribed = node.counters.redisSubscribeCommands;
     await Promise.all([node.relay.subscribe(topic('a'), null), node.relay.subscribe(topic('b'), null)]);
-    expect(await channels()).toEqual([`p${prefixes}:topic:a`, `p${prefixes}:topic:b`]);
+    expect(await channels()).toEqual([nameInRedis('a', `p${prefixes}`), nameInRedis('b', `p${prefixes}`)]);
     expect(node.counters.redisSubscribeCommands - subscribed).toBe(1);
     node.relay.unsubscribe(topic('a'));
     await until('a is unsubscribed', async () => ((await channels()) as string[]).length === 1);
-    expect(await channels()).toEqual([`p${prefixes}:topic:b`]);
+    expect(await channels()).toEqual([nameInRedis('b', `p${prefixes}`)]);
     await admin.quit();
   });
 
@@ -136,7 +148,7 @@ describe('a RedisRelay', () => {
     const silent = new Redis(redis.url);
     try {
       // A node that hangs still receives the question. The others wait for it while its heartbeats are recent.
-      await silent.subscribe(`p${prefixes}:questions`);
+      await silent.ssubscribe(`p${prefixes}:questions`);
       const subscribers = { count: 2, nodes: { asked: 3, answered: 2 } };
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
       const score = (await admin.zrange(`p${prefixes}:nodes`, 0, -1, 'WITHSCORES')).at(-1) ?? '0';
@@ -144,13 +156,14 @@ describe('a RedisRelay', () => {
       await until('it is known', () => relay.nodes === 3);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
       // A node that has died receives no question.
-      await silent.unsubscribe();
+      await silent.sunsubscribe();
       await admin.zadd(`p${prefixes}:nodes`, Number(score) + 60_000, 'hung');
       await until('it is known', () => relay.nodes === 3);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
       // Answers that nobody waits for, and invalid questions.
       for (const channel of ['questions', `answers:${nodeId}`])
-        for (const text of ['', 'x', 'x 1 a..b', '1 2 3', '99 1']) await admin.publish(`p${prefixes}:${channel}`, text);
+        for (const text of ['', 'x', 'x 1 a..b', '1 2 3', '99 1'])
+          await admin.spublish(`p${prefixes}:${channel}`, text);
       expect((await relay.topicInfo(topic('t'))).subscribers).toEqual(subscribers);
     } finally {
       admin.disconnect();
@@ -177,16 +190,16 @@ describe('a RedisRelay', () => {
     await node.relay.close();
   });
 
-  it('sends the publications of a turn in one PUBLISH for each topic', async () => {
+  it('sends the publications of a turn in one SPUBLISH for each topic', async () => {
     prefixes++;
     await using node = newRelay();
     await until('the relay is connected', () => node.relay.state === 'connected');
     using seen = await monitorRedis(redis);
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
-    await until('MONITOR has shown them', () => about(seen, 'topic:t').length >= 3);
-    expect(about(seen, 'topic:t').map(([name, channel]) => [name, channel])).toEqual(
-      ['t0', 't1', 't2'].map((name) => ['publish', `p${prefixes}:topic:${name}`]),
+    await until('MONITOR has shown them', () => about(seen, /:topic:t/).length >= 3);
+    expect(about(seen, /:topic:t/).map(([name, channel]) => [name, channel])).toEqual(
+      ['t0', 't1', 't2'].map((name) => ['spublish', nameInRedis(name, `p${prefixes}`)]),
     );
   });
 
@@ -199,8 +212,8 @@ describe('a RedisRelay', () => {
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
     await publishAcknowledged(node.relay, 'last', 'end');
-    await until('MONITOR has shown them', () => about(seen, 'topic:last').length > 0);
-    const calls = about(seen, 'topic:t').filter(([name]) => name === 'evalsha');
+    await until('MONITOR has shown them', () => about(seen, /:topic:last/).length > 0);
+    const calls = about(seen, /:topic:t/).filter(([name]) => name === 'evalsha');
     expect(calls).toHaveLength(1);
     for (const name of ['t0', 't1', 't2']) expect(calls[0]?.join(' ')).toContain(`topic:${name} `);
   });
@@ -230,7 +243,7 @@ describe('a RedisRelay', () => {
      * The bytes that Redis sends while `task` runs. `task` gets a node that has read nothing, and the position of the
      * topic `t`.
      */
-    async function sentDuring(task: (relay: RedisRelay, head: Position) => Promise<unknown>): Promise<number> {
+    async function sentDuring(task: (relay: Relay, head: Position) => Promise<unknown>): Promise<number> {
       await using node = await connectRelay();
       const admin = new Redis(own.url);
       const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await admin.info('stats'))?.[1]);
@@ -294,7 +307,7 @@ describe('a RedisRelay', () => {
     const admin = new Redis(own.url);
     // It receives the call and never answers: only the count of receivers reveals that it is missing.
     const other = new Redis(own.url);
-    await other.subscribe(`${prefix}:control`);
+    await other.ssubscribe(`${prefix}:control`);
     await admin.call('ACL', 'SETUSER', 'default', '-subscribe');
     const clients = String(await admin.client('LIST')).split('\n');
     const link = clients.find((line) => line.includes(`name=fanfare:deaf-${prefix}:subscriber`)) ?? '';
@@ -470,12 +483,12 @@ describe('a RedisRelay', () => {
     for (const { relay } of [node, other]) await until('the relay is connected', () => relay.state === 'connected');
     await other.relay.subscribe(topic('t'), null);
     const admin = new Redis(own.url);
-    await admin.call('ACL', 'SETUSER', 'default', '-publish');
+    await admin.call('ACL', 'SETUSER', 'default', '-spublish');
     expect(await publishAcknowledged(node.relay, 't', 'only here')).toMatchObject({
       code: 'unconfirmed',
       message: expect.stringContaining('Redis refused the publication.'),
     });
-    await admin.call('ACL', 'SETUSER', 'default', '+publish');
+    await admin.call('ACL', 'SETUSER', 'default', '+spublish');
     await until('the other node reports the gap', () => other.delivery.gaps.length > 0);
     expect(other.delivery.gaps).toEqual(['t']);
     expect(node.counters.redisReconnects).toBe(0);
@@ -527,9 +540,9 @@ describe('a RedisRelay', () => {
     const broken = [Buffer.of(0xd9, 200, 1), Buffer.of(0xa1, 0x37, 0xa1), Buffer.of(0xc0), Buffer.of()];
     const strange = ['', 'hello', Buffer.from([2, ...Buffer.alloc(20)])];
     for (const message of [...strange, ...broken.map((run) => Buffer.concat([head, run]))]) {
-      await admin.publish(`p${prefixes}:topic:t`, message);
+      await admin.spublish(nameInRedis('t', `p${prefixes}`), message);
     }
-    await admin.publish(`p${prefixes}:topic:t`, Buffer.concat([head, Buffer.of(0xa1, 0x37)]));
+    await admin.spublish(nameInRedis('t', `p${prefixes}`), Buffer.concat([head, Buffer.of(0xa1, 0x37)]));
     await until('the valid message has arrived', () => node.delivery.of('t').length === 1);
     expect(node.delivery.of('t')).toEqual(['7']);
     expect(node.counters.redisMessagesUnreadable).toBe(7);

@@ -76,9 +76,9 @@ describe('replies', () => {
 
   it('between messages of channels are distinguished, however the network cuts them', () => {
     const bytes = Buffer.from(
-      '*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\n\r\n$1\r\n*0\r\n*3\r\n$7\r\nmessage\r\n$0\r\n\r\n$0\r\n\r\n:7\r\n',
+      '*3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$4\r\n\r\n$1\r\n*0\r\n*3\r\n$8\r\nsmessage\r\n$0\r\n\r\n$0\r\n\r\n:7\r\n',
     );
-    const expected = [[Buffer.from('subscribe'), Buffer.from('c'), 1], ['c', '\r\n$1'], [], ['', ''], 7];
+    const expected = [[Buffer.from('ssubscribe'), Buffer.from('c'), 1], ['c', '\r\n$1'], [], ['', ''], 7];
     for (let first = 0; first <= bytes.length; first++)
       for (let second = first; second <= bytes.length; second++)
         expect(read([bytes.subarray(0, first), bytes.subarray(first, second), bytes.subarray(second)])).toEqual(
@@ -87,8 +87,8 @@ describe('replies', () => {
   });
 
   it('that look like messages are replies on a connection that receives no messages', () => {
-    const message = Buffer.from('*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n');
-    expect(read([message], false)).toEqual([['message', 'c', 'x'].map((text) => Buffer.from(text))]);
+    const message = Buffer.from('*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$1\r\nx\r\n');
+    expect(read([message], false)).toEqual([['smessage', 'c', 'x'].map((text) => Buffer.from(text))]);
   });
 
   it.each([

@@ -6,10 +6,11 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { encodeEntry } from '../src/relay/stream-entry.js';
 import { startCluster, type TestCluster } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import type { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
-const key = 'fanfare:topic:t';
+const key = nameInRedis('t');
 
 /** An entry with numbers, as publish.lua stores it. */
 function entryOf(...numbers: number[]): Buffer {
@@ -53,8 +54,8 @@ describe('a node that is subscribed to a topic with history', () => {
   it('delivers a message once if it arrives twice', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
-    await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-2 `), entryOf(2)]));
-    await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-1 `), entryOf(1, 2)]));
+    await admin.spublish(key, Buffer.concat([Buffer.from(`${epoch}-2 `), entryOf(2)]));
+    await admin.spublish(key, Buffer.concat([Buffer.from(`${epoch}-1 `), entryOf(1, 2)]));
     await writer.publish('t', 3);
     expect(await reader.take('t', 1)).toEqual([3]);
     expect(reader.inbox.waiting).toEqual([]);
@@ -96,9 +97,9 @@ describe('a node that is subscribed to a topic with history', () => {
     await using stage = await setStage();
     const { admin, epoch, reader, cluster } = stage;
     await admin.xadd(key, `${epoch}-3`, '', entryOf(3));
-    await admin.publish(key, `${epoch}-3`);
+    await admin.spublish(key, `${epoch}-3`);
     expect(await reader.take('t', 1)).toEqual([3]);
-    await admin.publish(key, `${epoch}-3`);
+    await admin.spublish(key, `${epoch}-3`);
     expect(await cluster.node(1).metric('fanfare_repairs_total')).toBe(1);
   });
 
@@ -223,8 +224,8 @@ describe('a node that is subscribed to a topic with history', () => {
   it('skips entries of another layout, and logs that once', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
-    await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-3 `), Buffer.from([9, 9, 9])]));
-    await admin.publish(key, 'not ours');
+    await admin.spublish(key, Buffer.concat([Buffer.from(`${epoch}-3 `), Buffer.from([9, 9, 9])]));
+    await admin.spublish(key, 'not ours');
     await writer.publish('t', 3);
     expect(await reader.take('t', 1)).toEqual([3]);
     expect(await cluster.node(1).metric('fanfare_redis_messages_unreadable_total')).toBe(2);

@@ -6,6 +6,7 @@ import { Interest, type InterestSettings, type Listener } from '../src/relay/int
 import { TopicStates } from '../src/relay/topic-state.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { startCluster } from './harness.js';
+import { nameInRedis } from './redis-names.js';
 import { topic } from './relay.contract.js';
 import { until } from './wait.js';
 
@@ -50,9 +51,9 @@ describe('a node whose Redis answers late', () => {
     reader.send({ type: 'subscribe', id: 101, topic: 't', since: null }, { type: 'unsubscribe', id: 102, topic: 't' });
     expect(await reader.next('unsubscribed')).toMatchObject({ id: 102 });
     await cluster.redis.resume();
-    await until('the node is unsubscribed', async () => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1] === 0);
+    await until('the node is unsubscribed', async () => (await admin.pubsub('SHARDNUMSUB', nameInRedis('t')))[1] === 0);
     expect(await reader.subscribe('t')).toMatchObject({ type: 'subscribed' });
-    expect((await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1]).toBe(1);
+    expect((await admin.pubsub('SHARDNUMSUB', nameInRedis('t')))[1]).toBe(1);
     await admin.quit();
   });
 
@@ -146,7 +147,12 @@ describe('Interest', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const listener = new ScriptedListener();
-        const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 10_000, maxTopicsPerCommand: 2 };
+        const settings = {
+          unsubscribeLingerMs: 0,
+          redisTimeoutMs: 10_000,
+          maxTopicsPerCommand: 2,
+          maxLingeringTopics: 10_000,
+        };
         const interest = newInterest(listener, settings);
         const wanted = new Set<Topic>();
         let waiting = 0;
@@ -189,7 +195,12 @@ describe('Interest', () => {
   it('does not subscribe to a topic that is released in the same turn', async () => {
     // Found by the property above: the linger (0 ms here) ended before the SUBSCRIBE of the turn was sent.
     const listener = new ScriptedListener();
-    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
+    const settings = {
+      unsubscribeLingerMs: 0,
+      redisTimeoutMs: 1_000,
+      maxTopicsPerCommand: 512,
+      maxLingeringTopics: 10_000,
+    };
     const interest = newInterest(listener, settings);
     interest.want(topic('a')).catch(() => undefined);
     interest.release(topic('a'));
@@ -205,7 +216,12 @@ describe('Interest', () => {
   it('reports a gap before the first publication that follows it, even if the publication overtakes the confirmation', async () => {
     const listener = new ScriptedListener();
     const story: string[] = [];
-    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
+    const settings = {
+      unsubscribeLingerMs: 0,
+      redisTimeoutMs: 1_000,
+      maxTopicsPerCommand: 512,
+      maxLingeringTopics: 10_000,
+    };
     const states = newStates();
     const interest = new Interest(states, listener, settings, (state) => story.push(`gap ${state.topic}`));
     const wanting = interest.want(topic('a'));
@@ -227,7 +243,12 @@ describe('Interest', () => {
 
   it('resubscribes in batches, a few at a time, without topics that are released in the meantime', async () => {
     const listener = new ScriptedListener();
-    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 5_000, maxTopicsPerCommand: 10 };
+    const settings = {
+      unsubscribeLingerMs: 0,
+      redisTimeoutMs: 5_000,
+      maxTopicsPerCommand: 10,
+      maxLingeringTopics: 10_000,
+    };
     const interest = newInterest(listener, settings);
     const topics = Array.from({ length: 200 }, (_, index) => topic(`t${index}`));
     const wanting = topics.map((each) => interest.want(each));
@@ -255,7 +276,12 @@ describe('Interest', () => {
 
   it('sends Redis no commands for topics that come and go within a turn', async () => {
     const listener = new ScriptedListener();
-    const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
+    const settings = {
+      unsubscribeLingerMs: 60_000,
+      redisTimeoutMs: 5_000,
+      maxTopicsPerCommand: 512,
+      maxLingeringTopics: 10_000,
+    };
     const interest = newInterest(listener, settings);
     for (let number = 0; number < 1_000; number++) {
       interest.want(topic(`t${number}`)).catch(() => undefined);
@@ -267,7 +293,12 @@ describe('Interest', () => {
   });
 
   it('answers requests for a topic that was released within a turn', async () => {
-    const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 60_000, maxTopicsPerCommand: 512 };
+    const settings = {
+      unsubscribeLingerMs: 60_000,
+      redisTimeoutMs: 60_000,
+      maxTopicsPerCommand: 512,
+      maxLingeringTopics: 10_000,
+    };
     const interest = newInterest(new ScriptedListener(), settings);
     let isWaiting = true;
     interest.want(topic('a')).catch(() => {
@@ -282,7 +313,12 @@ describe('Interest', () => {
 
   it('releases the oldest topics early if too many linger', async () => {
     const listener = new ScriptedListener();
-    const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
+    const settings = {
+      unsubscribeLingerMs: 60_000,
+      redisTimeoutMs: 5_000,
+      maxTopicsPerCommand: 512,
+      maxLingeringTopics: 10_000,
+    };
     const interest = newInterest(listener, settings);
     for (let number = 0; number < 30_000; number++) {
       interest.want(topic(`t${number}`)).catch(() => undefined);
@@ -299,7 +335,12 @@ describe('Interest', () => {
   });
 
   it('refuses within the timeout if Redis does not answer', async () => {
-    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 20, maxTopicsPerCommand: 512 };
+    const settings = {
+      unsubscribeLingerMs: 0,
+      redisTimeoutMs: 20,
+      maxTopicsPerCommand: 512,
+      maxLingeringTopics: 10_000,
+    };
     const interest = newInterest(new ScriptedListener(), settings);
     await expect(interest.want(topic('a'))).rejects.toMatchObject({ code: 'unavailable' });
     interest.close();

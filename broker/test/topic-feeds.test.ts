@@ -6,7 +6,9 @@ import { Metrics } from '../src/observe/metrics.js';
 import { parseGeneration } from '../src/relay/generation.js';
 import { HistoryReader } from '../src/relay/history-reader.js';
 import { Keys } from '../src/relay/keys.js';
+import { Partitions } from '../src/relay/partitions.js';
 import { encodeEntry } from '../src/relay/stream-entry.js';
+import { CacheBudget } from '../src/relay/topic-cache.js';
 import { TopicFeeds } from '../src/relay/topic-feeds.js';
 import { TopicStates } from '../src/relay/topic-state.js';
 import { TopicPolicies } from '../src/topics/policy.js';
@@ -35,7 +37,7 @@ it('a subscriber that is ahead of a pending read gets the position of a later re
       load: async () => undefined,
     },
     { generation: parseGeneration('g:0'), onStale: () => undefined },
-    new Keys('fanfare', 0),
+    new Keys('fanfare', 0, new Partitions(64)),
     new TopicPolicies(),
   );
   const t = topic('t');
@@ -43,7 +45,7 @@ it('a subscriber that is ahead of a pending read gets the position of a later re
   states.getOrCreate(t);
   const delivery = new RecordedDelivery();
   const log = pino({ level: 'silent' });
-  const feeds = new TopicFeeds(states, { recentBytes: 1_000_000 }, reader, delivery, log, new Metrics().counters);
+  const feeds = new TopicFeeds(states, new CacheBudget(1_000_000), reader, delivery, log, new Metrics().counters);
   await feeds.open(t, null);
   expect(feeds.subscribeResult(t, null).position).toEqual(at(1));
 

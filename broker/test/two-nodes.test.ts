@@ -2,6 +2,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { fastTopics, startCluster } from './harness.js';
 import { monitorRedis } from './redis-monitor.js';
+import { nameInRedis } from './redis-names.js';
 import { until } from './wait.js';
 
 describe('two nodes with one Redis', () => {
@@ -52,10 +53,10 @@ describe('two nodes with one Redis', () => {
     await cluster.subscriber('wanted', 1);
     const writer = await cluster.connect(0);
     const admin = new Redis(cluster.redisUrl);
-    expect(await admin.pubsub('NUMSUB', 'fanfare:topic:wanted', 'fanfare:topic:unwanted')).toEqual([
-      'fanfare:topic:wanted',
+    expect(await admin.pubsub('SHARDNUMSUB', nameInRedis('wanted'), nameInRedis('unwanted'))).toEqual([
+      nameInRedis('wanted'),
       1,
-      'fanfare:topic:unwanted',
+      nameInRedis('unwanted'),
       0,
     ]);
     using monitor = await monitorRedis(cluster.redis);
@@ -75,17 +76,17 @@ describe('two nodes with one Redis', () => {
     const seen = (topic: string) =>
       monitor.commands
         .map(([name, channel]) => `${name} ${channel}`)
-        .filter((command) => command.endsWith(` fanfare:topic:${topic}`));
+        .filter((command) => command.endsWith(` ${nameInRedis(topic)}`));
     await until('MONITOR has shown everything', () => seen('unwanted').length >= 200);
-    expect(seen('wanted')).toEqual(Array.from({ length: 200 }, () => 'publish fanfare:topic:wanted'));
-    expect(seen('unwanted')).toEqual(Array.from({ length: 200 }, () => 'publish fanfare:topic:unwanted'));
+    expect(seen('wanted')).toEqual(Array.from({ length: 200 }, () => `spublish ${nameInRedis('wanted')}`));
+    expect(seen('unwanted')).toEqual(Array.from({ length: 200 }, () => `spublish ${nameInRedis('unwanted')}`));
     await admin.quit();
   });
 
   it('unsubscribe when the last subscriber leaves, and subscribe again for the next', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0' } });
     const admin = new Redis(cluster.redisUrl);
-    const listeners = async (): Promise<unknown> => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1];
+    const listeners = async (): Promise<unknown> => (await admin.pubsub('SHARDNUMSUB', nameInRedis('t')))[1];
     const first = await cluster.subscriber('t', 1);
     const second = await cluster.subscriber('t', 1, 'json');
     expect(await listeners()).toBe(1);

@@ -13,8 +13,7 @@ import {
   StoreLink,
   scriptOf,
 } from '../redis/redis.js';
-import { readRedisUrl } from '../redis/redis-url.js';
-import { Keys } from '../relay/keys.js';
+import type { Keys } from '../relay/keys.js';
 import { AuthError } from './auth-error.js';
 import { type AuthStore, clusterKeyBytes, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
@@ -84,6 +83,7 @@ export class RedisAuthStore implements AuthStore {
   /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
   constructor(
     settings: RedisAuthStoreSettings,
+    { nodes }: Pick<Keys, 'nodes'>,
     known: Revocations,
     onRevoked: OnRevoked,
     log: Log,
@@ -95,7 +95,7 @@ export class RedisAuthStore implements AuthStore {
     this.#clusterKeyName = `${settings.redisPrefix}:streamKey`;
     this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
     this.#connectionsPrefix = `${settings.redisPrefix}:connections:`;
-    this.#nodesKey = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database).nodes;
+    this.#nodesKey = nodes;
     this.#node = settings.nodeId;
     this.#known = known;
     this.#onRevoked = onRevoked;

@@ -23,7 +23,6 @@ import { publishRoutes } from '../http/routes.js';
 import type { Log } from '../observe/log.js';
 import { type Counters, Metrics } from '../observe/metrics.js';
 import { RefusalSummary } from '../observe/refusal-summary.js';
-import { addressesOf, readPlacement } from '../redis/placement.js';
 import { MemoryRelay } from '../relay/memory-relay.js';
 import { type MemoryTimes, memoryTimes } from '../relay/memory-times.js';
 import type { Load, Relay } from '../relay/relay.js';
@@ -77,7 +76,7 @@ export async function startBroker(
 ): Promise<Broker> {
   // First: if this system cannot run the library, nothing else matters, such as a Redis that does not answer.
   await loadUWebSockets();
-  const metrics = new Metrics(worker, databaseOf(config));
+  const metrics = new Metrics(worker);
   const { counters } = metrics;
   let isDraining = false;
   let isStopping = false;
@@ -368,11 +367,6 @@ export async function startBroker(
       );
     },
   };
-}
-
-/** The database in Redis, which is the same in all servers. */
-function databaseOf({ redisUrl }: Config): number {
-  return redisUrl === null ? 0 : (addressesOf(readPlacement(redisUrl))[0]?.database ?? 0);
 }
 
 // Parts that not every node needs are loaded only if they are used. Their libraries take most of the time and memory of

@@ -7,18 +7,15 @@ import { RedisAuthStore } from '../auth/redis-auth-store.js';
 import type { Revocations } from '../auth/revocations.js';
 import type { Log } from '../observe/log.js';
 import type { Counters } from '../observe/metrics.js';
-import { SentinelWatch } from '../redis/redis.js';
-import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
-import { filesOf } from '../redis/redis-credentials.js';
 import type { MemoryTimes } from '../relay/memory-times.js';
+import { openRelay } from '../relay/open-relay.js';
 import { newNodeId } from '../relay/redis-message.js';
-import { RedisRelay } from '../relay/redis-relay.js';
-import type { Load, PublishTracer } from '../relay/relay.js';
+import type { Load, PublishTracer, Relay } from '../relay/relay.js';
 import type { Config } from '../settings/config.js';
 import type { Fanout } from '../topics/fanout.js';
 
 export interface RedisParts {
-  readonly relay: RedisRelay;
+  readonly relay: Relay;
   /** `known`: the revocations that this node knows. */
   openAuthStore(known: Revocations, onRevoked: OnRevoked): AuthStore;
   /** Call this when the relay is closed. */
@@ -34,15 +31,12 @@ export function openRedis(
   load: () => Load | null,
   tracer: PublishTracer | null,
 ): RedisParts {
-  const sentinels = SentinelWatch.start(config, log);
-  const settings = { ...config, nodeId: newNodeId(), sentinels };
-  const credentialWatch = filesOf(settings).length === 0 ? null : new RedisCredentialWatch(settings, log, counters);
+  const settings = { ...config, nodeId: newNodeId() };
+  const { relay, home, close } = openRelay(settings, fanout, log, counters, load, tracer);
   return {
-    relay: new RedisRelay(settings, fanout, log, counters, load, tracer),
-    openAuthStore: (known, onRevoked) => new RedisAuthStore(settings, known, onRevoked, log, counters),
-    close() {
-      credentialWatch?.close();
-      sentinels?.close();
-    },
+    relay,
+    openAuthStore: (known, onRevoked) =>
+      new RedisAuthStore({ ...settings, ...home.settings }, home.keys, known, onRevoked, log, counters),
+    close,
   };
 }

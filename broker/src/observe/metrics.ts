@@ -6,7 +6,7 @@
 import { type PerformanceObserver, performance } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { gcKinds, observeGcPauses } from './gc-pauses.js';
-import { versionsOf } from './versions.js';
+import { versions } from './versions.js';
 
 /** Of the requests that publish, one in this many is measured: a measurement costs about as much as the counters. */
 const measuredEvery = 16;
@@ -242,10 +242,10 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   redisScriptCalls: ['redis_script_calls', 'Lua scripts called in Redis.'],
   redisPublishCommands: [
     'redis_publish_commands',
-    'PUBLISH commands sent to Redis, one for each topic and turn of the event loop.',
+    'SPUBLISH commands sent to Redis, one for each topic and turn of the event loop.',
   ],
-  redisSubscribeCommands: ['redis_subscribe_commands', 'SUBSCRIBE commands sent to Redis.'],
-  redisUnsubscribeCommands: ['redis_unsubscribe_commands', 'UNSUBSCRIBE commands sent to Redis.'],
+  redisSubscribeCommands: ['redis_subscribe_commands', 'SSUBSCRIBE commands sent to Redis.'],
+  redisUnsubscribeCommands: ['redis_unsubscribe_commands', 'SUNSUBSCRIBE commands sent to Redis.'],
   redisPipelines: [
     'redis_pipelines',
     'Writes of commands to Redis: all commands of a turn of the event loop leave a connection in one write.',
@@ -404,13 +404,12 @@ export class Metrics {
   readonly #registry = new Registry();
   #pauses: PerformanceObserver | null = null;
 
-  /** `worker`: its number, as a label of each sample; null for a single node. `database`: the number in Redis. */
-  constructor(worker: number | null = null, database = 0) {
+  /** `worker`: its number, as a label of each sample; null for a single node. */
+  constructor(worker: number | null = null) {
     if (worker !== null) this.#registry.setDefaultLabels({ worker });
     const histogram = ([name, help]: readonly [string, string]): Histogram =>
       new Histogram({ name: prefix + name, help, buckets, registers: [this.#registry] });
     const [name, help] = buildInfo;
-    const versions = versionsOf(database);
     new Gauge({ name: prefix + name, help, labelNames: Object.keys(versions), registers: [this.#registry] }).set(
       versions,
       1,

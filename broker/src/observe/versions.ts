@@ -7,18 +7,13 @@ import { version } from '../files/package-file.js';
  * the data. A node that finds another version, when it connects or with a heartbeat, serves no topic with history
  * (docs/operations.md, Upgrades).
  *
- * Version 2 puts the number of the database into every name, except for database 0 (relay/keys.ts). So database 0 stays
- * at version 1, and its nodes can be upgraded one after the other.
+ * Version 3 puts the partition of a topic into its names (relay/keys.ts), and sends through sharded channels.
  */
-export function redisLayoutOf(database: number): number {
-  return database === 0 ? 1 : 2;
-}
+export const redisLayout = 3;
 
 /** The labels of `fanfare_build_info`. */
-export function versionsOf(database: number) {
-  return {
-    version,
-    protocol: String(protocolVersion),
-    redis_layout: String(redisLayoutOf(database)),
-  };
-}
+export const versions = {
+  version,
+  protocol: String(protocolVersion),
+  redis_layout: String(redisLayout),
+} as const;

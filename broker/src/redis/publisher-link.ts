@@ -82,23 +82,26 @@ export class PublisherLink extends Link {
   /** Publishes all messages. Never rejects: resolves with null or an error for each. */
   async publish(messages: readonly RedisMessage[]): Promise<readonly (Error | null)[]> {
     this.counters.redisPublishCommands += messages.length;
-    const replies = await this.#send(messages.map(({ channel, message }) => ['PUBLISH', channel, message]));
+    const replies = await this.#send(messages.map(({ channel, message }) => ['SPUBLISH', channel, message]));
     return replies.map((reply) => (reply instanceof Error ? reply : null));
   }
 
   /** Publishes one message. Resolves with the number of connections that receive it; null if Redis does not say. */
   async publishCounted(channel: string, message: string): Promise<number | null> {
     this.counters.redisPublishCommands++;
-    const [reply] = await this.#send([['PUBLISH', channel, message]]);
+    const [reply] = await this.#send([['SPUBLISH', channel, message]]);
     return typeof reply === 'number' ? reply : null;
   }
 
   /**
-   * Reads one step of the keys of this database: streams whose names begin with `prefix`. Rejects if Redis does not
-   * answer, or does not permit it.
+   * Reads one step of the keys of this database: streams whose names match `pattern`. Rejects if Redis does not answer,
+   * or does not permit it.
    */
-  async scanStreams(prefix: string, cursor: string, count: number): Promise<{ next: string; keys: readonly Buffer[] }> {
-    const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
+  async scanStreams(
+    pattern: string,
+    cursor: string,
+    count: number,
+  ): Promise<{ next: string; keys: readonly Buffer[] }> {
     const reply = await this.ask('SCAN', cursor, 'MATCH', pattern, 'COUNT', count, 'TYPE', 'stream');
     const [next, keys] = reply as readonly [Buffer, readonly Buffer[]];
     return { next: next.toString('latin1'), keys };

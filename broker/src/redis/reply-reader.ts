@@ -54,7 +54,7 @@ interface Open {
 }
 
 /** How each message of a channel begins. */
-const messageHead = Buffer.from('*3\r\n$7\r\nmessage\r\n');
+const messageHead = Buffer.from('*3\r\n$8\r\nsmessage\r\n');
 
 const [plus, minus, colon, dollar, star] = [0x2b, 0x2d, 0x3a, 0x24, 0x2a];
 const carriageReturn = 0x0d;

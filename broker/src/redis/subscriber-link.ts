@@ -5,7 +5,7 @@ import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 import type { Reply } from './reply-reader.js';
 
-/** Maximum number of channels in one SUBSCRIBE or UNSUBSCRIBE, so that one command does not block Redis. */
+/** Maximum number of channels in one SSUBSCRIBE or SUNSUBSCRIBE, so that one command does not block Redis. */
 export const maxChannelsPerCommand = 512;
 
 /** Subscribes to channels of Redis. */
@@ -32,7 +32,7 @@ export class SubscriberLink extends Link {
     });
   }
 
-  /** Before the first SUBSCRIBE: a subscribed connection may not send other commands. */
+  /** Before the first SSUBSCRIBE: a subscribed connection may not send other commands. */
   #askClientId(): void {
     this.ask('CLIENT', 'ID').then(
       (id) => {
@@ -50,16 +50,16 @@ export class SubscriberLink extends Link {
    */
   subscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisSubscribeCommands++;
-    return this.#carryOut('SUBSCRIBE', channels);
+    return this.#carryOut('SSUBSCRIBE', channels);
   }
 
   /** Like {@link subscribe}. Redis executes the commands in the order of the calls. */
   unsubscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisUnsubscribeCommands++;
-    return this.#carryOut('UNSUBSCRIBE', channels);
+    return this.#carryOut('SUNSUBSCRIBE', channels);
   }
 
-  async #carryOut(command: 'SUBSCRIBE' | 'UNSUBSCRIBE', channels: readonly string[]): Promise<void> {
+  async #carryOut(command: 'SSUBSCRIBE' | 'SUNSUBSCRIBE', channels: readonly string[]): Promise<void> {
     try {
       await new Promise<void>((resolve, reject) => {
         const { commands } = this;

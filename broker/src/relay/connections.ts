@@ -4,47 +4,37 @@
  * all are replaced.
  */
 import type { Log } from '../observe/log.js';
-import {
-  type ChannelMessage,
-  PublisherLink,
-  type RedisCounters,
-  type RedisSettings,
-  SubscriberLink,
-} from '../redis/redis.js';
+import { PublisherLink, type RedisCounters, type RedisSettings, SubscriberLink } from '../redis/redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
+import { type EvictionCounters, EvictionWatch } from './eviction-watch.js';
+import type { LinksOwner, RelayLinks } from './relay-links.js';
 
 export interface ConnectionsSettings extends RedisSettings {
   readonly topics: TopicPolicies;
   readonly durableTimeoutMs: number;
 }
 
-interface ConnectionsOwner {
-  /** The connection that publishes works (again). */
-  onPublisherReady(): void;
-  onPublisherLost(): void;
-  /** The connection that listens works (again), without any channel. */
-  onSubscriberReady(): void;
-  onSubscriberLost(): void;
-  onMessage(message: ChannelMessage): void;
-}
+export interface ConnectionsCounters extends RedisCounters, EvictionCounters {}
 
-export class Connections {
+export class Connections implements RelayLinks {
   readonly publisher: PublisherLink;
   /** Null if no topic is `durable`. */
   readonly durable: PublisherLink | null;
   readonly subscriber: SubscriberLink;
+  readonly #evictions: EvictionWatch;
   #outputBufferBytes = 0;
 
   constructor(
     settings: ConnectionsSettings,
-    owner: ConnectionsOwner,
+    owner: LinksOwner,
     private readonly log: Log,
-    counters: RedisCounters,
+    counters: ConnectionsCounters,
   ) {
     this.publisher = new PublisherLink(settings, log, counters, {
       onReady: () => {
         this.subscriber.reconnectNow();
         this.durable?.reconnectNow();
+        void this.#evictions.look();
         owner.onPublisherReady();
       },
       onLost: (wasSilent) => {
@@ -54,6 +44,7 @@ export class Connections {
         if (wasSilent) this.subscriber.reset();
       },
     });
+    this.#evictions = new EvictionWatch(this.publisher, log, counters);
     // WAIT blocks its connection. Publications that need no replicas must not wait behind it.
     const redisTimeoutMs = settings.redisTimeoutMs + settings.durableTimeoutMs;
     this.durable = settings.topics.uses('durable')
@@ -108,6 +99,7 @@ export class Connections {
   }
 
   async close(): Promise<void> {
+    this.#evictions.close();
     await Promise.all([this.publisher.close(), this.durable?.close(), this.subscriber.close()]);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Publishes to topics without history. The runs of a turn are sent as one PUBLISH for each topic, all at once. This
+ * Publishes to topics without history. The runs of a turn are sent as one SPUBLISH for each topic, all at once. This
  * node's own subscribers get them first, without Redis.
  */
 import { emptyRun, ReplyError, type Topic } from '@fanfare/protocol';
@@ -9,6 +9,7 @@ import { Outcomes } from './outcomes.js';
 import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import { writeRedisMessage } from './redis-message.js';
 import type { Delivery, Receipt } from './relay.js';
+import type { RelayShare } from './relay-share.js';
 
 /** The connection that publishes, as this file needs it. */
 interface FastLink {
@@ -89,7 +90,6 @@ export class FastPublisher {
     failed: (topic, receipts, error) => this.#fail(topic, receipts, error),
     ended: (call) => this.#onEnded(call),
   };
-  #bytes = 0;
   #isAnnouncing = false;
 
   constructor(
@@ -98,12 +98,8 @@ export class FastPublisher {
     private readonly keys: Keys,
     private readonly delivery: Delivery,
     private readonly counters: FastPublisherCounters,
+    private readonly share: RelayShare,
   ) {}
-
-  /** The approximate number of bytes that wait for Redis. */
-  get bytes(): number {
-    return this.#bytes;
-  }
 
   /** Sends the runs of a turn, and delivers them here. */
   publish(batches: readonly Batch[]): void {
@@ -146,7 +142,7 @@ export class FastPublisher {
     const call = new FastCall(this.#owner, isOfGaps);
     for (const { topic, run, receipts } of messages) {
       writer.command(3);
-      writer.asciiPart('PUBLISH');
+      writer.asciiPart('SPUBLISH');
       writer.part(this.keys.topic(topic));
       writeRedisMessage(writer, this.nodeId, run);
       call.topics.push(topic);
@@ -154,14 +150,14 @@ export class FastPublisher {
       if (!isOfGaps) call.bytes += run.bytes.length + runOverheadBytes;
       this.counters.redisPublishCommands++;
     }
-    this.#bytes += call.bytes;
+    this.share.waiting.bytes += call.bytes;
     this.#outcomes.onSent();
     commands.expect(call);
   }
 
   #onEnded({ sentAt, bytes, error, isOfGaps }: FastCall): void {
     this.counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
-    this.#bytes -= bytes;
+    this.share.waiting.bytes -= bytes;
     this.link.reportReply(error);
     this.#outcomes.onKnown();
     if (!isOfGaps) return;
@@ -171,7 +167,7 @@ export class FastPublisher {
   }
 
   #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {
-    if (this.#unrelayedTopics.size < maxUnrelayedTopics) this.#unrelayedTopics.add(topic);
+    if (this.#unrelayedTopics.size < this.share.topics(maxUnrelayedTopics)) this.#unrelayedTopics.add(topic);
     for (const receipt of receipts) receipt.failed(new ReplyError('unconfirmed', error === null ? lost : refused));
   }
 }

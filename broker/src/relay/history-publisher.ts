@@ -24,6 +24,7 @@ import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import type { PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
+import type { RelayShare } from './relay-share.js';
 import { isUnknownScript } from './scripts.js';
 import { Segments } from './segments.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
@@ -54,7 +55,7 @@ const maxRunsPerCall = 64;
 const maxBytesPerCall = 262_144;
 
 /**
- * Maximum number of topics whose head this node remembers. Beyond it, the node forgets all. Redis finds a head with the
+ * Maximum number of topics whose head a node remembers. Beyond it, the node forgets all. Redis finds a head with the
  * next publication.
  */
 const maxRememberedTopics = 50_000;
@@ -138,7 +139,6 @@ export class HistoryPublisher {
   #refused: Sent[] | null = null;
   /** Runs that wait until all calls on the way are answered. */
   #queued: Sent[] = [];
-  #bytes = 0;
 
   /** `wait`: what an acknowledgement waits for, in addition to Redis itself. */
   constructor(
@@ -151,13 +151,9 @@ export class HistoryPublisher {
     private readonly wait: Wait | null,
     private readonly generations: GenerationSource,
     private readonly tracer: PublishTracer | null,
+    private readonly share: RelayShare,
   ) {
     this.#script = publishScript.current;
-  }
-
-  /** The approximate number of bytes that wait for Redis. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /** Whether this publisher has published to the topic and remembers the head of the topic. */
@@ -169,7 +165,7 @@ export class HistoryPublisher {
     const { topic, policy, run, receipts, places, messageIds, payer, beganAt } = batch;
     const entry = encodeEntry(run, messageIds, this.#take);
     const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, payer, beganAt };
-    this.#bytes += sizeOf(sent);
+    this.share.waiting.bytes += sizeOf(sent);
     this.#outcomes.onSent();
     return sent;
   };
@@ -451,7 +447,7 @@ export class HistoryPublisher {
       remembered.head = head;
       return;
     }
-    if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
+    if (this.#remembered.size >= this.share.topics(maxRememberedTopics)) this.#remembered.clear();
     // The call has just extended the expiry of a topic that was not remembered, but not that of a new history.
     const extendAt = remembered === undefined ? performance.now() + lifeMs(policy) / 2 : 0;
     this.#remembered.set(topic, { epoch, head, trimAt: head, extendAt, rotateIdsAt: 0 });
@@ -475,7 +471,7 @@ export class HistoryPublisher {
   }
 
   #onOutcome(run: Sent): void {
-    this.#bytes -= sizeOf(run);
+    this.share.waiting.bytes -= sizeOf(run);
     this.#outcomes.onKnown();
   }
 }
@@ -507,7 +503,9 @@ function isOfAnotherState({ message }: Error): boolean {
 
 /** Errors that Redis gives before a script has done anything. */
 function hasDoneNothing({ message }: Error): boolean {
-  return /^(STALE|NOSCRIPT|READONLY|NOREPLICAS|OOM|MISCONF|NOPERM|LOADING|BUSY|MASTERDOWN)\b/.test(message);
+  return /^(STALE|NOSCRIPT|READONLY|NOREPLICAS|OOM|MISCONF|NOPERM|LOADING|BUSY|MASTERDOWN|MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(
+    message,
+  );
 }
 
 function sizeOf(run: Sent): number {

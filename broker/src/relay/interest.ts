@@ -20,6 +20,8 @@ export interface Listener {
 export interface InterestSettings {
   /** How long a topic without subscribers is still listened to, in milliseconds: subscribers often return at once. */
   readonly unsubscribeLingerMs: number;
+  /** As {@link maxLingeringTopics}. */
+  readonly maxLingeringTopics: number;
   /** How long `want` waits for Redis, in milliseconds. */
   readonly redisTimeoutMs: number;
   /** Maximum number of topics in one command to Redis. */
@@ -27,7 +29,7 @@ export interface InterestSettings {
 }
 
 /** Maximum number of topics that linger. If there are more, the oldest are dropped early. */
-const maxLingeringTopics = 10_000;
+export const maxLingeringTopics = 10_000;
 
 /**
  * Maximum number of SUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be
@@ -90,7 +92,7 @@ export class Interest {
     if (state === undefined) return;
     state.isWanted = false;
     this.#lingering.set(topic, performance.now() + this.settings.unsubscribeLingerMs);
-    if (this.#lingering.size > maxLingeringTopics) this.#drop(this.settings.maxTopicsPerCommand);
+    if (this.#lingering.size > this.settings.maxLingeringTopics) this.#drop(this.settings.maxTopicsPerCommand);
     this.#sweep ??= setTimeout(() => this.#sweepLingering(), this.settings.unsubscribeLingerMs);
   }
 

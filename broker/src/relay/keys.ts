@@ -1,6 +1,12 @@
-/** Every name that Fanfare uses in Redis. */
+/** Every name that the relay uses in Redis. */
 import { type Topic, TopicReader } from '@fanfare/protocol';
-import { redisLayoutOf } from '../observe/versions.js';
+import { redisLayout } from '../observe/versions.js';
+import type { Partitions } from './partitions.js';
+
+/** Between the tag of a topic's partition and the topic, with the closing brace of the tag. */
+const topicMark = '}:topic:';
+const topicMarkBytes = Buffer.from(topicMark);
+const closingBrace = 0x7d;
 
 export class Keys {
   /** The generation: the time in which Redis has lost nothing (lua/recover.lua). */
@@ -22,44 +28,60 @@ export class Keys {
   /** How many connections each node has (lua/heartbeat.lua). */
   readonly connections: string;
   /**
-   * Version of the layout of everything that nodes keep in Redis (lua/recover.lua). This key has the same name in all
-   * layouts, so that nodes with a different layout find it.
+   * The layout of everything that nodes keep in Redis (lua/recover.lua). A plain Redis has this key under the same name
+   * in all layouts, so that nodes with a different layout find it.
    */
   readonly layout: string;
-  /** The version of the layout that these names belong to. */
-  readonly layoutVersion: number;
+  /** The layout that these names belong to: its version and the number of partitions. */
+  readonly layoutName: string;
   /** The pub/sub channel on which nodes call each other to a recovery. */
   readonly control: string;
   /** The pub/sub channel on which nodes ask all others for their subscribers (subscriber-counts.ts). */
   readonly questions: string;
-  /** How the names of all topics begin. */
-  readonly topicPrefix: string;
+  readonly #root: string;
+  /** How the names of the topics of each partition begin. */
+  readonly #topicPrefixes: readonly string[];
   readonly #answersPrefix: string;
   readonly #probePrefix: string;
-  readonly #topicPrefixBytes: Buffer;
+  /** What each topic's name begins with, up to the tag. */
+  readonly #tagPrefix: Buffer;
   readonly #topics = new TopicReader();
 
-  constructor(prefix: string, database: number) {
+  /**
+   * `partition`: the partition whose names these are, in a Redis Cluster; null for a Redis that keeps all its
+   * partitions under one generation.
+   */
+  constructor(
+    prefix: string,
+    database: number,
+    readonly partitions: Partitions,
+    partition: number | null = null,
+  ) {
     // A channel belongs to all databases of a Redis, and a topic's channel has the name of its stream. No prefix may
-    // hold an "@". Database 0 keeps the names of layout 1.
+    // hold an "@".
     const root = database === 0 ? prefix : `${prefix}:@${database}`;
-    this.generation = `${root}:generation`;
-    this.newestEpoch = `${root}:epoch`;
-    this.copy = `${root}:script`;
-    this.run = `${root}:run`;
-    this.clock = `${root}:clock`;
-    this.recovery = `${root}:recovery`;
-    this.nodes = `${root}:nodes`;
-    this.unpublished = `${root}:unpublished`;
-    this.connections = `${root}:connections`;
-    this.layout = `${prefix}:layout`;
-    this.layoutVersion = redisLayoutOf(database);
-    this.control = `${root}:control`;
-    this.questions = `${root}:questions`;
-    this.#answersPrefix = `${root}:answers:`;
-    this.#probePrefix = `${root}:probe:`;
-    this.topicPrefix = `${root}:topic:`;
-    this.#topicPrefixBytes = Buffer.from(this.topicPrefix);
+    const tag = partition === null ? '' : `:{${partitions.tagOf(partition)}}`;
+    const unit = `${root}${tag}`;
+    this.generation = `${unit}:generation`;
+    this.newestEpoch = `${unit}:epoch`;
+    this.copy = `${unit}:script`;
+    this.run = `${unit}:run`;
+    this.clock = `${unit}:clock`;
+    this.recovery = `${unit}:recovery`;
+    this.nodes = `${unit}:nodes`;
+    this.unpublished = `${unit}:unpublished`;
+    this.connections = `${unit}:connections`;
+    this.layout = `${prefix}${tag}:layout`;
+    this.layoutName = `${redisLayout}.${partitions.count}`;
+    this.control = `${unit}:control`;
+    this.questions = `${unit}:questions`;
+    this.#answersPrefix = `${unit}:answers:`;
+    this.#probePrefix = `${unit}:probe:`;
+    this.#root = root;
+    this.#tagPrefix = Buffer.from(`${root}:{`);
+    this.#topicPrefixes = Array.from({ length: partitions.count }, (_, index) => {
+      return `${root}:{${partitions.tagOf(index)}${topicMark}`;
+    });
   }
 
   /**
@@ -67,7 +89,12 @@ export class Keys {
    * (`…:ids`).
    */
   topic(topic: Topic): string {
-    return this.topicPrefix + topic;
+    return (this.#topicPrefixes[this.partitions.of(topic)] as string) + topic;
+  }
+
+  /** A pattern of SCAN: all topics in a Redis whose names begin with `prefix`. */
+  topicPattern(prefix: string): string {
+    return `${this.#root}:{*${topicMark}${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
   }
 
   /** The channel on which a node receives its own probes. No key has this name (lua/heartbeat.lua). */
@@ -82,8 +109,12 @@ export class Keys {
 
   /** The topic of the channel `bytes[start, end)`, if {@link topic} made it; null for any other channel. */
   topicOf(bytes: Buffer, start: number, end: number): Topic | null {
-    const topicStart = start + this.#topicPrefixBytes.length;
-    if (topicStart > end || this.#topicPrefixBytes.compare(bytes, start, topicStart) !== 0) return null;
+    const tagStart = start + this.#tagPrefix.length;
+    if (tagStart > end || this.#tagPrefix.compare(bytes, start, tagStart) !== 0) return null;
+    let tagEnd = tagStart;
+    while (tagEnd < end && bytes[tagEnd] !== closingBrace) tagEnd++;
+    const topicStart = tagEnd + topicMarkBytes.length;
+    if (topicStart > end || topicMarkBytes.compare(bytes, tagEnd, topicStart) !== 0) return null;
     return this.#topics.read(bytes, topicStart, end);
   }
 }

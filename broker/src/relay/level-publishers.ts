@@ -4,22 +4,20 @@
  */
 import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Level, TopicPolicies } from '../topics/policy.js';
-import { FlushWindow } from './flush-window.js';
+import type { FlushWindow } from './flush-window.js';
 import { type Batch, PublishBatcher } from './publish-batcher.js';
 import type { Payer, Receipt } from './relay.js';
+import type { ByteMeter } from './relay-share.js';
 import type { ScopedId } from './scoped-id.js';
 
 export interface LevelPublishersSettings {
   readonly topics: TopicPolicies;
-  readonly flushWindowMs: number;
   /** Bytes of publications that may wait for Redis. Beyond it, publishes are refused with `overloaded`. */
   readonly maxRelayBytes: number;
 }
 
 /** Publishes to the topics of one level. */
 interface LevelPublisher {
-  /** The approximate number of bytes that wait for Redis. */
-  readonly bytes: number;
   publish(batches: readonly Batch[]): void;
   /** Resolves when everything that was sent so far has its outcome. */
   settled(): Promise<void>;
@@ -52,8 +50,9 @@ export interface LevelPublishersCounters {
 }
 
 export class LevelPublishers {
-  readonly #window: FlushWindow;
   readonly #batcher: PublishBatcher;
+  /** What waits for Redis in all relays of this node. */
+  readonly #waiting: ByteMeter;
 
   constructor(
     private readonly settings: LevelPublishersSettings,
@@ -65,14 +64,11 @@ export class LevelPublishers {
     private readonly status: PublishStatus,
     private readonly announcer: PublishAnnouncer,
     private readonly counters: LevelPublishersCounters,
+    { window, waiting }: { readonly window: FlushWindow; readonly waiting: ByteMeter },
     isTraced: boolean,
   ) {
-    this.#window = new FlushWindow(settings.flushWindowMs);
-    this.#batcher = new PublishBatcher(this.#window, (batches) => this.#publish(batches), isTraced);
-  }
-
-  get flushWindowMs(): number {
-    return this.#window.ms;
+    this.#waiting = waiting;
+    this.#batcher = new PublishBatcher(window, waiting, (batches) => this.#publish(batches), isTraced);
   }
 
   /** See {@link Relay.publish}. */
@@ -87,7 +83,7 @@ export class LevelPublishers {
       }
     }
     const size = payload.end - payload.start + maxItemHeaderBytes;
-    if (this.#bytesWaiting() + size > this.settings.maxRelayBytes) {
+    if (this.#waiting.bytes + size > this.settings.maxRelayBytes) {
       this.counters.publicationsOverloaded++;
       throw new ReplyError(
         'overloaded',
@@ -107,15 +103,6 @@ export class LevelPublishers {
     this.#batcher.flush();
     const { fast, recoverable, durable } = this.publishers;
     await Promise.all([fast.settled(), recoverable.settled(), durable.settled()]);
-  }
-
-  close(): void {
-    this.#window.close();
-  }
-
-  #bytesWaiting(): number {
-    const { fast, recoverable, durable } = this.publishers;
-    return this.#batcher.bytes + fast.bytes + recoverable.bytes + durable.bytes;
   }
 
   #publish(batches: readonly Batch[]): void {

@@ -184,7 +184,7 @@ export class Membership {
   }
 
   #heartbeat({ probeNumber = '' as number | '', isLast = false } = {}): ScriptCall {
-    const { nodes, run, clock, connections, layout, layoutVersion, unpublished, generation } = this.keys;
+    const { nodes, run, clock, connections, layout, layoutName, unpublished, generation } = this.keys;
     const { nodeId, memoryTimes } = this.settings;
     const now = this.nodes.clock.nowMs;
     this.#reported = isLast ? null : this.load();
@@ -194,7 +194,7 @@ export class Membership {
     return {
       script: scripts.heartbeat,
       keys: [nodes, run, clock, connections, layout, unpublished, generation, this.keys.probe(nodeId)],
-      args: [nodeId, memoryTimes.leaseMs, load, layoutVersion, now, state, knownGeneration, probeNumber],
+      args: [nodeId, memoryTimes.leaseMs, load, layoutName, now, state, knownGeneration, probeNumber],
     };
   }
 

@@ -63,6 +63,7 @@ export class MemoryRelay implements Relay {
   readonly nodes = 1;
   readonly spread = null;
   readonly redisOutputBufferBytes = 0;
+  readonly shards = [];
 
   constructor(
     private readonly settings: MemoryRelaySettings,
@@ -70,7 +71,12 @@ export class MemoryRelay implements Relay {
     private readonly tracer: PublishTracer | null = null,
   ) {
     this.#window = new FlushWindow(settings.flushWindowMs);
-    this.#batcher = new PublishBatcher(this.#window, (batches) => this.#deliver(batches), tracer !== null);
+    this.#batcher = new PublishBatcher(
+      this.#window,
+      { bytes: 0 },
+      (batches) => this.#deliver(batches),
+      tracer !== null,
+    );
     this.#budget = new CacheBudget(settings.recentBytes);
     this.#sweep = setInterval(() => this.#forgetOld(), sweepMs);
     this.#sweep.unref();

@@ -16,6 +16,7 @@ import {
 import { defaultPolicy, type TopicPolicy } from '../topics/policy.js';
 import type { FlushWindow } from './flush-window.js';
 import type { Payer, Receipt } from './relay.js';
+import type { ByteMeter } from './relay-share.js';
 
 /** One run of a topic, and the publishers that wait for its outcome. */
 export interface Batch {
@@ -69,19 +70,19 @@ export class PublishBatcher {
   /** The open batches, in the order in which they began. */
   #batches: OpenBatch[] = noBatches;
   readonly #spare: OpenBatch[] = [];
+  /** The approximate bytes of memory that wait for the flush. */
   #bytes = 0;
 
-  /** `onFlush` gets all batches together, outside any WebSocket handler; runs of one topic in order. */
+  /**
+   * `waiting` counts what waits for the flush. `onFlush` gets all batches together, outside any WebSocket handler; runs of
+   * one topic in order.
+   */
   constructor(
     private readonly window: FlushWindow,
+    private readonly waiting: ByteMeter,
     private readonly onFlush: (batches: readonly Batch[]) => void,
     private readonly isTraced = false,
   ) {}
-
-  /** The approximate bytes of memory that wait for the flush. */
-  get bytes(): number {
-    return this.#bytes;
-  }
 
   /** Copies the payload. `messageId`: with its scope (scoped-id.ts), as in all later steps. */
   add(
@@ -105,7 +106,7 @@ export class PublishBatcher {
     }
     writeItem(batch.writer, payload);
     batch.count(messageId, receipt);
-    this.#bytes += size;
+    this.#count(size);
   }
 
   readonly #flush = (): void => this.flush();
@@ -117,7 +118,7 @@ export class PublishBatcher {
     if (batches.length === 0) return;
     this.#batches = noBatches;
     if (this.#lastOf.size > keptBatches) this.#lastOf.clear();
-    this.#bytes = 0;
+    this.#count(-this.#bytes);
     for (const batch of batches) batch.end();
     this.onFlush(batches);
     for (const batch of batches) {
@@ -126,6 +127,11 @@ export class PublishBatcher {
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
       else this.#lastOf.delete(batch.topic);
     }
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.waiting.bytes += bytes;
   }
 
   #planFlush(): void {
@@ -142,7 +148,7 @@ export class PublishBatcher {
       this.#batches = [batch];
       this.#planFlush();
     } else this.#batches.push(batch);
-    this.#bytes += runOverheadBytes;
+    this.#count(runOverheadBytes);
     this.#lastOf.set(topic, batch);
     return batch;
   }

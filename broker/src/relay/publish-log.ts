@@ -5,6 +5,7 @@
  */
 import type { Topic } from '@fanfare/protocol';
 import type { MemoryTimes } from './memory-times.js';
+import type { RelayShare } from './relay-share.js';
 import type { StreamEntry } from './stream-entry.js';
 
 /** An entry as it is in Redis. It is decoded only if it must be restored. */
@@ -23,14 +24,14 @@ export interface LoggedTopic {
 }
 
 /**
- * The maximum bytes of remembered entries. If there are more, the oldest are forgotten, but not the positions of their
+ * The maximum bytes of the remembered entries of a node. If there are more, the oldest are forgotten, but not the positions of their
  * topics.
  */
 const maxBytes = 16_777_216;
 /** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 /**
- * The maximum number of remembered topics. Each takes 200 bytes. If there are more, the oldest are forgotten, and
+ * The maximum number of topics that a node remembers. Each takes 200 bytes. If there are more, the oldest are forgotten, and
  * {@link PublishLog.isComplete} is false.
  */
 const maxTopics = 200_000;
@@ -54,6 +55,7 @@ interface Logged extends LoggedEntry {
 }
 
 export class PublishLog {
+  readonly #maxTopics: number;
   /** The window, counted in periods of {@link MemoryTimes.maxHeartbeatMs}. */
   readonly #windowPeriods: number;
   /** The current period, counted by {@link endPeriod}. */
@@ -67,12 +69,15 @@ export class PublishLog {
   #entries: (Logged | null)[] = [];
   /** How many of the oldest entries are forgotten already. */
   #gone = 0;
-  #bytes = 0;
   /** When something was published last. */
   #lastAt = Number.NEGATIVE_INFINITY;
 
   /** `rememberMs`: the window, for which publications are remembered. */
-  constructor({ rememberMs, maxHeartbeatMs }: Pick<MemoryTimes, 'rememberMs' | 'maxHeartbeatMs'>) {
+  constructor(
+    { rememberMs, maxHeartbeatMs }: Pick<MemoryTimes, 'rememberMs' | 'maxHeartbeatMs'>,
+    private readonly share: RelayShare,
+  ) {
+    this.#maxTopics = share.topics(maxTopics);
     // The current period has only just begun.
     this.#windowPeriods = Math.ceil(rememberMs / maxHeartbeatMs) + 1;
   }
@@ -92,8 +97,8 @@ export class PublishLog {
     this.#lastAt = at;
     const { epoch, first, last, bytes } = entry;
     this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), period: this.#period, at });
-    this.#bytes += bytes.length + entryOverheadBytes;
-    while (this.#bytes > maxBytes) {
+    this.share.logged.bytes += bytes.length + entryOverheadBytes;
+    while (this.share.logged.bytes > maxBytes) {
       const oldest = this.#entries[this.#gone];
       if (!oldest) break;
       oldest.head.thinnedPeriod = oldest.period;
@@ -150,7 +155,7 @@ export class PublishLog {
   #headOf(topic: Topic, { epoch, last }: LoggedEntry): Head {
     let head = this.#heads.get(topic);
     if (head === undefined) {
-      if (this.#heads.size === maxTopics) this.#forgetHeads();
+      if (this.#heads.size === this.#maxTopics) this.#forgetHeads();
       head = { topic, epoch, offset: last, period: this.#period, thinnedPeriod: Number.NEGATIVE_INFINITY };
       this.#heads.set(topic, head);
       this.#periods.at(-1)?.add(head);
@@ -172,14 +177,14 @@ export class PublishLog {
   #forgetHeads(): void {
     const current = this.#periods.at(-1) ?? new Set();
     // If most topics were published to in the current period, forget them all.
-    if (current.size > maxTopics / 2) current.clear();
+    if (current.size > this.#maxTopics / 2) current.clear();
     for (const head of this.#heads.values()) if (!current.has(head)) this.#heads.delete(head.topic);
     for (const period of this.#periods) if (period !== current) period.clear();
     this.#completeSince = this.#period + 1;
   }
 
   #forgetOldest({ bytes }: Logged): void {
-    this.#bytes -= bytes.length + entryOverheadBytes;
+    this.share.logged.bytes -= bytes.length + entryOverheadBytes;
     this.#entries[this.#gone++] = null;
     if (this.#gone * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#gone);

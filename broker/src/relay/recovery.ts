@@ -205,7 +205,7 @@ export class Recovery implements GenerationSource {
   }
 
   #recoverCall(part: Part, reportsNodes: boolean): ScriptCall {
-    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } =
+    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutName, nodes, unpublished } =
       this.keys;
     const { nodeId, newNodeWaitMs, memoryTimes } = this.settings;
     const remembersAll = this.restorer.remembersAll ? 1 : 0;
@@ -224,7 +224,7 @@ export class Recovery implements GenerationSource {
         control,
         part.recovery,
         memoryTimes.toleratedLossMs,
-        layoutVersion,
+        layoutName,
         this.#minEpoch,
         listens,
         newNodeWaitMs,

@@ -6,17 +6,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Payload, Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
-import { maxChannelsPerCommand, type PublisherLink, type RedisCounters, type Wait } from '../redis/redis.js';
-import { readRedisUrl } from '../redis/redis-url.js';
+import { maxChannelsPerCommand, type RedisCounters, type Wait } from '../redis/redis.js';
 import { type BeaconCounters, Beacons } from './beacons.js';
-import { Connections, type ConnectionsSettings } from './connections.js';
-import { type EvictionCounters, EvictionWatch } from './eviction-watch.js';
+import type { EvictionCounters } from './eviction-watch.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { noHistory, noHistoryError } from './history.js';
 import { HistoryPublisher, type HistoryPublisherCounters, type HistoryPublisherSettings } from './history-publisher.js';
 import { HistoryReader } from './history-reader.js';
-import { Interest, type InterestSettings } from './interest.js';
-import { Keys } from './keys.js';
+import { Interest, type InterestSettings, maxLingeringTopics } from './interest.js';
+import type { Keys } from './keys.js';
 import { KnownNodes } from './known-nodes.js';
 import { LevelPublishers, type LevelPublishersCounters, type LevelPublishersSettings } from './level-publishers.js';
 import { Membership, type MembershipSettings } from './membership.js';
@@ -42,32 +40,33 @@ import type {
   TopicsPage,
   TopicsRequest,
 } from './relay.js';
+import type { LinksOwner, PublishingLink, RelayLinks } from './relay-links.js';
+import type { RelayShare, RelayShareSettings } from './relay-share.js';
 import { RelayStatus } from './relay-status.js';
 import { Restorer, type RestorerSettings } from './restorer.js';
 import type { ScopedId } from './scoped-id.js';
 import { SubscriberCounts } from './subscriber-counts.js';
 import type { FeedCounters } from './topic-feed.js';
-import { TopicFeeds, type TopicFeedsSettings } from './topic-feeds.js';
+import { TopicFeeds } from './topic-feeds.js';
 import { TopicList } from './topic-list.js';
 import { TopicStates } from './topic-state.js';
 
 export interface RedisRelaySettings
-  extends ConnectionsSettings,
-    Omit<InterestSettings, 'maxTopicsPerCommand'>,
+  extends RelayShareSettings,
+    Omit<InterestSettings, 'maxTopicsPerCommand' | 'maxLingeringTopics'>,
     LevelPublishersSettings,
     HistoryPublisherSettings,
     MembershipSettings,
     RecoverySettings,
-    RestorerSettings,
-    TopicFeedsSettings {
+    RestorerSettings {
   /** The id by which the other nodes know this one: {@link newNodeId}. */
   readonly nodeId: string;
-  readonly redisPrefix: string;
   readonly durableReplicas: number;
+  readonly durableTimeoutMs: number;
   readonly memoryTimes: MemoryTimes;
 }
 
-interface RedisRelayCounters
+export interface RedisRelayCounters
   extends RedisCounters,
     LevelPublishersCounters,
     FastPublisherCounters,
@@ -79,8 +78,9 @@ interface RedisRelayCounters
     RecoveryCounters,
     EvictionCounters {}
 
-export class RedisRelay implements Relay {
-  readonly #connections: Connections;
+/** {@link Relay}, for the topics of one generation. */
+export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
+  readonly #links: RelayLinks;
   readonly #interest: Interest;
   readonly #publishers: LevelPublishers;
   readonly #feeds: TopicFeeds;
@@ -88,69 +88,63 @@ export class RedisRelay implements Relay {
   readonly #nodes = new KnownNodes();
   readonly #membership: Membership;
   readonly #recovery: Recovery;
-  readonly #evictions: EvictionWatch;
   readonly #beacons: Beacons;
   readonly #reader: HistoryReader;
   readonly #subscriberCounts: SubscriberCounts;
   readonly #topicList: TopicList;
   readonly #status: RelayStatus;
 
-  /** `load`: the load of this node; null while it stops. */
+  /** `openLinks` opens the connections. `load`: the load of this node; null while it stops. */
   constructor(
     private readonly settings: RedisRelaySettings,
+    keys: Keys,
+    openLinks: (owner: LinksOwner) => RelayLinks,
+    share: RelayShare,
     delivery: LocalSubscribers,
     log: Log,
     counters: RedisRelayCounters,
     load: () => Load | null,
     tracer: PublishTracer | null = null,
   ) {
-    const keys = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database);
     const nodeId = Buffer.from(settings.nodeId, 'hex');
     const states = new TopicStates(settings.topics);
-    this.#publishLog = new PublishLog(settings.memoryTimes);
+    this.#publishLog = new PublishLog(settings.memoryTimes, share);
 
-    const connections = new Connections(
-      settings,
-      {
-        onPublisherReady: () => {
-          fast.announceGaps();
-          void this.#evictions.look();
-          recovery.ask();
-        },
-        onPublisherLost: () => recovery.suspend(),
-        onSubscriberReady: () => {
-          this.#membership.listen();
-          this.#interest.onReady();
-        },
-        onSubscriberLost: () => {
-          this.#membership.onLost();
-          this.#interest.onLost();
-        },
-        onMessage: (message) => {
-          const { bytes, channelStart, channelEnd, start, end } = message;
-          const topic = keys.topicOf(bytes, channelStart, channelEnd);
-          if (topic !== null) return receiver.receive(topic, message);
-          const content = bytes.subarray(start, end);
-          switch (bytes.toString('latin1', channelStart, channelEnd)) {
-            case keys.control:
-              return this.#membership.onControl(content);
-            case keys.questions:
-              return this.#subscriberCounts.onQuestion(content);
-            case keys.answers(settings.nodeId):
-              return this.#subscriberCounts.onAnswer(content);
-            default:
-              probe.onReturn(content);
-              // Redis may have refused publications for a moment without closing the connection.
-              fast.announceGaps();
-          }
-        },
+    const links = openLinks({
+      onPublisherReady: () => {
+        fast.announceGaps();
+        recovery.ask();
       },
-      log,
-      counters,
-    );
-    const { publisher, subscriber, durable: durableLink } = connections;
-    this.#connections = connections;
-    this.#evictions = new EvictionWatch(publisher, log, counters);
+      onPublisherLost: () => recovery.suspend(),
+      onSubscriberReady: () => {
+        this.#membership.listen();
+        this.#interest.onReady();
+      },
+      onSubscriberLost: () => {
+        this.#membership.onLost();
+        this.#interest.onLost();
+      },
+      onMessage: (message) => {
+        const { bytes, channelStart, channelEnd, start, end } = message;
+        const topic = keys.topicOf(bytes, channelStart, channelEnd);
+        if (topic !== null) return receiver.receive(topic, message);
+        const content = bytes.subarray(start, end);
+        switch (bytes.toString('latin1', channelStart, channelEnd)) {
+          case keys.control:
+            return this.#membership.onControl(content);
+          case keys.questions:
+            return this.#subscriberCounts.onQuestion(content);
+          case keys.answers(settings.nodeId):
+            return this.#subscriberCounts.onAnswer(content);
+          default:
+            probe.onReturn(content);
+            // Redis may have refused publications for a moment without closing the connection.
+            fast.announceGaps();
+        }
+      },
+    });
+    const { publisher, subscriber, durable: durableLink } = links;
+    this.#links = links;
 
     // Listening to topics.
     this.#interest = new Interest(
@@ -160,7 +154,11 @@ export class RedisRelay implements Relay {
         subscribe: (topics) => subscriber.subscribe(topics.map((topic) => keys.topic(topic))),
         unsubscribe: (topics) => subscriber.unsubscribe(topics.map((topic) => keys.topic(topic))),
       },
-      { ...settings, maxTopicsPerCommand: maxChannelsPerCommand },
+      {
+        ...settings,
+        maxTopicsPerCommand: maxChannelsPerCommand,
+        maxLingeringTopics: share.topics(maxLingeringTopics),
+      },
       (state) => (state.hasHistory ? this.#feeds.onBack(state) : receiver.notifyGap(state.topic)),
     );
     const receiver = new Receiver(nodeId, states, this.#interest, delivery, log, counters);
@@ -191,9 +189,9 @@ export class RedisRelay implements Relay {
       settings,
       publisher,
       {
-        onSent: () => void connections.measureOutputBuffer(),
+        onSent: () => void links.measureOutputBuffer(),
         onStale: () => recovery.ask(),
-        onDead: (reason) => connections.replace(reason),
+        onDead: (reason) => links.replace(reason),
       },
       log,
       counters,
@@ -211,10 +209,10 @@ export class RedisRelay implements Relay {
       this.#nodes,
       load,
     );
-    this.#status = new RelayStatus({ connections, interest: this.#interest, generations: recovery, probe });
+    this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe });
 
     this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics);
-    this.#feeds = new TopicFeeds(states, settings, this.#reader, delivery, log, counters);
+    this.#feeds = new TopicFeeds(states, share.cache, this.#reader, delivery, log, counters);
 
     // What can be asked about topics.
     this.#subscriberCounts = new SubscriberCounts(settings.nodeId, publisher, keys, this.#nodes, (topic) =>
@@ -223,9 +221,20 @@ export class RedisRelay implements Relay {
     this.#topicList = new TopicList(publisher, keys);
 
     // Publishing.
-    const historyPublisher = (link: PublisherLink, wait: Wait | null): HistoryPublisher =>
-      new HistoryPublisher(link, keys, settings, counters, this.#publishLog, publishScript, wait, recovery, tracer);
-    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters);
+    const historyPublisher = (link: PublishingLink, wait: Wait | null): HistoryPublisher =>
+      new HistoryPublisher(
+        link,
+        keys,
+        settings,
+        counters,
+        this.#publishLog,
+        publishScript,
+        wait,
+        recovery,
+        tracer,
+        share,
+      );
+    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters, share);
     const recoverable = historyPublisher(publisher, null);
     const durable = historyPublisher(durableLink ?? publisher, {
       replicas: settings.durableReplicas,
@@ -237,6 +246,7 @@ export class RedisRelay implements Relay {
       this.#status,
       this.#membership,
       counters,
+      share,
       tracer !== null,
     );
     this.#beacons = new Beacons(settings, this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
@@ -247,7 +257,7 @@ export class RedisRelay implements Relay {
   }
 
   get fault(): string | null {
-    return this.#connections.fault;
+    return this.#links.fault;
   }
 
   get nodes(): number {
@@ -259,11 +269,7 @@ export class RedisRelay implements Relay {
   }
 
   get redisOutputBufferBytes(): number {
-    return this.#connections.outputBufferBytes;
-  }
-
-  get flushWindowMs(): number {
-    return this.#publishers.flushWindowMs;
+    return this.#links.outputBufferBytes;
   }
 
   publish(
@@ -321,13 +327,11 @@ export class RedisRelay implements Relay {
     this.#status.close();
     this.#beacons.close();
     if (this.#publishLog.idleMs >= this.settings.memoryTimes.leaseMs) await this.#membership.leave();
-    this.#publishers.close();
     this.#membership.close();
-    this.#evictions.close();
     this.#recovery.close();
     this.#feeds.close();
     this.#interest.close();
-    await this.#connections.close();
+    await this.#links.close();
   }
 
   hasHistory(topic: Topic): boolean {

@@ -5,7 +5,7 @@ import type { RelayState } from './relay.js';
 
 /** What the status depends on, as this file needs it. */
 interface RelayStatusSources {
-  readonly connections: {
+  readonly links: {
     readonly publisher: { readonly isReady: boolean };
     /** Null if no topic is `durable`. */
     readonly durable: { readonly isReady: boolean } | null;
@@ -26,22 +26,22 @@ export class RelayStatus {
   constructor(private readonly sources: RelayStatusSources) {}
 
   get state(): RelayState {
-    const { connections, interest, generations, probe } = this.sources;
+    const { links, interest, generations, probe } = this.sources;
     if (this.#isClosed) return 'closed';
-    if (!connections.publisher.isReady || !connections.subscriber.isReady) return 'connecting';
+    if (!links.publisher.isReady || !links.subscriber.isReady) return 'connecting';
     if (generations.generation !== null && probe.isLive && interest.isServed) return 'connected';
     return this.isOutOfMemory ? 'outOfMemory' : 'unproven';
   }
 
   get isOutOfMemory(): boolean {
-    return this.sources.connections.isOutOfMemory;
+    return this.sources.links.isOutOfMemory;
   }
 
   /** Whether Redis takes publications of this level now. */
   canPublish(level: Level): boolean {
-    const { connections, generations } = this.sources;
-    if (level === 'fast') return connections.publisher.isReady;
-    return generations.generation !== null && (level !== 'durable' || connections.durable?.isReady === true);
+    const { links, generations } = this.sources;
+    if (level === 'fast') return links.publisher.isReady;
+    return generations.generation !== null && (level !== 'durable' || links.durable?.isReady === true);
   }
 
   close(): void {

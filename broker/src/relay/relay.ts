@@ -67,7 +67,7 @@ export interface PublishTracer {
 }
 
 /**
- * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no
+ * Whether the relay reaches the other nodes, with any of its Redis if there are several. `connecting`: there is no connection. `unproven`: there is one, but no
  * proof that publications pass through it. `outOfMemory`: Redis is full and refuses publications. A relay without other
  * nodes is always `connected`.
  */
@@ -139,6 +139,16 @@ export interface TopicsPage {
   readonly next: string | null;
 }
 
+/** A Redis that holds topics. */
+export interface ShardStatus {
+  /** Its name, without a password. */
+  readonly name: string;
+  /** Whether this node can use all its topics. */
+  readonly isConnected: boolean;
+  /** How many partitions of the topics it holds. */
+  readonly partitions: number;
+}
+
 /** How the connections are spread over the nodes. */
 export interface Spread {
   /** Nodes that have reported their connections and are not stopping. */
@@ -168,6 +178,8 @@ export interface Relay {
   readonly spread: Spread | null;
   /** Bytes that Redis holds because this node has not read them yet, as of the last second; 0 if it does not say. */
   readonly redisOutputBufferBytes: number;
+  /** Each Redis that holds topics; empty without Redis. */
+  readonly shards: readonly ShardStatus[];
   /** For how long publications are collected now before they are sent together. */
   readonly flushWindowMs: number;
 

@@ -9,14 +9,9 @@ import { pageBackward, pageForward, subscribeResultOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';
 import { isAhead } from './position-id.js';
 import type { Delivery, HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
-import { CacheBudget, maxAnswerPublications } from './topic-cache.js';
+import { type CacheBudget, maxAnswerPublications } from './topic-cache.js';
 import { type Doubt, type FeedContext, type FeedCounters, type Repair, TopicFeed } from './topic-feed.js';
 import type { TopicState, TopicStates } from './topic-state.js';
-
-export interface TopicFeedsSettings {
-  /** Bytes of publications that all feeds together keep in memory. */
-  readonly recentBytes: number;
-}
 
 /**
  * How often all feeds are compared with Redis, in milliseconds. This also extends the expiry of their histories
@@ -37,7 +32,7 @@ export class TopicFeeds {
 
   constructor(
     private readonly states: TopicStates,
-    settings: TopicFeedsSettings,
+    budget: CacheBudget,
     private readonly reader: HistoryReader,
     delivery: Delivery,
     private readonly log: Log,
@@ -46,7 +41,7 @@ export class TopicFeeds {
     this.#context = {
       delivery,
       counters,
-      budget: new CacheBudget(settings.recentBytes),
+      budget,
       read: (topic, epoch, from) => reader.read(topic, epoch, from),
       readBack: (topic, epoch, last) => reader.readBack(topic, epoch, last, maxAnswerPublications),
       renew: (topic, epoch) => reader.renew(topic, epoch),

@@ -28,7 +28,7 @@ export class TopicList {
     const topics: Topic[] = [];
     for (let steps = 0; steps < maxSteps && topics.length < limit; steps++) {
       const { next, keys } = await this.link
-        .scanStreams(this.keys.topicPrefix + prefix, at, limit)
+        .scanStreams(this.keys.topicPattern(prefix), at, limit)
         .catch((error: Error) => {
           throw unavailable(error);
         });

@@ -18,6 +18,7 @@ import {
   readRedisUrlFile,
 } from '../redis/redis-credentials.js';
 import { RedisUrlError } from '../redis/redis-url.js';
+import { defaultPartitions, maxPartitions, minPartitions } from '../relay/partitions.js';
 import type { TopicPolicies } from '../topics/policy.js';
 import { oneWordOf, readAuthSetting, readPolicies } from './config-documents.js';
 import { availableCpus } from './cpus.js';
@@ -355,6 +356,14 @@ export const settings = {
       'Prefix of every key and channel in Redis, so that several brokers can share one Redis. Nodes with a different prefix form a different broker. To change it, follow docs/operations.md, Upgrades. A prefix must not start with another prefix and `:` (`fanfare` and `fanfare:eu`): the Redis user of one broker could access the other.',
     read: or('fanfare', matching(/^[A-Za-z0-9_:-]{1,64}$/)),
   } satisfies Setting<string>,
+  redisPartitions: integer(
+    'FANFARE_REDIS_PARTITIONS',
+    'partitions',
+    defaultPartitions,
+    minPartitions,
+    maxPartitions,
+    'Number of partitions of the topics: the units in which topics are divided between several Redis. It is fixed for the lifetime of FANFARE_REDIS_PREFIX: nodes with a different number serve no topic with history. Choose at least ten times the number of Redis masters that you may ever need.',
+  ),
   redisTimeoutMs: integer(
     'FANFARE_REDIS_TIMEOUT_MS',
     'ms',

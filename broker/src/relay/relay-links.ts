@@ -1,0 +1,52 @@
+/** What the relay needs of its connections to Redis. */
+import type { ChannelMessage, PublisherLink, SubscriberLink } from '../redis/redis.js';
+
+/** The connection that publishes and calls scripts. */
+export type PublishingLink = Pick<
+  PublisherLink,
+  | 'isReady'
+  | 'commands'
+  | 'evaluate'
+  | 'load'
+  | 'publish'
+  | 'publishCounted'
+  | 'scanStreams'
+  | 'noteWrite'
+  | 'report'
+  | 'reportReply'
+>;
+
+/** The connection that receives messages. */
+export type ListeningLink = Pick<SubscriberLink, 'isReady' | 'subscribe' | 'unsubscribe'>;
+
+/**
+ * One connection to publish, one to listen, and one for `durable` topics if there are any. They lead to the server that
+ * holds the relay's topics.
+ */
+export interface RelayLinks {
+  readonly publisher: PublishingLink;
+  /** Null if no topic is `durable`. */
+  readonly durable: PublishingLink | null;
+  readonly subscriber: ListeningLink;
+  /** Whether Redis refuses publications because it is full. */
+  readonly isOutOfMemory: boolean;
+  /** What is wrong with a connection, in a sentence; null if nothing was found wrong recently. */
+  readonly fault: string | null;
+  /** Bytes that Redis holds because this node has not read them yet, when {@link measureOutputBuffer} was last called. */
+  readonly outputBufferBytes: number;
+  measureOutputBuffer(): Promise<void>;
+  /** Publications did not come back: the connections lead nowhere. `reason` is for the log. */
+  replace(reason: string): void;
+  close(): Promise<void>;
+}
+
+/** Is notified of what happens to {@link RelayLinks}. */
+export interface LinksOwner {
+  /** The connection that publishes works (again). */
+  onPublisherReady(): void;
+  onPublisherLost(): void;
+  /** The connection that listens works (again), without any channel. */
+  onSubscriberReady(): void;
+  onSubscriberLost(): void;
+  onMessage(message: ChannelMessage): void;
+}
