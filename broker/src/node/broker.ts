@@ -389,10 +389,6 @@ async function startRedis(
 ): Promise<RedisParts | null> {
   const { redisUrl } = config;
   if (redisUrl === null) return null;
-  if (readPlacement(redisUrl).kind !== 'single')
-    throw new Error(
-      'FANFARE_REDIS_URL lists several Redis servers, and this release supports only one. Use one Redis.',
-    );
   const { openRedis } = await import('./redis-setup.js');
   return openRedis({ ...config, redisUrl }, fanout, log, counters, load, tracer);
 }

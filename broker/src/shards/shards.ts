@@ -324,10 +324,10 @@ export class Shards {
 
   /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
   async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
-    const { map, mapLock, control } = this.keys;
-    return String(
-      await link.evaluate({ script: scripts.map, keys: [map, mapLock, control], args: [text, version, owner] }),
-    );
+    const { map, mapLock, control, generation } = this.keys;
+    const keys = [map, mapLock, control, generation];
+    const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
+    return String((answer as readonly Reply[])[0]);
   }
 
   /** Sends a command about the lock to each shard, if this command still has it. */
