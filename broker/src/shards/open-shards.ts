@@ -36,7 +36,7 @@ export async function openShards(settings: ShardsSettings, onProgress?: (line: s
     await close();
     throw error;
   }
-  const [first] = placement.shards as readonly [{ readonly url: string }];
+  const [first] = placement.shards as unknown as readonly [{ readonly url: string }];
   const partitions = new Partitions(settings.redisPartitions);
   const keys = new Keys(settings.redisPrefix, readRedisUrl(first.url).database, partitions);
   return { shards: new Shards(links, keys, memoryTimes.leaseMs, onProgress), [Symbol.asyncDispose]: close };
