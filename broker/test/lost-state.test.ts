@@ -302,7 +302,7 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
     await untilReady(cluster.node(), 503);
     await proxy.refuse();
     await redis.restart();
-    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: redis.url, FANFARE_NEW_NODE_WAIT_MS: '12000' });
+    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: redis.url, FANFARE_NEW_NODE_WAIT_MS: '60000' });
     await until('the node waits', () => newcomer.log.some(({ event }) => event === 'waitingForNodes'));
     expect((await newcomer.readiness()).status).toBe(503);
     await proxy.heal();
@@ -360,16 +360,17 @@ class SlowNode {
   /** It receives the call to the next recovery. */
   static async start(admin: Redis): Promise<SlowNode> {
     const node = new SlowNode(admin, admin.duplicate());
-    await node.#listener.subscribe(node.#keys.control);
+    await node.#listener.ssubscribe(node.#keys.control);
     return node;
   }
 
   /** Resolves with the next step of this stage, once the node has done it (lua/recover.lua). */
   async report(stage: number): Promise<string> {
-    const { generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished, control } = this.#keys;
+    const { generation, newestEpoch, run, recovery, clock, layout, layoutName, nodes, unpublished, control } =
+      this.#keys;
     const name = (await this.#admin.hget(recovery, 'name')) ?? '';
     const keys = [generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished];
-    const args = ['slow', 2_000, stage, '1', 0, 5_000, 'unused', control, name, 5_000, 1, '0', '1', 0];
+    const args = ['slow', 2_000, stage, '1', 0, 5_000, 'unused', control, name, 5_000, layoutName, '0', '1', 0];
     const { source } = scripts.recover;
     return String(((await this.#admin.call('EVAL', source, keys.length, ...keys, ...args)) as string[])[0]);
   }

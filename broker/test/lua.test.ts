@@ -361,8 +361,8 @@ describe('a call with several runs', () => {
     ];
     const subscriber = redis.duplicate();
     const received: string[] = [];
-    subscriber.on('message', (_, message) => received.push(message.split(' ')[0] as string));
-    await subscriber.subscribe('t');
+    subscriber.on('smessage', (_, message) => received.push(message.split(' ')[0] as string));
+    await subscriber.ssubscribe('t');
     const answer = await run(
       publishScript(''),
       [...keys, ...runs.map(() => 't')],
@@ -580,7 +580,7 @@ describe('a recovery', () => {
 
   it('waits for the nodes that receive its call', async () => {
     const listener = new Redis(server.url);
-    await listener.subscribe(control);
+    await listener.ssubscribe(control);
     expect(await recoverWith({ a: {} })).toBe('wait');
     listener.disconnect();
   });
@@ -726,8 +726,8 @@ describe('the clock script', () => {
   it('keeps running while Redis is out of memory, but the probe is refused like a publication', async () => {
     const heard: string[] = [];
     const listener = redis.duplicate();
-    await listener.subscribe('heard');
-    listener.on('message', (_channel, message) => heard.push(message));
+    await listener.ssubscribe('heard');
+    listener.on('smessage', (_channel, message) => heard.push(message));
     await redis.set('run', await stateOfServer());
     await redis.set('generation', 'current');
     expect(await beat('a', 1_000, '', 1)).toMatchObject({ newestClock: 1_000, probe: 1 });

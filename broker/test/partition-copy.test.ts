@@ -266,7 +266,12 @@ describe('the fence of a shard', () => {
 
 describe('the map in a shard', () => {
   const exchange = async (text: string, version: number, owner = '') => {
-    const [map] = (await run(from, scripts.map, ['map', 'lock', 'control', 'generation'], [text, version, owner])) as string[];
+    const [map] = (await run(
+      from,
+      scripts.map,
+      ['map', 'lock', 'control', 'generation'],
+      [text, version, owner],
+    )) as string[];
     return map;
   };
   const map = (version: number): string => `{"version":${version},"partitions":16}`;

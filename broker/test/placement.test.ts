@@ -1,7 +1,5 @@
 /** FANFARE_REDIS_URL with several servers: its forms, and a sentence for each mistake. */
 import { describe, expect, it } from 'vitest';
-import { startBroker } from '../src/node/broker.js';
-import { createLog } from '../src/observe/log.js';
 import { type Placement, readPlacement, urlsOf } from '../src/redis/placement.js';
 import { readRedisCredentials } from '../src/redis/redis-credentials.js';
 import { RedisUrlError, readRedisUrl } from '../src/redis/redis-url.js';
@@ -185,15 +183,5 @@ describe('files for several servers', () => {
       expect(() => loginOf(text, redisUrl, isCluster)).toThrow(
         'whose URL points to a different server, database or master',
       );
-  });
-});
-
-describe('a node', () => {
-  // Until the relay uses several servers.
-  it('refuses several servers', async () => {
-    const config = loadConfig({ FANFARE_REDIS_URL: 'redis+shards://a;b', FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0' });
-    await expect(startBroker(config, createLog({ ...config, logLevel: 'silent' }))).rejects.toThrow(
-      'FANFARE_REDIS_URL lists several Redis servers, and this release supports only one. Use one Redis.',
-    );
   });
 });

@@ -44,9 +44,10 @@ describe('the documented user of Redis', () => {
     await redis?.[Symbol.asyncDispose]();
   });
 
-  it('is also the user of docker-compose.yml and of the example in k8s/', () => {
+  it('is also the user of docker-compose.yml and of the components in k8s/', () => {
     expect(documented.length).toBeGreaterThan(20);
-    for (const file of ['compose/redis.conf', 'k8s/components/example-redis/redis.conf'])
+    const components = ['example-redis', 'redis-cluster'].map((name) => `k8s/components/${name}/redis.conf`);
+    for (const file of ['compose/redis.conf', ...components])
       expect(read(file)).toMatch(`\nuser fanfare on nopass ${rules}\n`);
   });
 
@@ -88,15 +89,18 @@ describe('the documented user of Redis', () => {
       expect.arrayContaining(['rename 1', 'rename 2', 'xgroup|create 2']),
     );
     expect(outside.length).toBeGreaterThan(20);
-    expect(outside.filter(([, answer]) => !/^NOPERM .*keys/.test(answer))).toEqual([]);
-    const inside = await answersForKey(admin, confined, documented, 'fanfare:y', 'fanfare:x');
+    expect(outside.filter(([, answer]) => !/^NOPERM .*(keys|channels)/.test(answer))).toEqual([]);
+    // Its SSUBSCRIBE succeeds: then the connection is for nothing else.
+    const listener = confined.duplicate();
+    const inside = await answersForKey(admin, listener, documented, 'fanfare:y', 'fanfare:x');
+    listener.disconnect();
     expect(inside.filter(([, answer]) => answer.startsWith('NOPERM'))).toEqual([]);
     for (const name of ['other', 'fanfar', 'fanfare', 'FANFARE:x']) {
       await expect(confined.get(name)).rejects.toThrow('NOPERM');
-      await expect(confined.publish(name, '1')).rejects.toThrow('NOPERM');
-      await expect(confined.subscribe(name)).rejects.toThrow('NOPERM');
+      await expect(confined.spublish(name, '1')).rejects.toThrow('NOPERM');
+      await expect(confined.ssubscribe(name)).rejects.toThrow('NOPERM');
       await expect(confined.eval('return 1', 1, name)).rejects.toThrow('NOPERM');
-      for (const command of ["'GET', ARGV[1]", "'PUBLISH', ARGV[1], '1'"])
+      for (const command of ["'GET', ARGV[1]", "'SPUBLISH', ARGV[1], '1'"])
         await expect(confined.eval(`return redis.call(${command})`, 0, name)).rejects.toThrow(refusedInScript);
     }
     for (const command of [

@@ -105,7 +105,7 @@ describe('a node whose Redis contains the data of an unknown release', () => {
       node.log.some(
         ({ msg }) =>
           msg ===
-          'The data in Redis was written by an incompatible release of Fanfare (layout 7 is not 1). Use a different FANFARE_REDIS_PREFIX for this release (docs/operations.md, Upgrades).',
+          'The data in Redis was written by an incompatible release of Fanfare (layout 7 is not 3.64). Use a different FANFARE_REDIS_PREFIX for this release (docs/operations.md, Upgrades).',
       ),
     );
     expect((await node.readiness()).status).toBe(503);
@@ -114,7 +114,7 @@ describe('a node whose Redis contains the data of an unknown release', () => {
     expect(await admin.keys('*')).toEqual(['fanfare:layout']);
     await using other = await startCluster({ redis, env: { FANFARE_REDIS_PREFIX: 'next' } });
     expect(await (await other.connect()).publish('t', 1)).toMatchObject({ type: 'published' });
-    expect(await admin.get('next:layout')).toBe('1');
+    expect(await admin.get('next:layout')).toBe('3.64');
     admin.disconnect();
   });
 });
@@ -125,9 +125,9 @@ describe('a node whose Redis is taken over by another release', () => {
     const node = cluster.node();
     const admin = new Redis(cluster.redis.url);
     await admin.set('fanfare:layout', '7');
-    await until('the node logs it', () => node.log.some(({ msg }) => msg.includes('(layout 7 is not 1)')));
+    await until('the node logs it', () => node.log.some(({ msg }) => msg.includes('(layout 7 is not 3.64)')));
     await untilReady(cluster, false);
-    await admin.set('fanfare:layout', '1');
+    await admin.set('fanfare:layout', '3.64');
     await untilReady(cluster, true);
     admin.disconnect();
   });

@@ -210,7 +210,8 @@ export function relayContract(name: string, start: StartRelays): void {
         relay.publish(topic(named(number % 2 === 0 ? 'even' : 'odd')), json(number), null, null);
       await publishAcknowledged(relay, named('even'), 50);
       await until('both publications have arrived', () => fixture.deliveries[0]?.runs.length === 2);
-      expect(fixture.deliveries[0]?.runs).toEqual([26, 25]);
+      // The topics may be in different Redis servers.
+      expect(fixture.deliveries[0]?.runs.toSorted()).toEqual([25, 26]);
     });
 
     it('keeps each run below 16 KiB unless a single publication is longer', async () => {

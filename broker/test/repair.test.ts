@@ -239,8 +239,8 @@ describe('a node that has published', () => {
     const { admin, epoch, writer, cluster } = stage;
     const messages: string[] = [];
     const listener = admin.duplicate();
-    listener.on('message', (_channel, message) => messages.push(message));
-    await listener.subscribe(key);
+    listener.on('smessage', (_channel, message) => messages.push(message));
+    await listener.ssubscribe(key);
     await writer.publish('t', 3);
     await until('the beacon has arrived', () => messages.includes(`${epoch}-3`));
     await until(

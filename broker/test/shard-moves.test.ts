@@ -140,14 +140,23 @@ describe('a partition that moves while clients publish', () => {
     const map = await shards.lock();
     const partition = map.shards.lastIndexOf(nameOf(0));
     const stays = map.shards.indexOf(nameOf(0));
-    const topics = [topicIn(partition), topicIn(partition, 'fast'), topicIn(stays), topicIn(map.shards.indexOf(nameOf(1)))];
+    const topics = [
+      topicIn(partition),
+      topicIn(partition, 'fast'),
+      topicIn(stays),
+      topicIn(map.shards.indexOf(nameOf(1))),
+    ];
     const traffic = await startTraffic(cluster, topics);
     await shards.carryOut([{ partition, from: nameOf(0), to: nameOf(1) }]);
     const during = traffic.publishers.map(({ count }) => count);
-    await until('all publish again', () => traffic.publishers.every(({ count }, at) => count > (during[at] as number) + 20));
+    await until('all publish again', () =>
+      traffic.publishers.every(({ count }, at) => count > (during[at] as number) + 20),
+    );
     await shards.carryOut([{ partition, from: nameOf(1), to: nameOf(0) }]);
     await expectAll(traffic);
-    console.log(traffic.publishers.map(({ topic, count, refused, longestMs }) => ({ topic, count, refused, longestMs })));
+    console.log(
+      traffic.publishers.map(({ topic, count, refused, longestMs }) => ({ topic, count, refused, longestMs })),
+    );
     await shards.unlock();
   });
 });

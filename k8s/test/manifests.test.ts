@@ -109,7 +109,7 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
     expect(text).toContain('"FANFARE_ORIGINS":"https://www.you.example"');
   });
 
-  it.each(['production', 'sentinel'])(
+  it.each(['production', 'sentinel', 'cluster'])(
     'of %s do not let a node start before the operator has set the trusted proxies',
     (overlay) => {
       expect(refusalsOf(of(overlay))).toEqual([

@@ -45,6 +45,11 @@ export class Objects {
     ];
   }
 
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  get redisConfig(): any {
+    return this.list.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.startsWith('redis'))?.['data'];
+  }
+
   remove(kind: string, name?: string): void {
     this.list.splice(this.list.indexOf(this.get(kind, name)), 1);
   }
@@ -653,6 +658,53 @@ export const mistakes: readonly Mistake[] = [
     overlay: 'sentinel',
     plant: ({ config }) => {
       config.FANFARE_REDIS_URL = config.FANFARE_REDIS_URL.replace('/mymaster', '');
+    },
+  },
+  {
+    about: 'a Redis Cluster that stops if one master fails',
+    foundBy: 'a Redis in the manifests is one that nodes can use',
+    sentence: 'redis.conf has no "cluster-require-full-coverage no"',
+    overlay: 'cluster',
+    plant: (objects) => {
+      const data = objects.redisConfig;
+      data['redis.conf'] = data['redis.conf'].replace('coverage no', 'coverage yes');
+    },
+  },
+  {
+    about: 'a Redis that evicts histories',
+    foundBy: 'a Redis in the manifests is one that nodes can use',
+    sentence: 'redis.conf has no "maxmemory-policy noeviction"',
+    overlay: 'dev',
+    plant: (objects) => {
+      const data = objects.redisConfig;
+      data['redis.conf'] = data['redis.conf'].replace('noeviction', 'allkeys-lru');
+    },
+  },
+  {
+    about: 'the URL of a single Redis for a Redis Cluster',
+    foundBy: 'a Redis in the manifests is one that nodes can use',
+    sentence: 'differ in whether this is a Redis Cluster',
+    overlay: 'cluster',
+    plant: ({ config }) => {
+      config.FANFARE_REDIS_URL = 'redis://redis-cluster-0.redis-cluster:6379';
+    },
+  },
+  {
+    about: 'a server of a Redis Cluster that does not exist',
+    foundBy: 'a Redis in the manifests is one that nodes can use',
+    sentence: 'FANFARE_REDIS_URL names redis-cluster-6.redis-cluster, which is not a pod',
+    overlay: 'cluster',
+    plant: ({ config }) => {
+      config.FANFARE_REDIS_URL = config.FANFARE_REDIS_URL.replace('redis-cluster-2.', 'redis-cluster-6.');
+    },
+  },
+  {
+    about: 'a NetworkPolicy that does not allow the Redis Cluster',
+    foundBy: 'network policies allow the connections that the broker needs',
+    sentence: 'allows the broker to connect to Redis on port 7000',
+    overlay: 'cluster',
+    plant: ({ config }) => {
+      config.FANFARE_REDIS_URL = config.FANFARE_REDIS_URL.replaceAll(':6379', ':7000');
     },
   },
   {

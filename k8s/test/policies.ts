@@ -4,6 +4,7 @@
 import type { Manifest } from '@fanfare/local-cluster';
 import { maxWaitSeconds } from '../../broker/src/http/history-request.js';
 import { longestDrainMs } from '../../broker/src/node/drain.js';
+import { addressesOf, readPlacement } from '../../broker/src/redis/placement.js';
 import { loadConfig, sentencesOf } from '../../broker/src/settings/config.js';
 import { CertificateFolder } from '../../broker/test/certificates.js';
 import { readDeployment } from '../../tools/verify/src/rollout/deployment-spec.js';
@@ -297,9 +298,8 @@ export const policies: readonly Policy[] = [
         tracing === null ? null : Number(new URL(tracing).port || (tracing.startsWith('https') ? 443 : 80));
       if (tracingPort !== null && !ports('egress').includes(tracingPort))
         yield `No NetworkPolicy allows the broker to connect to its collector on port ${tracingPort}.`;
-      const url = configOf(manifests)?.redisUrl ?? '';
-      for (const [, port] of url.matchAll(/:(\d+)(?=[,/]|$)/g)) {
-        if (!ports('egress').includes(Number(port)))
+      for (const port of new Set(redisServersOf(manifests).map((server) => server.port))) {
+        if (!ports('egress').includes(port))
           yield `No NetworkPolicy allows the broker to connect to Redis on port ${port}.`;
       }
       if (
@@ -318,6 +318,33 @@ export const policies: readonly Policy[] = [
           if (to.length === 0) yield `${way}: it names no destination.`;
           for (const peer of to) if (isAnywhere(peer)) yield `${way}: it allows every destination.`;
         }
+      }
+    },
+  },
+  {
+    name: 'a Redis in the manifests is one that nodes can use',
+    *check(manifests) {
+      for (const { metadata, data } of ofKind(manifests, 'ConfigMap')) {
+        const conf = (data as Labels | undefined)?.['redis.conf']?.split('\n');
+        if (conf === undefined) continue;
+        const isCluster = conf.includes('cluster-enabled yes');
+        const settings = [...redisSettings, ...(isCluster ? redisClusterSettings : [])];
+        for (const setting of settings)
+          if (!conf.includes(setting)) yield `ConfigMap ${metadata.name}: redis.conf has no "${setting}".`;
+        const { redisUrl } = configOf(manifests) ?? {};
+        if (typeof redisUrl === 'string' && (readPlacement(redisUrl).kind === 'cluster') !== isCluster)
+          yield `ConfigMap ${metadata.name}: redis.conf and FANFARE_REDIS_URL differ in whether this is a Redis Cluster.`;
+      }
+      const sets = ofKind(manifests, 'StatefulSet');
+      for (const { host } of redisServersOf(manifests)) {
+        // A pod of a StatefulSet: <name>-<number>.<service>
+        const [, name = '', number, service] = /^([a-z-]+)-(\d+)\.([a-z-]+)$/.exec(host) ?? [];
+        if (service === undefined) continue;
+        const spec = sets.find(({ metadata }) => metadata.name === name)?.['spec'] as
+          | { serviceName: string; replicas: number }
+          | undefined;
+        if (spec?.serviceName !== service || spec.replicas <= Number(number))
+          yield `FANFARE_REDIS_URL names ${host}, which is not a pod of a StatefulSet.`;
       }
     },
   },
@@ -599,6 +626,24 @@ interface Behavior {
 
 /** The part of the grace period that must be left if everything takes its longest time. */
 const spareSeconds = 10;
+
+/** Settings of a Redis without which nodes lose histories (docs/operations.md, Redis). */
+const redisSettings = [
+  'appendonly yes',
+  'maxmemory-policy noeviction',
+  'client-output-buffer-limit pubsub 64mb 32mb 60',
+  'stream-node-max-bytes 512',
+];
+
+/** Also those of a Redis Cluster (docs/operations.md, Redis Cluster). */
+const redisClusterSettings = ['cluster-node-timeout 2000', 'cluster-require-full-coverage no'];
+
+/** The servers in the URL of the nodes; none without a URL. */
+function redisServersOf(manifests: readonly Manifest[]): { readonly host: string; readonly port: number }[] {
+  const { redisUrl } = configOf(manifests) ?? {};
+  if (typeof redisUrl !== 'string') return [];
+  return addressesOf(readPlacement(redisUrl)).flatMap(({ servers }) => servers);
+}
 
 function isScaled(manifests: readonly Manifest[]): boolean {
   return ['HorizontalPodAutoscaler', 'ScaledObject'].some((kind) => ofKind(manifests, kind).length > 0);

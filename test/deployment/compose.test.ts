@@ -1,5 +1,6 @@
 /**
- * docker-compose.yml and the files that it mounts: linted, and compared with each other and with the broker's settings.
+ * docker-compose.yml, its variants and the files that they mount: linted, and compared with each other and with the
+ * broker's settings.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -8,7 +9,8 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { DCLinter } from 'dclint';
 import { describe, expect, it } from 'vitest';
-import { type Files, problemsOf, readFiles } from './compose.js';
+import { stringify } from 'yaml';
+import { type Files, problemsOf, readCompose, readFiles, variants } from './compose.js';
 import { root } from './image.js';
 
 const linter = new DCLinter({
@@ -95,6 +97,45 @@ describe('docker-compose.yml', () => {
   ])('fails the checks with %s', (_, file, good, bad) => {
     expect(files[file]).toContain(good);
     expect(problemsOf({ ...files, [file]: files[file].replace(good, bad) })).not.toEqual([]);
+  });
+});
+
+describe.each(variants)('compose/%s.yml', (variant) => {
+  const changed = readFiles(variant);
+
+  it('passes the linter, together with docker-compose.yml', async () => {
+    const wrong = await lint(stringify(readCompose(changed), { aliasDuplicateObjects: false }));
+    // Only people need them.
+    expect(wrong.filter((sentence) => !sentence.includes('should be enclosed in quotes'))).toEqual([]);
+  });
+
+  it('matches the broker and the files that it mounts', () => {
+    expect(problemsOf(changed)).toEqual([]);
+  });
+
+  it('names its own file in its comment', () => {
+    expect(changed.variant).toContain(`docker compose -f docker-compose.yml -f compose/${variant}.yml up --build\n`);
+  });
+});
+
+describe('a variant', () => {
+  it.each<[string, (typeof variants)[number], string, string]>([
+    ['a shard that the nodes do not use', 'shards', ';redis-2:6379', ''],
+    ['a shard that does not exist', 'shards', ';redis-2:6379', ';redis-2:6379;redis-3:6379'],
+    ['a shard listed twice', 'shards', ';redis-2:6379', ';redis:6379'],
+    ['a shard with its own settings', 'shards', '- ./compose/redis.conf:/etc/redis/redis.conf:ro', ''],
+    ['nodes that do not wait for a shard', 'shards', 'service_healthy', 'service_started'],
+    ['a server that is no part of the Redis Cluster', 'cluster', '"--cluster-enabled", "yes", ', ''],
+    ['a Redis Cluster that stops with one master', 'cluster', 'coverage", "no"', 'coverage", "yes"'],
+    ['a Redis Cluster that notices failures late', 'cluster', '"2000"', '"15000"'],
+    ['another address', 'cluster', 'ipv4_address: 10.213.57.8', 'ipv4_address: 10.213.57.9'],
+    ['nodes that do not wait for the Redis Cluster', 'cluster', 'service_completed_successfully', 'service_started'],
+    ['a Redis Cluster that is created again and again', 'cluster', 'restart: on-failure', 'restart: unless-stopped'],
+    ['a missing server', 'cluster', ',redis-3:6379', ',redis-7:6379'],
+  ])('fails the checks with %s', (_, variant, good, bad) => {
+    const changed = readFiles(variant);
+    expect(changed.variant).toContain(good);
+    expect(problemsOf({ ...changed, variant: changed.variant.replace(good, bad) })).not.toEqual([]);
   });
 });
 

@@ -1,11 +1,17 @@
-/** Parses docker-compose.yml, and finds problems in it and in the files that it mounts. */
+/** Parses docker-compose.yml and its variants, and finds problems in them and in the files that they mount. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { longestDrainMs } from '../../broker/src/node/drain.js';
+import { addressesOf, type Placement, readPlacement } from '../../broker/src/redis/placement.js';
 import { type Config, loadConfig } from '../../broker/src/settings/config.js';
 import { environmentOf, stagesOf } from './dockerfile.js';
 import { root } from './image.js';
+
+/** Files in compose/ that change docker-compose.yml: `docker compose -f docker-compose.yml -f compose/<name>.yml`. */
+export const variants = ['shards', 'cluster'] as const;
+
+export type Variant = (typeof variants)[number];
 
 export interface Service {
   readonly image?: string;
@@ -17,6 +23,7 @@ export interface Service {
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly networks?: { readonly default?: { readonly ipv4_address: string } };
+  readonly restart?: string;
   readonly read_only?: boolean;
   readonly cap_drop?: readonly string[];
   readonly security_opt?: readonly string[];
@@ -32,16 +39,19 @@ export interface Compose {
 /** The texts of the files that must match. */
 export interface Files {
   readonly compose: string;
+  /** The variant; an empty text if there is none. */
+  readonly variant: string;
   readonly haproxy: string;
   readonly prometheus: string;
   readonly redis: string;
   readonly dockerfile: string;
 }
 
-export function readFiles(): Files {
+export function readFiles(variant: Variant | null = null): Files {
   const read = (file: string): string => readFileSync(join(root, file), 'utf8');
   return {
     compose: read('docker-compose.yml'),
+    variant: variant === null ? '' : read(`compose/${variant}.yml`),
     haproxy: read('compose/haproxy.cfg'),
     prometheus: read('monitoring/prometheus/prometheus.yml'),
     redis: read('compose/redis.conf'),
@@ -49,8 +59,25 @@ export function readFiles(): Files {
   };
 }
 
-export function readCompose(text: string): Compose {
-  return parse(text, { merge: true });
+export function readCompose({ compose, variant }: Pick<Files, 'compose' | 'variant'>): Compose {
+  const [base, changes] = [compose, variant].map((text): unknown => parse(text, { merge: true }) ?? {});
+  return merged(base, changes) as Compose;
+}
+
+/** As `docker compose` does it, except that it would append lists of ports and volumes: no variant changes these. */
+function merged(base: unknown, changes: unknown): unknown {
+  if (!isMap(base) || !isMap(changes)) return changes;
+  const all = Object.keys({ ...base, ...changes });
+  return Object.fromEntries(
+    all.map((key) => [
+      key,
+      !(key in changes) ? base[key] : key in base ? merged(base[key], changes[key]) : changes[key],
+    ]),
+  );
+}
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 interface Mount {
@@ -81,7 +108,7 @@ export function nodeEnvironment(service: Service, dockerfile: string): Record<st
 
 /** The problems, one sentence each; empty if there are none. */
 export function problemsOf(files: Files): string[] {
-  const compose = readCompose(files.compose);
+  const compose = readCompose(files);
   const services = Object.entries(compose.services);
   const problems = services.flatMap(([name, service]) => [
     ...problemsOfService(service, compose).map((sentence) => `${name}: ${sentence}`),
@@ -130,6 +157,8 @@ function problemsOfService(service: Service, compose: Compose): string[] {
   for (const [name, { condition }] of Object.entries(service.depends_on ?? {})) {
     const other = compose.services[name];
     reportIf(other === undefined, `it depends on ${name}, which does not exist.`);
+    // Services that end have nothing to check.
+    if (condition === 'service_completed_successfully' && other?.restart === 'on-failure') continue;
     reportIf(condition !== 'service_healthy', `it does not wait until ${name} is healthy.`);
     reportIf(other?.healthcheck?.test === undefined, `it depends on ${name}, which has no health check.`);
   }
@@ -158,8 +187,10 @@ function problemsOfNode(name: string, service: Service, files: Files, compose: C
   );
   reportIf(config.nodeName !== name, 'its node name is not the name of its service.');
   reportIf(config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0', 'it is not reachable.');
-  const redis = new URL(config.redisUrl ?? 'redis://none');
-  reportIf(!(redis.hostname in compose.services), 'its Redis does not exist.');
+  const placement = readPlacement(config.redisUrl ?? 'redis://none');
+  const servers = addressesOf(placement).flatMap(({ servers: [server] }) => server?.host ?? '');
+  reportIf(!servers.every((server) => server in compose.services), 'its Redis does not exist.');
+  problems.push(...problemsOfRedis(placement, servers, compose).map((sentence) => `${name}: ${sentence}`));
   const balancer = compose.services['balancer']?.networks?.default?.ipv4_address;
   reportIf(service.environment?.['FANFARE_TRUSTED_PROXIES'] !== balancer, 'it does not trust the balancer.');
   const server = new RegExp(`^\\s*server ${name} ${name}:${config.port} check port ${config.adminPort} `, 'm');
@@ -174,4 +205,28 @@ function problemsOfNode(name: string, service: Service, files: Files, compose: C
 function seconds(text: string | undefined): number {
   const [, amount = '0', unit = 's'] = /^(\d+)(s|m|h)$/.exec(text ?? '') ?? [];
   return Number(amount) * ({ s: 1, m: 60, h: 3_600 }[unit] ?? 0);
+}
+
+/** `servers`: the services in the URL of the nodes. */
+function problemsOfRedis({ kind }: Placement, servers: readonly string[], { services }: Compose): string[] {
+  const mounts = (service: Service, target: string): boolean =>
+    mountsOf(service).some((mount) => mount.target === target);
+  const stored = Object.entries(services).filter(([, service]) => mounts(service, '/data'));
+  const problems = stored
+    .filter(([, service]) => !mounts(service, '/etc/redis/redis.conf'))
+    .map(([name]) => `${name} does not use redis.conf.`);
+  if (kind !== 'cluster') {
+    const unused = stored.filter(([name]) => !servers.includes(name));
+    return [...problems, ...unused.map(([name]) => `it does not use ${name}.`)];
+  }
+  const commands = stored.map(([, { command = [] }]) => command.join(' '));
+  for (const setting of ['enabled yes', 'node-timeout 2000', 'require-full-coverage no']) {
+    if (!commands.every((command) => command.includes(`--cluster-${setting}`)))
+      problems.push(`a server of the Redis Cluster has no --cluster-${setting}.`);
+  }
+  const addresses = stored.map(([, { networks }]) => `${networks?.default?.ipv4_address}:6379`);
+  const created = services['redis-cluster']?.command?.slice(2) ?? [];
+  if (created.toSorted().join() !== addresses.toSorted().join())
+    problems.push('the Redis Cluster is not created of exactly the servers.');
+  return problems;
 }

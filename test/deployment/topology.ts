@@ -1,7 +1,7 @@
 /**
- * Starts what `docker compose up` starts, as processes on free ports of this machine. It uses docker-compose.yml and
- * the files that it mounts, and rewrites only what differs between a container and a process:
- *   - `<service>:<port>`, ports that a service listens on or checks itself, and the balancer's address become loopback
+ * Starts what `docker compose up` starts, as processes on free ports of this machine. It uses docker-compose.yml or one
+ * of its variants and the files that it mounts, and rewrites only what differs between a container and a process:
+ *   - `<service>:<port>`, ports that a service listens on or checks itself, and fixed addresses become loopback
  *     addresses;
  *   - paths in a container become paths in a temporary folder with the mounted files, rewritten in the same way;
  *   - the balancer takes 2,000 connections instead of 20,000, because a process here may not open enough files;
@@ -25,6 +25,7 @@ import {
   readCompose,
   readFiles,
   type Service,
+  type Variant,
 } from './compose.js';
 import { execForm, stagesOf } from './dockerfile.js';
 import { root } from './image.js';
@@ -37,6 +38,8 @@ const pollIntervalMs = 200;
 interface TopologyOptions {
   /** Services that are not started. Other services do not wait for them. */
   readonly without: readonly string[];
+  /** Default: none. */
+  readonly variant?: Variant;
   /** More settings of the nodes. */
   readonly env?: Readonly<Record<string, string>>;
   /** Whether the demo makes only a tenth of its load. */
@@ -65,7 +68,7 @@ export class Topology implements AsyncDisposable {
         const next = [...waiting].find((name) => topology.#dependencies(name).every((other) => !waiting.has(other)));
         if (next === undefined) throw new Error(`These depend on each other: ${[...waiting].join(', ')}`);
         waiting.delete(next);
-        for (const other of topology.#dependencies(next)) await topology.becomesHealthy(other);
+        for (const other of topology.#dependencies(next)) await topology.#becomesUsable(next, other);
         await topology.startService(next);
         topology.started.push(next);
       }
@@ -76,12 +79,12 @@ export class Topology implements AsyncDisposable {
     }
   }
 
-  private constructor(folder: string, { env = {}, hasSmallDemo = false }: TopologyOptions) {
+  private constructor(folder: string, { variant, env = {}, hasSmallDemo = false }: TopologyOptions) {
     this.#folder = folder;
     this.#env = env;
     this.#hasSmallDemo = hasSmallDemo;
-    this.#files = readFiles();
-    this.compose = readCompose(this.#files.compose);
+    this.#files = readFiles(variant);
+    this.compose = readCompose(this.#files);
   }
 
   /** The local address of a service that listens on `port` in its container. */
@@ -112,6 +115,15 @@ export class Topology implements AsyncDisposable {
       }
       await delay(pollIntervalMs);
     }
+  }
+
+  /** Waits until `other` is healthy or has done its work, as its dependent asks. */
+  async #becomesUsable(service: string, other: string): Promise<void> {
+    if (this.#service(service).depends_on?.[other]?.condition !== 'service_completed_successfully')
+      return this.becomesHealthy(other);
+    const child = this.child(other);
+    const code = await child.exited;
+    if (code !== 0) throw new Error(child.explain(`${other} ended with ${code}.`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -167,8 +179,13 @@ export class Topology implements AsyncDisposable {
     rewritten = rewritten.replace(/127\.0\.0\.1:(\d+)/g, (all, port: string) =>
       this.#ports.has(`${service}:${port}`) ? this.address(service, Number(port)) : all,
     );
-    const balancer = this.#service('balancer').networks?.default?.ipv4_address ?? '';
-    rewritten = rewritten.replaceAll(balancer, '127.0.0.1');
+    for (const [name, { networks }] of Object.entries(this.compose.services)) {
+      const fixed = networks?.default?.ipv4_address;
+      if (fixed === undefined) continue;
+      rewritten = rewritten.replace(new RegExp(`\\b${fixed}\\b(?::(\\d+))?`, 'g'), (_, port?: string) =>
+        port === undefined ? '127.0.0.1' : this.address(name, Number(port)),
+      );
+    }
     const targets = mountsOf(this.#service(service)).map(({ target }) => target);
     if (targets.length === 0) return rewritten;
     // A path is an argument, or follows the `=` of one.
@@ -242,12 +259,15 @@ export class Topology implements AsyncDisposable {
       };
     }
     const place = (port: number): string => String(this.#port(name, port));
+    const [first = '', ...args] = command;
+    // Creates the Redis Cluster.
+    if (first === 'sh') return { command: [first, ...args], env };
+    if (first === 'redis-server') {
+      const own = ['--port', place(6_379), '--bind', '127.0.0.1', '--dir', this.#path(name, '/data')];
+      const bus = args.includes('--cluster-enabled') ? ['--cluster-port', String(await findFreePort())] : [];
+      return { command: [first, ...args, ...own, ...bus], env };
+    }
     switch (name) {
-      case 'redis': {
-        const [program = '', ...args] = command;
-        const own = ['--port', place(6_379), '--bind', '127.0.0.1', '--dir', this.#path(name, '/data')];
-        return { command: [program, ...args, ...own], env };
-      }
       case 'balancer':
         // The image adds -db, which keeps haproxy in the foreground.
         return { command: [findProgram('haproxy') ?? 'haproxy', '-db', ...command.slice(1)], env };

@@ -161,6 +161,9 @@ function explainAnswer(error: Error, { address }: FaultContext): string | null {
     const refused = /run the '([^']+)'/.exec(message)?.[1];
     return `Redis does not permit ${refused === undefined ? 'a command' : `the command ${refused.toUpperCase()}`} to this user. Grant the rules in docs/operations.md, The user of the nodes.`;
   }
+  const [, stored, own] = /^LAYOUT 3\.(\d+) is not 3\.(\d+)$/.exec(message) ?? [];
+  if (stored !== undefined)
+    return `The data in Redis has ${stored} partitions, but FANFARE_REDIS_PARTITIONS is ${own}. Set it to ${stored}: the number is fixed for the lifetime of FANFARE_REDIS_PREFIX.`;
   if (isOfAnotherLayout(error))
     return `The data in Redis was written by an incompatible release of Fanfare (layout ${message.slice('LAYOUT '.length)}). Use a different FANFARE_REDIS_PREFIX for this release (docs/operations.md, Upgrades).`;
   if (message.startsWith('READONLY'))

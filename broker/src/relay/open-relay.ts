@@ -1,9 +1,9 @@
 /** Creates the relay of a node and its connections to Redis. */
 import type { Log } from '../observe/log.js';
+import { readPlacement } from '../redis/placement.js';
 import { type RedisSettings, SentinelWatch } from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
-import { readPlacement } from '../redis/placement.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Connections, type ConnectionsCounters, type ConnectionsSettings } from './connections.js';
 import { Keys } from './keys.js';
@@ -13,6 +13,7 @@ import { RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
 import { RelayShare, type RelayShareSettings } from './relay-share.js';
 import { RoutedRelay } from './routed-relay.js';
+import { firstMap } from './shard-map.js';
 import { type MappedShard, ShardMaps } from './shard-maps.js';
 
 export interface RelaySettings
@@ -42,66 +43,62 @@ export function openRelay(
   load: () => Load | null,
   tracer: PublishTracer | null = null,
 ): OpenedRelay {
-  const partitions = new Partitions(settings.redisPartitions);
   const placement = readPlacement(settings.redisUrl);
-  if (placement.kind === 'cluster') throw new Error('A Redis Cluster is not supported yet.');
+  if (placement.kind === 'cluster')
+    throw new Error('FANFARE_REDIS_URL names a Redis Cluster, which this release does not support.');
   const isSharded = placement.kind === 'shards';
-  const listed = isSharded ? placement.shards : [{ name: 'redis', url: placement.url }];
-  const share = new RelayShare(settings, listed.length);
-  const relays = new Map<string, RedisRelay>();
-  const opened = listed.map(({ name, url }) => {
-    const shardLog = isSharded ? log.child({ shard: name }) : log;
-    const shard = openShard({ ...settings, redisUrl: url }, shardLog, counters);
+  const shards = placement.kind === 'single' ? [{ name: 'redis', url: placement.url }] : placement.shards;
+  const partitions = new Partitions(settings.redisPartitions);
+  const share = new RelayShare(settings, shards.length);
+  const credentialWatch = filesOf(settings).length === 0 ? null : new RedisCredentialWatch(settings, log, counters);
+
+  const opened = shards.map(({ name, url }) => {
+    const shardLog = !isSharded ? log : log.child({ shard: name });
+    const sentinels = SentinelWatch.start({ ...settings, redisUrl: url }, shardLog);
+    const shardSettings: ConnectionsSettings = { ...settings, redisUrl: url, sentinels };
     const keys = new Keys(settings.redisPrefix, readRedisUrl(url).database, partitions);
     const relay: RedisRelay = new RedisRelay(
       settings,
       keys,
-      (owner) => new Connections(shard.settings, owner, shardLog, counters),
+      (owner) => new Connections(shardSettings, owner, shardLog, counters),
       share,
       delivery,
       shardLog,
       counters,
       load,
       tracer,
-      isSharded ? { learn: () => maps.exchange({ name, ...mappedBy(relay) }) } : null,
+      isSharded ? { learn: () => maps.exchange(mapped(name, relay)) } : null,
     );
-    relays.set(name, relay);
-    return { unit: { shard: name, relay }, home: { settings: shard.settings, keys }, close: () => shard.close() };
+    return { name, relay, keys, settings: shardSettings, sentinels };
   });
-  const units = opened.map(({ unit }) => unit);
-  const [first] = opened as [(typeof opened)[number]];
-  const places = new PartitionPlaces(relays, partitions, settings, share, counters);
-  const mapped = units.map(({ shard, relay }) => ({ name: shard, ...mappedBy(relay) }));
-  const maps = new ShardMaps(mapped, partitions.count, places, log);
-  const fixed = (): Places => fixedPlaces(partitions, Array.from({ length: partitions.count }, () => first.unit.relay));
+
+  const relays = new Map(opened.map(({ name, relay }) => [name, relay]));
+  const moving = new PartitionPlaces(relays, partitions, settings, share, counters);
+  const maps = new ShardMaps(
+    opened.map(({ name, relay }) => mapped(name, relay)),
+    partitions.count,
+    moving,
+    log,
+  );
+  const [first] = opened as unknown as readonly [(typeof opened)[number]];
+  const places: Places = isSharded ? moving : fixedPlaces(partitions, () => first.relay);
+  const units = opened.map(({ name, relay }) => ({ shard: name, relay }));
+  const map = firstMap([...relays.keys()], partitions.count);
   return {
-    relay: new RoutedRelay(units, isSharded ? places : fixed(), share, () => maps.fault),
-    home: first.home,
+    relay: new RoutedRelay(units, places, share, () => maps.fault),
+    home: opened.find(({ name }) => name === map.shards[0]) as OpenedRelay['home'],
     close() {
-      for (const { close } of opened) close();
+      credentialWatch?.close();
+      for (const { sentinels } of opened) sentinels?.close();
     },
   };
 }
 
 /** A shard, as the maps need it. */
-function mappedBy(relay: RedisRelay): Omit<MappedShard, 'name'> {
+function mapped(name: string, relay: RedisRelay): MappedShard {
   return {
+    name,
     exchangeMap: (known) => relay.exchangeMap(known),
     reportMap: (version) => relay.reportMap(version),
-  };
-}
-
-/** What all connections to one Redis share. */
-function openShard(settings: Omit<ConnectionsSettings, 'sentinels'>, log: Log, counters: RelayCounters) {
-  const sentinels = SentinelWatch.start(settings, log);
-  const withSentinels: ConnectionsSettings = { ...settings, sentinels };
-  const credentialWatch =
-    filesOf(settings).length === 0 ? null : new RedisCredentialWatch(withSentinels, log, counters);
-  return {
-    settings: withSentinels,
-    close(): void {
-      credentialWatch?.close();
-      sentinels?.close();
-    },
   };
 }

@@ -30,12 +30,14 @@ export interface Places {
   close(): void;
 }
 
-/** Places that never change. `relays`: of each partition. */
-export function fixedPlaces(partitions: Partitions, relays: readonly RedisRelay[]): Places {
-  const places = relays.map((relay): Place => ({ relay, other: null, held: null }));
+/** Places that never change. */
+export function fixedPlaces(partitions: Partitions, relayOf: (partition: number) => RedisRelay): Places {
+  const places = Array.from({ length: partitions.count }, (_, partition): Place => {
+    return { relay: relayOf(partition), other: null, held: null };
+  });
   return {
     of: (topic) => places[partitions.of(topic)] as Place,
-    countOf: (relay) => relays.filter((each) => each === relay).length,
+    countOf: (relay) => places.filter((place) => place.relay === relay).length,
     settled: async () => undefined,
     close: () => undefined,
   };

@@ -4,15 +4,7 @@
  * that have an older one. `fanfare shards` makes new ones.
  */
 import type { Log } from '../observe/log.js';
-import {
-  firstMap,
-  formatMap,
-  mapOfOne,
-  newestMap,
-  type ShardMap,
-  ShardMapError,
-  shardsOf,
-} from './shard-map.js';
+import { firstMap, formatMap, mapOfOne, newestMap, type ShardMap, ShardMapError, shardsOf } from './shard-map.js';
 
 /** What a shard has. */
 export interface StoredMap {

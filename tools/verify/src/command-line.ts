@@ -16,6 +16,7 @@ import {
   type ValuesOf,
 } from '@fanfare/kit/options';
 import { transports } from './checker/checker.js';
+import { type Placement, placements } from './cluster/placement.js';
 import type { ExistingClusterOptions } from './existing-cluster/existing-cluster.js';
 import type { FaultRunOptions } from './fault-run/fault-run.js';
 import type { Fault } from './faults/fault.js';
@@ -76,6 +77,11 @@ const verifyOptions = {
     null,
   ),
   bytes: integer('padding in each publication', 100, 0, 16_000, 'bytes'),
+  redis: choice(
+    'with --fault: how Redis is set up: one server, one with replicas and a Sentinel, three shards, or a Redis Cluster; by default single',
+    placements,
+    null,
+  ),
   nodes: integer('with --fault: nodes; by default 3', null, 2, 9),
   level: choice('level of the topics; with --url it must be the level in FANFARE_TOPICS', levels, 'recoverable'),
   seconds: number(withDefaults('length of the load; a fault may need longer', 'seconds'), null, 2, 3_600, 'seconds'),
@@ -96,10 +102,12 @@ ${describeOptions(verifyOptions)}
 `;
 
 function faultList(): string {
-  const lines = faults.map(({ name, about, resets }): readonly [string, string] => {
-    return [name, `${about}${resets === 'allowed' ? ' Subscribers may be notified of lost publications.' : ''}`];
+  const lines = faults.map(({ name, about, resets, placements: own }): readonly [string, string] => {
+    const loss = resets === 'allowed' ? ' Subscribers may be notified of lost publications.' : '';
+    const places = own.length === placements.length ? '' : ` Only with --redis ${own.join(', ')}.`;
+    return [name, `${about}${loss}${places}`];
   });
-  return `Faults, for --fault:\n\n${describeNames(lines)}\n`;
+  return `Faults, for --fault; with every --redis (${placements.join(', ')}) unless it says otherwise:\n\n${describeNames(lines)}\n`;
 }
 
 export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
@@ -109,7 +117,8 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
   if (values.token !== null) throw new UsageError('--token needs --url: nodes that this command starts need no token.');
   if (values.fault === null)
     throw new UsageError('Name a fault with --fault (--list shows them), or a running cluster with --url.');
-  const chosen = values.fault.flatMap((name) => faults.filter((fault) => fault.name === name));
+  const redis = values.redis ?? 'single';
+  const chosen = chooseFaults(values.fault, redis);
   if (values.clients !== null && !chosen.some(({ addsClients }) => addsClients === true)) {
     const adding = faults.flatMap(({ name, addsClients }) => (addsClients === true ? [name] : []));
     throw new UsageError(`--clients is for faults that add clients: ${adding.join(', ')}.`);
@@ -118,14 +127,28 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
     name: 'verify',
     faults: chosen,
     jsonFile: values.json,
-    options: { ...loadOf(values, defaults.started), nodes: values.nodes ?? 3, clients: values.clients },
+    options: { ...loadOf(values, defaults.started), redis, nodes: values.nodes ?? 3, clients: values.clients },
   };
+}
+
+/** All faults: those that are possible. Otherwise, each one that is named must be possible. */
+function chooseFaults(names: readonly string[], redis: Placement): readonly Fault[] {
+  const possible = faults.filter(({ placements: own }) => own.includes(redis));
+  if (names.length === faults.length) return possible;
+  return names.flatMap((name) => {
+    const fault = faults.filter((candidate) => candidate.name === name);
+    for (const { placements: own } of fault) {
+      if (!own.includes(redis))
+        throw new UsageError(`--fault ${name} needs --redis ${own.join(' or ')}, not ${redis}.`);
+    }
+    return fault;
+  });
 }
 
 type Values = ValuesOf<typeof verifyOptions>;
 
 function parseExisting(values: Values, url: string): VerifyRequest {
-  for (const name of ['fault', 'nodes', 'clients'] as const) {
+  for (const name of ['fault', 'redis', 'nodes', 'clients'] as const) {
     if (values[name] !== null)
       throw new UsageError(`--${name} is for clusters that this command starts: omit it with --url.`);
   }
@@ -147,7 +170,7 @@ function parseExisting(values: Values, url: string): VerifyRequest {
 function loadOf(
   values: Values,
   preset: (typeof defaults)['started' | 'existing'],
-): Omit<FaultRunOptions, 'nodes' | 'clients'> {
+): Omit<FaultRunOptions, 'redis' | 'nodes' | 'clients'> {
   const topics = values.topics ?? preset.topics;
   const topicsPerSubscriber = values['topics-each'];
   if (topicsPerSubscriber > topics)

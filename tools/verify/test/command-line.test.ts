@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '@fanfare/kit/options';
 import { expect, it } from 'vitest';
+import { placements } from '../src/cluster/placement.js';
 import { parseVerifyCommandLine } from '../src/command-line.js';
 import { faults } from '../src/faults/index.js';
 
@@ -17,14 +18,35 @@ it('verify has a default for everything except the fault', () => {
     name: 'verify',
     jsonFile: null,
     faults: [{ name: 'none' }],
-    options: { rate: 2_000, topics: 200, subscribers: 300, nodes: 3, level: 'recoverable', seconds: 20, clients: null },
+    options: {
+      rate: 2_000,
+      topics: 200,
+      subscribers: 300,
+      nodes: 3,
+      redis: 'single',
+      level: 'recoverable',
+      seconds: 20,
+    },
   });
 });
 
 it('verify accepts several faults, in the given order, or all', () => {
   const several = parseVerifyCommandLine(['--fault', 'kill-node,none']);
   expect(several).toMatchObject({ faults: [{ name: 'kill-node' }, { name: 'none' }] });
-  expect(parseVerifyCommandLine(['--fault', 'all'])).toMatchObject({ faults });
+});
+
+it.each(placements)('verify --fault all has all faults that are possible with --redis %s', (redis) => {
+  const possible = faults.filter((fault) => fault.placements.includes(redis));
+  expect(possible.length).toBeGreaterThan(10);
+  expect(parseVerifyCommandLine(['--fault', 'all', '--redis', redis])).toMatchObject({
+    faults: possible,
+    options: { redis },
+  });
+});
+
+it('each fault is possible with some placement, and each placement has the fault none', () => {
+  for (const { placements: own } of faults) expect(own.length).toBeGreaterThan(0);
+  expect(faults.find(({ name }) => name === 'none')?.placements).toEqual(placements);
 });
 
 it('verify has smaller defaults for a running cluster', () => {
@@ -51,12 +73,22 @@ it.each([
   [[], 'Name a fault with --fault (--list shows them), or a running cluster with --url.'],
   [['--url', 'ws://a/ws', '--fault', 'none'], '--fault is for clusters that this command starts: omit it with --url.'],
   [['--url', 'ws://a/ws', '--nodes', '3'], '--nodes is for clusters that this command starts: omit it with --url.'],
+  [
+    ['--url', 'ws://a/ws', '--redis', 'shards'],
+    '--redis is for clusters that this command starts: omit it with --url.',
+  ],
   [['--url', 'ws://a/ws', '--clients', '3'], '--clients is for clusters that this command starts: omit it with --url.'],
   [['--url', 'http://a/ws'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "http://a/ws".'],
   [['--url', 'ws://a/ws,'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "".'],
   [['--url', 'ws://a/ws, ws://a/ws'], '--url has the same URL twice.'],
   [['--url'], '--url needs a value.'],
   [['--fault', 'none', '--token', 'x'], '--token needs --url: nodes that this command starts need no token.'],
+  [['--fault', 'slot-moved'], '--fault slot-moved needs --redis cluster, not single.'],
+  [
+    ['--fault', 'none,redis-stop', '--redis', 'cluster'],
+    '--fault redis-stop needs --redis single or shards, not cluster.',
+  ],
+  [['--fault', 'none', '--redis', 'pair'], '--redis does not accept "pair". Valid: single, sentinel, shards, cluster.'],
   [['--fault', 'none', '--clients', '5'], '--clients is for faults that add clients: storm, stalled-subscriber.'],
   [
     ['--fault', 'none', '--transports', 'http'],
@@ -109,8 +141,10 @@ it('verify prints its help', () => {
   const [help, list] = [run('--help'), run('--list')];
   expect([help.status, list.status]).toEqual([0, 0]);
   expect(help.stdout).toContain('--fault <names>');
+  const text = list.stdout.replace(/\s+/g, ' ');
   for (const { name, about } of faults) {
     expect(list.stdout).toContain(`  ${name} `);
-    expect(list.stdout.replace(/\s+/g, ' ')).toContain(about);
+    expect(text).toContain(about);
   }
+  expect(text).toContain('for 4 s (SIGSTOP, SIGCONT). Only with --redis single, shards.');
 });

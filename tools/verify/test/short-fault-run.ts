@@ -2,6 +2,7 @@
 import type { Level } from '@fanfare/kit/level';
 import { expect } from 'vitest';
 import { transports } from '../src/checker/checker.js';
+import type { Placement } from '../src/cluster/placement.js';
 import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
 import type { Fault } from '../src/faults/fault.js';
 import { faults } from '../src/faults/index.js';
@@ -14,6 +15,7 @@ const options: FaultRunOptions = {
   topicsPerSubscriber: 2,
   bytes: 100,
   nodes: 2,
+  redis: 'single',
   level: 'recoverable',
   transports,
   seconds: 2,
@@ -28,11 +30,15 @@ const forgetful = 'flushall-in-rolling-restart';
 
 /**
  * Causes the fault, and expects that subscribers receive everything once and in order, without an event about missing
- * publications.
+ * publications. Default: on the first placement of the fault.
  */
-export async function expectNoLoss(fault: Fault, level: Level = options.level): Promise<void> {
+export async function expectNoLoss(
+  fault: Fault,
+  { level = options.level, redis = fault.placements[0] ?? options.redis }: { level?: Level; redis?: Placement } = {},
+): Promise<void> {
   const given = fault.name.startsWith(forgetful) ? (['websocket'] as const) : transports;
-  const { reasons, findings, published } = await runFault(fault, { ...options, level, transports: given }, () => {});
+  const run = { ...options, level, redis, transports: given };
+  const { reasons, findings, published } = await runFault(fault, run, () => {});
   expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
   expect(findings).toMatchObject({
     lost: 0,

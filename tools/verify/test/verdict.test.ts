@@ -3,13 +3,14 @@
 import type { Level } from '@fanfare/kit/level';
 import { describe, expect, it } from 'vitest';
 import { type FindingCount, findingCounts, noFindings } from '../src/checker/findings.js';
+import type { UnaffectedReport } from '../src/checker/unaffected-topics.js';
 import { type Resets, reasonsAgainst } from '../src/checker/verdict.js';
 
 const published = { published: 10, acknowledged: 10, refused: 0, unknown: 0 };
 
 function reasons(level: Level, resets: Resets, counts: Partial<Record<FindingCount, number>>): string[] {
   const findings = { ...noFindings(), delivered: 10, ...counts };
-  return reasonsAgainst({ findings, published, problems: [] }, level, resets);
+  return reasonsAgainst({ findings, published, unaffected: null, problems: [] }, level, resets);
 }
 
 const reportedLosses = ['reportedGaps', 'reportedResets', 'lostButReported'] as const;
@@ -37,11 +38,35 @@ it('the verdict is good if nothing is wrong', () => {
 });
 
 it('the verdict is bad if nothing was delivered, or if the fault could not be made', () => {
-  const evidence = { findings: { ...noFindings(), delivered: 1 }, published, problems: ['it did not break'] };
+  const findings = { ...noFindings(), delivered: 1 };
+  const evidence = { findings, published, unaffected: null, problems: ['it did not break'] };
   expect(reasonsAgainst(evidence, 'fast', 'allowed')).toEqual(['it did not break']);
-  const nothing = { findings: noFindings(), published: { ...published, acknowledged: 0 }, problems: [] };
+  const unacknowledged = { ...published, acknowledged: 0 };
+  const nothing = { findings: noFindings(), published: unacknowledged, unaffected: null, problems: [] };
   expect(reasonsAgainst(nothing, 'fast', 'allowed')).toEqual([
     'no publication was acknowledged',
     'nothing was delivered',
   ]);
 });
+
+const noDeliveries = { count: 0, p50Ms: 0, p99Ms: 0, maxMs: 0 };
+const deliveries = { count: 9, p50Ms: 1, p99Ms: 2, maxMs: 3 };
+
+it.each([
+  [{}, []],
+  [{ failed: 2 }, ['2 failed on topics that the fault must not affect']],
+  [{ longestWaitMs: 999 }, []],
+  [{ longestWaitMs: 1_234.5 }, ['a wait of 1235 ms on topics that the fault must not affect']],
+  [
+    { latency: { before: deliveries, during: noDeliveries, after: deliveries } },
+    ['nothing delivered on topics that the fault must not affect'],
+  ],
+] satisfies [Partial<UnaffectedReport>, string[]][])(
+  'topics that the fault must not affect make the verdict bad if it affected them: %j',
+  (some, expected) => {
+    const latency = { before: deliveries, during: deliveries, after: deliveries };
+    const unaffected = { topics: 3, latency, longestWaitMs: 20, failed: 0, ...some };
+    const findings = { ...noFindings(), delivered: 10 };
+    expect(reasonsAgainst({ findings, published, unaffected, problems: [] }, 'recoverable', 'none')).toEqual(expected);
+  },
+);

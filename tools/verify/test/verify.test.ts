@@ -19,6 +19,7 @@ const options: FaultRunOptions = {
   topicsPerSubscriber: 1,
   bytes: 100,
   nodes: 3,
+  redis: 'single',
   level: 'recoverable',
   transports,
   seconds: 3,
@@ -83,6 +84,7 @@ it.concurrent(
       name: 'tamper',
       about: 'An additional subscriber receives one byte that differs from the published one.',
       resets: 'none',
+      placements: ['single'],
       async prepare({ addGroup, addTopic, balancer, published, use }) {
         const plan = addTopic('tampered', 100, 20);
         const { url } = use(await startTamperer(balancer.url));
@@ -104,6 +106,7 @@ it.concurrent(
       name: 'broken',
       about: 'Cannot be made.',
       resets: 'allowed',
+      placements: ['single'],
       strike: () => Promise.reject(new Error('it would not break')),
     };
     const result = await runFault(broken, { ...options, seconds: 2 }, () => {});

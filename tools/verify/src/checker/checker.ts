@@ -17,9 +17,10 @@ import type { VerifyTopic, VerifyTopics } from './numbered.js';
 import { PublisherStream, type StreamPublisher } from './publisher-stream.js';
 import { RepairClock, type RepairTimes } from './repair-clock.js';
 import type { GroupReport, Patience, SubscriberGroup } from './subscriber-group.js';
-import type { TopicPlan } from './subscriber-logs.js';
+import type { OnDelivered, TopicPlan } from './subscriber-logs.js';
 import { Subscribers } from './subscribers.js';
 import { TopicOrder } from './topic-order.js';
+import { type UnaffectedReport, UnaffectedTopics } from './unaffected-topics.js';
 import type { Published } from './verdict.js';
 
 export interface CheckerOptions {
@@ -67,6 +68,8 @@ export interface CheckerReport {
   readonly reconnects: number;
   readonly repair: RepairTimes;
   readonly latency: LatencyByPhase;
+  /** Null if no topics were expected to be unaffected. */
+  readonly unaffected: UnaffectedReport | null;
   readonly notes: readonly string[];
 }
 
@@ -127,6 +130,7 @@ export class Checker implements AsyncDisposable {
   readonly #loads: Load[] = [];
   readonly #groups: { readonly name: string; readonly group: SubscriberGroup }[] = [];
   readonly #repair = new RepairClock();
+  #unaffected: UnaffectedTopics | null = null;
   readonly #notes: string[] = [];
   #looking: NodeJS.Timeout | undefined;
 
@@ -175,10 +179,12 @@ export class Checker implements AsyncDisposable {
 
   faultBegins(): void {
     for (const { group } of this.#groups) group.faultBegins();
+    this.#unaffected?.faultBegins();
   }
 
   faultEnds(): void {
     for (const { group } of this.#groups) group.faultEnds();
+    this.#unaffected?.faultEnds();
     this.#repair.start(performance.now());
   }
 
@@ -200,6 +206,11 @@ export class Checker implements AsyncDisposable {
   addGroup(group: SubscriberGroup, name: string): void {
     this.#parts.use(group);
     this.#groups.push({ group, name });
+  }
+
+  /** The fault must not affect these topics. Call it before the load begins. */
+  expectUnaffected(topics: ReadonlySet<VerifyTopic>): void {
+    this.#unaffected = new UnaffectedTopics(topics);
   }
 
   publishedBy(stream: number): number {
@@ -263,6 +274,7 @@ export class Checker implements AsyncDisposable {
       reconnects: sum(reports, ({ reconnects }) => reconnects),
       repair: this.#repair.times,
       latency: main.latency,
+      unaffected: this.#unaffected?.report ?? null,
       notes: this.#notes,
     };
   }
@@ -294,12 +306,13 @@ export class Checker implements AsyncDisposable {
       ).filter((plan) => plan !== undefined),
     );
     const published = (stream: number): number => this.publishedBy(stream);
+    const onDelivered: OnDelivered = (topic, plannedUs) => this.#unaffected?.delivered(topic, plannedUs);
     const kinds = kindsOf(options);
     for (const [turn, kind] of kinds.entries()) {
       const own = topicsOfClients.filter((_, client) => client % kinds.length === turn);
       if (own.length === 0) continue;
       const name = kindNames[kind];
-      const common = { topicsOfClients: own, published };
+      const common = { topicsOfClients: own, published, onDelivered };
       const open = async (): Promise<SubscriberGroup> => {
         switch (kind) {
           case 'client':
@@ -328,7 +341,11 @@ export class Checker implements AsyncDisposable {
     const dispose = publisher[Symbol.asyncDispose]?.bind(publisher);
     if (dispose !== undefined) this.#parts.use({ [Symbol.asyncDispose]: dispose });
     const maxPending = window(perSecond, pendingSeconds, 64);
-    const stream = new PublisherStream({ id, topic, publisher, order, filler: 'x'.repeat(bytes), maxPending });
+    const stream = new PublisherStream({
+      ...{ id, topic, publisher, order, maxPending },
+      filler: 'x'.repeat(bytes),
+      onSettled: (...settled) => this.#unaffected?.settled(...settled),
+    });
     this.#streams.push(stream);
     return stream;
   }

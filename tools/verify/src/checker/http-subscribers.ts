@@ -5,7 +5,7 @@ import { HistoryPollClient } from './history-poll-client.js';
 import type { HttpPlace } from './http-exchange.js';
 import type { LedgerEntries } from './publish-ledger.js';
 import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from './subscriber-group.js';
-import { SubscriberLogs, type TopicPlan } from './subscriber-logs.js';
+import { type OnDelivered, SubscriberLogs, type TopicPlan } from './subscriber-logs.js';
 
 /** `event-poll`: long polls of `/v1/events`. `history-poll`: long polls of the history of each topic. */
 export type HttpKind = 'event-stream' | 'event-poll' | 'history-poll';
@@ -19,6 +19,8 @@ interface HttpSubscribersOptions {
   readonly topicsOfClients: readonly (readonly TopicPlan[])[];
   /** The last number that a stream has published so far. */
   readonly published: (stream: number) => number;
+  /** Called for each publication that arrives for the first time. */
+  readonly onDelivered?: OnDelivered;
   /** For examples: `event stream 12, verify.t3`. */
   readonly name: string;
 }
@@ -57,7 +59,7 @@ export class HttpSubscribers implements SubscriberGroup {
   }
 
   private constructor(private readonly options: HttpSubscribersOptions) {
-    this.#logs = new SubscriberLogs(options.published);
+    this.#logs = new SubscriberLogs(options.published, options.onDelivered);
   }
 
   faultBegins(): void {

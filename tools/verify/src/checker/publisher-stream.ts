@@ -3,6 +3,7 @@ import { type Acknowledgement, FanfareError } from '@fanfare/client';
 import { type Numbered, numbered, type VerifyTopic } from './numbered.js';
 import { PublishLedger } from './publish-ledger.js';
 import type { TopicOrder } from './topic-order.js';
+import type { Outcome } from './unaffected-topics.js';
 
 /** The part of a client that a stream needs. Its errors are {@link PublishRejection} or those of the typed client. */
 export interface StreamPublisher {
@@ -30,6 +31,8 @@ interface StreamSettings {
   readonly filler: string;
   /** The maximum number of unanswered publications. Publications beyond it are only counted. */
   readonly maxPending: number;
+  /** Called with the outcome of each publication, and when it was sent, by performance.now(). */
+  readonly onSettled: (topic: VerifyTopic, outcome: Outcome, sentMs: number) => void;
 }
 
 export class PublisherStream {
@@ -51,26 +54,32 @@ export class PublisherStream {
   }
 
   publish(plannedUs: number): void {
-    const { id, topic, publisher, filler, maxPending } = this.settings;
+    const { id, topic, publisher, filler, maxPending, onSettled } = this.settings;
     if (this.ledger.pending >= maxPending) {
       this.heldBack++;
       return;
     }
     const n = this.ledger.publish();
+    const sentMs = performance.now();
     publisher.publish(topic, numbered(id, n, plannedUs, filler)).then(
       ({ position }) => {
         this.ledger.acknowledge(n);
         if (position !== null && this.order.note(position, id, n) === 'disagreed') this.disagreements++;
+        onSettled(topic, 'acknowledged', sentMs);
       },
-      (error: unknown) => this.#reject(n, error),
+      (error: unknown) => onSettled(topic, this.#reject(n, error), sentMs),
     );
   }
 
-  #reject(n: number, error: unknown): void {
+  #reject(n: number, error: unknown): Outcome {
     const isKnown = error instanceof FanfareError || error instanceof PublishRejection;
     const code = isKnown ? error.code : String(error);
     this.rejections.set(code, (this.rejections.get(code) ?? 0) + 1);
-    if (isKnown && !error.maybeDelivered) this.ledger.refuse(n);
-    else this.ledger.doubt(n);
+    if (isKnown && !error.maybeDelivered) {
+      this.ledger.refuse(n);
+      return 'refused';
+    }
+    this.ledger.doubt(n);
+    return 'unknown';
   }
 }

@@ -20,6 +20,8 @@ export type TopicView = Pick<SubscriberLog, 'confirm' | 'report' | 'damage' | 'e
   deliver(data: unknown, position: Position | null): void;
 };
 
+export type OnDelivered = (topic: VerifyTopic, plannedUs: number) => void;
+
 interface Awaited {
   readonly targets: NumberOfStream;
   readonly behind: Set<SubscriberLog>;
@@ -34,8 +36,14 @@ export class SubscriberLogs {
   /** The end of the run waits until no log is behind. */
   #awaited: Awaited | null = null;
 
-  /** `published`: the last number that a stream has published so far. */
-  constructor(private readonly published: (stream: number) => number) {}
+  /**
+   * `published`: the last number that a stream has published so far. `onDelivered`: called for each publication that
+   * arrives for the first time, with its planned time.
+   */
+  constructor(
+    private readonly published: (stream: number) => number,
+    private readonly onDelivered: OnDelivered = () => {},
+  ) {}
 
   /** `name`: of the subscriber, for examples. */
   add(name: string, { topic, streams, order }: TopicPlan): TopicView {
@@ -52,7 +60,10 @@ export class SubscriberLogs {
       end: (reason) => log.end(reason),
       deliver: (data, position) => {
         const plannedUs = log.deliver(data, position);
-        if (plannedUs !== null) this.latency.record(plannedUs);
+        if (plannedUs !== null) {
+          this.latency.record(plannedUs);
+          this.onDelivered(topic, plannedUs);
+        }
         this.#look(log);
       },
       report: (event, position) => {

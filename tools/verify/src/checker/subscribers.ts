@@ -6,7 +6,7 @@ import { fallbackOptions, subscriberOptions } from './client-options.js';
 import type { VerifyTopics } from './numbered.js';
 import type { LedgerEntries } from './publish-ledger.js';
 import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from './subscriber-group.js';
-import { SubscriberLogs, type TopicPlan } from './subscriber-logs.js';
+import { type OnDelivered, SubscriberLogs, type TopicPlan } from './subscriber-logs.js';
 
 interface SubscribersOptions {
   readonly url: string;
@@ -14,6 +14,8 @@ interface SubscribersOptions {
   readonly topicsOfClients: readonly (readonly TopicPlan[])[];
   /** The last number that a stream has published so far. */
   readonly published: (stream: number) => number;
+  /** Called for each publication that arrives for the first time. */
+  readonly onDelivered?: OnDelivered;
   /** For examples: `subscriber 12, verify.t3`. */
   readonly name?: string;
   /** Options in addition to those of all clients. */
@@ -52,7 +54,7 @@ export class Subscribers implements SubscriberGroup {
   }
 
   private constructor(private readonly options: SubscribersOptions) {
-    this.#logs = new SubscriberLogs(options.published);
+    this.#logs = new SubscriberLogs(options.published, options.onDelivered);
   }
 
   /** The number of closed connections by close code; null for closes without a code. */

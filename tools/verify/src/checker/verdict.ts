@@ -1,6 +1,7 @@
 /** Compares the findings with the promise of the level. */
 import type { Level } from '@fanfare/kit/level';
 import type { FindingCount, Findings } from './findings.js';
+import type { UnaffectedReport } from './unaffected-topics.js';
 
 /** Whether subscribers may get `gap` and `reset` events. */
 export type Resets = 'none' | 'allowed';
@@ -17,6 +18,8 @@ export interface Published {
 interface Evidence {
   readonly findings: Findings;
   readonly published: Published;
+  /** Topics that the fault must not affect; null if there are none. */
+  readonly unaffected: UnaffectedReport | null;
   /** Other problems, one sentence each: a fault that failed, subscribers that never caught up. */
   readonly problems: readonly string[];
 }
@@ -61,7 +64,11 @@ const words: Readonly<Partial<Record<FindingCount, string>>> = {
 };
 
 /** The reasons for a bad verdict, a few words each; empty if it is good. */
-export function reasonsAgainst({ findings, published, problems }: Evidence, level: Level, resets: Resets): string[] {
+export function reasonsAgainst(
+  { findings, published, unaffected, problems }: Evidence,
+  level: Level,
+  resets: Resets,
+): string[] {
   const forbidden = [
     ...never,
     ...(level === 'fast' ? [] : neverWithHistory),
@@ -73,5 +80,22 @@ export function reasonsAgainst({ findings, published, problems }: Evidence, leve
   // A run without publications proves nothing.
   if (published.acknowledged === 0) reasons.push('no publication was acknowledged');
   if (findings.delivered === 0) reasons.push('nothing was delivered');
+  if (unaffected !== null) reasons.push(...effectsOn(unaffected));
   return [...reasons, ...problems];
+}
+
+/**
+ * How long a publication of an unaffected topic may wait for its acknowledgement, in milliseconds: as long as a node
+ * waits for Redis before it answers `unavailable`.
+ */
+const maxWaitMs = 1_000;
+
+function effectsOn({ longestWaitMs, failed, latency }: UnaffectedReport): string[] {
+  const reasons: string[] = [];
+  if (failed > 0) reasons.push(`${failed} failed on topics that the fault must not affect`);
+  if (longestWaitMs >= maxWaitMs)
+    reasons.push(`a wait of ${Math.round(longestWaitMs)} ms on topics that the fault must not affect`);
+  // Without deliveries during the fault, nothing is known about its effect.
+  if (latency.during.count === 0) reasons.push('nothing delivered on topics that the fault must not affect');
+  return reasons;
 }

@@ -6,11 +6,14 @@ import { Balancer } from '@fanfare/local-cluster';
 import { Checker, type CheckerOptions, type CheckerReport, publishersFor } from '../checker/checker.js';
 import { reasonsAgainst } from '../checker/verdict.js';
 import { startClusterUnderTest } from '../cluster/cluster-under-test.js';
+import { type Placement, placementNames } from '../cluster/placement.js';
 import { type Detection, Watch } from '../cluster/watch.js';
 import type { Act, Fault, FaultEnvironment } from '../faults/fault.js';
 
 export interface FaultRunOptions extends CheckerOptions {
   readonly nodes: number;
+  /** How Redis is set up. The fault must be possible with it. */
+  readonly redis: Placement;
   /** How long the load lasts, unless the fault needs longer. */
   readonly seconds: number;
   /** Clients that a fault adds; null: the fault decides. */
@@ -33,18 +36,19 @@ export async function runFault(
   options: FaultRunOptions,
   say: (line: string) => void,
 ): Promise<FaultRunResult> {
-  const { clients, level, seconds } = options;
+  const { clients, level, redis: placement, seconds } = options;
   await using parts = new Disposables();
-  say(`starting Redis and ${options.nodes} nodes`);
+  say(`starting ${placementNames[placement]} and ${options.nodes} nodes`);
   const cluster = parts.use(
     await startClusterUnderTest({
       nodes: options.nodes,
       level,
+      placement,
       historySize: Math.max(fault.historySize ?? 0, Checker.historySize(options)),
       // The default of the nodes, or less in a short run.
       drainWindowMs: Math.min(20_000, seconds * 1_000),
       redisArgs: fault.redisArgs ?? [],
-      replica: fault.replica ?? (level === 'durable' ? 'direct' : null),
+      replica: fault.replica ?? null,
       proxy: fault.proxy ?? null,
       clockAheadSeconds: fault.clockAheadSeconds ?? null,
     }),
@@ -63,6 +67,7 @@ export async function runFault(
     use: (part) => parts.use(part),
     addGroup: (group, name) => checker.addGroup(group, name),
     published: (stream) => checker.publishedBy(stream),
+    expectUnaffected: (topics) => checker.expectUnaffected(topics),
     note: (sentence) => checker.note(sentence),
     reportProblem: (sentence) => problems.push(sentence),
   });

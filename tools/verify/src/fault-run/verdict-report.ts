@@ -2,11 +2,18 @@
 import { describeMachine } from '@fanfare/kit/machine';
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import type { CheckerReport } from '../checker/checker.js';
-import { phases } from '../checker/latency.js';
+import { type LatencyByPhase, phases } from '../checker/latency.js';
+import { placementNames } from '../cluster/placement.js';
 import type { FaultRunOptions, FaultRunResult } from './fault-run.js';
 
 export function reportVerdicts(results: readonly FaultRunResult[], options: FaultRunOptions): string {
-  return [describeRun(options), verdictTable(results), latencyTable(results), ...results.flatMap(explain)].join('\n\n');
+  return [
+    describeRun(options),
+    verdictTable(results),
+    latencyTable(results),
+    ...unaffectedTable(results),
+    ...results.flatMap(explain),
+  ].join('\n\n');
 }
 
 function describeRun(options: FaultRunOptions): string {
@@ -18,12 +25,13 @@ function describeRun(options: FaultRunOptions): string {
     topicsPerSubscriber,
     bytes,
     nodes,
+    redis,
     level,
     seconds,
     transports,
   } = options;
   return [
-    `${describeMachine()}; ${nodes} nodes, one Redis, level ${level}.`,
+    `${describeMachine()}; ${nodes} nodes, ${placementNames[redis]}, level ${level}.`,
     `${rate} publications/s of ${bytes} bytes over ${topics} topics with ${plural(publishersPerTopic, 'publisher')} each; ${subscribers} subscribers of ${plural(topicsPerSubscriber, 'topic')} each, over ${transports.join(', ')}; ${seconds} s for each fault.`,
   ].join('\n');
 }
@@ -68,16 +76,34 @@ function verdictTable(results: readonly FaultRunResult[]): string {
 }
 
 function latencyTable(results: readonly FaultRunResult[]): string {
-  const rows = results.map(({ fault, faultMs, latency }) => [
-    fault,
-    seconds(faultMs),
-    ...phases.map((phase) => {
-      const { count: samples, p50Ms, p99Ms, maxMs } = latency[phase];
-      return samples === 0 ? '' : [p50Ms, p99Ms, maxMs].map(milliseconds).join(' / ');
-    }),
-  ]);
+  const rows = results.map(({ fault, faultMs, latency }) => [fault, seconds(faultMs), ...latencyCells(latency)]);
   const head = ['delivery latency, ms: p50 / p99 / max', 'fault lasted, s', ...phases];
   return markdownTable(head, rows);
+}
+
+/** Nothing if no fault had topics that it must not affect. */
+function unaffectedTable(results: readonly FaultRunResult[]): string[] {
+  const rows = results.flatMap(({ fault, unaffected }) =>
+    unaffected === null
+      ? []
+      : [
+          [
+            fault,
+            count(unaffected.topics),
+            milliseconds(unaffected.longestWaitMs),
+            ...latencyCells(unaffected.latency),
+          ],
+        ],
+  );
+  const head = ['topics on other Redis servers: p50 / p99 / max, ms', 'topics', 'longest wait, ms', ...phases];
+  return rows.length === 0 ? [] : [markdownTable(head, rows)];
+}
+
+function latencyCells(latency: LatencyByPhase): string[] {
+  return phases.map((phase) => {
+    const { count: samples, p50Ms, p99Ms, maxMs } = latency[phase];
+    return samples === 0 ? '' : [p50Ms, p99Ms, maxMs].map(milliseconds).join(' / ');
+  });
 }
 
 function explain(result: FaultRunResult): string[] {

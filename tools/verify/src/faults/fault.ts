@@ -2,10 +2,13 @@
 
 import type { Balancer } from '@fanfare/local-cluster';
 import type { Load } from '../checker/load.js';
+import type { VerifyTopic } from '../checker/numbered.js';
 import type { SubscriberGroup } from '../checker/subscriber-group.js';
 import type { TopicPlan } from '../checker/subscriber-logs.js';
 import type { Resets } from '../checker/verdict.js';
-import type { ClusterUnderTest, ProxyPlace, ReplicaPlace } from '../cluster/cluster-under-test.js';
+import type { ClusterUnderTest, ProxyPlace } from '../cluster/cluster-under-test.js';
+import type { ReplicaPlace } from '../cluster/one-redis.js';
+import type { Placement } from '../cluster/placement.js';
 
 export type Fault = SimpleFault | PreparedFault;
 
@@ -15,18 +18,23 @@ interface FaultDescription {
   readonly about: string;
   /** Whether subscribers may get `gap` and `reset` events: only if the fault deletes the history. */
   readonly resets: Resets;
+  /** The placements of Redis (`--redis`) with which it can happen. */
+  readonly placements: readonly Placement[];
   /** Whether nodes should notice that their connection to Redis has a problem. */
   readonly isDetectable?: boolean;
   /** More arguments for `redis-server`. */
   readonly redisArgs?: readonly string[];
-  /** Which replica Redis has, for topics of every level. A `durable` topic always has one. */
+  /**
+   * How replicas follow the first Redis master, for topics of every level. `durable` topics and the placements
+   * `sentinel` and `cluster` always have replicas.
+   */
   readonly replica?: ReplicaPlace;
   /** The place of a proxy, if the fault needs one. */
   readonly proxy?: ProxyPlace;
   /** Publications that topics keep, if the usual number is too small. */
   readonly historySize?: number;
   /**
-   * By how many seconds the wall clock of Redis is ahead at first. If set, the fault can move that clock
+   * By how many seconds the wall clock of the first Redis master is ahead. If set, the fault can move that clock
    * (fake-clock.ts).
    */
   readonly clockAheadSeconds?: number;
@@ -67,6 +75,11 @@ export interface FaultEnvironment {
   /** Adds a group that is watched and judged like the others, and disposed of at the end. */
   addGroup(group: SubscriberGroup, name: string): void;
   published(stream: number): number;
+  /**
+   * The fault must not affect these topics: the verdict is bad if a publication of them waits for long or fails, and
+   * the report shows their latency.
+   */
+  expectUnaffected(topics: ReadonlySet<VerifyTopic>): void;
   /** Adds a sentence to the report. */
   note(sentence: string): void;
   /** Adds a sentence that makes the verdict bad. */

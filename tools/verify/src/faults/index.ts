@@ -1,5 +1,6 @@
 /** All faults, in the order in which `--fault all` tries them. */
 
+import { largeSlotMoved, masterKilled, replicaMoved, slotMoved } from './cluster-faults.js';
 import type { Fault } from './fault.js';
 import {
   clockBack,
@@ -26,6 +27,7 @@ import {
   redisStop,
   scriptFlush,
 } from './redis-faults.js';
+import { shardAdded, shardHung, shardRemoved } from './shard-faults.js';
 import { stalledStream, stalledSubscriber, storm } from './swarm-faults.js';
 
 export const faults: readonly Fault[] = [
@@ -58,4 +60,11 @@ export const faults: readonly Fault[] = [
   storm,
   stalledSubscriber,
   stalledStream,
+  shardHung,
+  shardAdded,
+  shardRemoved,
+  slotMoved,
+  largeSlotMoved,
+  masterKilled,
+  replicaMoved,
 ];

@@ -1,6 +1,7 @@
 /** Faults of the network between a node and Redis, or between a node and its clients. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ProxyPlace } from '../cluster/cluster-under-test.js';
+import { placements } from '../cluster/placement.js';
 import type { Fault } from './fault.js';
 import { proxyOf } from './victim.js';
 
@@ -12,7 +13,7 @@ function networkFaults(
   words: { readonly blackhole: string; readonly halfOpen: string; readonly reset: string },
 ): readonly Fault[] {
   const prefix = place === 'oneRedisLink' ? 'redis-link' : 'client';
-  const common = { resets: 'none', isDetectable: place === 'oneRedisLink', proxy: place } as const;
+  const common = { resets: 'none', placements, isDetectable: place === 'oneRedisLink', proxy: place } as const;
   return [
     {
       ...common,
@@ -52,9 +53,9 @@ function networkFaults(
 }
 
 export const redisLinkFaults = networkFaults('oneRedisLink', 5, {
-  blackhole: 'no data passes between a node and Redis',
-  halfOpen: 'a node sends to Redis but receives nothing',
-  reset: 'The connections of a node to Redis',
+  blackhole: 'no data passes between a node and one Redis',
+  halfOpen: 'a node sends to one Redis but receives nothing',
+  reset: 'The connections of a node to one Redis',
 });
 
 export const clientFaults = networkFaults('clients', 6, {

@@ -1,5 +1,6 @@
 /** Faults of a node. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { placements } from '../cluster/placement.js';
 import type { Fault, FaultEnvironment } from './fault.js';
 import { firstNode } from './victim.js';
 
@@ -7,6 +8,7 @@ export const none: Fault = {
   name: 'none',
   about: 'Nothing happens.',
   resets: 'none',
+  placements,
   strike: ({ faultMs }) => delay(faultMs),
 };
 
@@ -14,6 +16,7 @@ export const killNode: Fault = {
   name: 'kill-node',
   about: 'A node is killed (SIGKILL) and restarted at once.',
   resets: 'none',
+  placements,
   async strike({ cluster }) {
     const node = firstNode(cluster);
     await node.process.kill();
@@ -25,6 +28,7 @@ export const pauseNode: Fault = {
   name: 'pause-node',
   about: 'A node is frozen for 8 s (SIGSTOP, SIGCONT).',
   resets: 'none',
+  placements,
   async strike({ cluster }) {
     const node = firstNode(cluster);
     node.process.pause();
@@ -38,6 +42,7 @@ export const rollingRestart: Fault = {
   about:
     'The nodes stop one after the other (SIGTERM), exit with code 0 and restart; new connections go to the other nodes.',
   resets: 'none',
+  placements,
   strike: (environment) => restartEach(environment),
 };
 

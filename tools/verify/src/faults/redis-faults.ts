@@ -2,40 +2,45 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisCommand, startReplica } from '@fanfare/local-cluster';
-import { safeArgs } from '../cluster/cluster-under-test.js';
+import { safeArgs } from '../cluster/one-redis.js';
+import { placements } from '../cluster/placement.js';
 import type { Fault, FaultEnvironment } from './fault.js';
-import { restart, untilDemoted } from './victim.js';
+import { restart } from './victim.js';
 
 export const redisRestartAof: Fault = {
   name: 'redis-restart-aof',
   about: 'Redis, which writes each command to disk before it replies, is killed (SIGKILL) and restarted.',
   resets: 'none',
+  placements,
   isDetectable: true,
   // With `everysec` and a slow disk, Redis may reply before it writes. Then a kill loses acknowledged publications.
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
-  strike: ({ cluster }) => restart(cluster.redis),
+  strike: ({ cluster }) => restart(cluster.redis.first),
 };
 
 export const redisRestartEmpty: Fault = {
   name: 'redis-restart-empty',
   about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and restarts empty.',
   resets: 'allowed',
+  placements,
   isDetectable: true,
-  strike: ({ cluster }) => restart(cluster.redis),
+  strike: ({ cluster }) => restart(cluster.redis.first),
 };
 
 export const redisFlushall: Fault = {
   name: 'redis-flushall',
   about: 'All data in Redis is deleted (FLUSHALL).',
   resets: 'allowed',
+  placements,
   async strike({ cluster }) {
-    await cluster.command('FLUSHALL');
+    await cluster.redis.everywhere('FLUSHALL');
   },
 };
 
-async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }: FaultEnvironment): Promise<void> {
+async function failOver({ cluster: { redis, proxy }, use }: FaultEnvironment): Promise<void> {
+  const { replica, replicaLink } = redis;
   if (replica === null || proxy === null) throw new Error('There is no replica to take over.');
-  await redis.kill();
+  await redis.first.kill();
   // From now on, the replica receives nothing more.
   await replicaLink?.refuse();
   await redisCommand(replica.port, ['REPLICAOF', 'NO', 'ONE']);
@@ -48,6 +53,7 @@ export const redisFailover: Fault = {
   about:
     'The master is killed (SIGKILL). Its replica becomes the master, gets a replica, and receives all new connections.',
   resets: 'none',
+  placements: ['single', 'shards'],
   isDetectable: true,
   replica: 'direct',
   proxy: 'allRedisLinks',
@@ -61,15 +67,16 @@ export const redisFailoverBehind: Fault = {
   name: 'redis-failover-behind',
   about: 'Like redis-failover, but the replica lacks the data of the last 0.5 s.',
   resets: 'none',
+  placements: ['single', 'shards'],
   isDetectable: true,
   replica: 'proxied',
   proxy: 'allRedisLinks',
   async strike(environment) {
-    const { replica, replicaLink } = environment.cluster;
+    const { first, replica, replicaLink } = environment.cluster.redis;
     if (replica === null || replicaLink === null) throw new Error('There is no replica to fall behind.');
     replicaLink.block('toClient');
     await delay(lagMs);
-    const lackedBytes = (await replicated(environment.cluster.redis.port)) - (await replicated(replica.port));
+    const lackedBytes = (await replicated(first.port)) - (await replicated(replica.port));
     environment.note(`The replica lacked ${lackedBytes} bytes of the master's commands.`);
     // A replica without lag would prove nothing.
     if (lackedBytes <= 0) environment.reportProblem('the replica was not behind');
@@ -88,9 +95,10 @@ export const redisPause: Fault = {
   name: 'redis-pause',
   about: 'Redis does not reply to any client for 3 s (CLIENT PAUSE 3000 ALL).',
   resets: 'none',
+  placements: ['single', 'shards', 'cluster'],
   isDetectable: true,
   async strike({ cluster }) {
-    await cluster.command('CLIENT', 'PAUSE', '3000', 'ALL');
+    await cluster.redis.command('CLIENT', 'PAUSE', '3000', 'ALL');
     await delay(3_000);
   },
 };
@@ -99,10 +107,11 @@ export const redisSleep: Fault = {
   name: 'redis-sleep',
   about: 'Redis is busy with one command for 2 s (DEBUG SLEEP 2).',
   resets: 'none',
+  placements: ['single', 'shards'],
   isDetectable: true,
   redisArgs: ['--enable-debug-command', 'local'],
   async strike({ cluster }) {
-    await cluster.command('DEBUG', 'SLEEP', '2');
+    await cluster.redis.command('DEBUG', 'SLEEP', '2');
   },
 };
 
@@ -110,26 +119,28 @@ export const redisStop: Fault = {
   name: 'redis-stop',
   about: 'Redis is frozen for 4 s (SIGSTOP, SIGCONT).',
   resets: 'none',
+  placements: ['single', 'shards'],
   isDetectable: true,
   async strike({ cluster: { redis } }) {
-    await redis.pause();
+    await redis.first.pause();
     await delay(4_000);
-    await redis.resume();
+    await redis.first.resume();
   },
 };
 
 export const redisHang: Fault = {
   name: 'redis-hang',
   about:
-    'The master is frozen for 6 s (SIGSTOP, SIGCONT). A Sentinel promotes one of two replicas, and demotes the old master after it resumes.',
+    'The master is frozen for at least 6 s (SIGSTOP, SIGCONT). A Sentinel or the Redis Cluster promotes a replica, and demotes the old master after it resumes.',
   resets: 'allowed',
+  placements,
   isDetectable: true,
   replica: 'watched',
   async strike({ cluster: { redis } }) {
-    await redis.pause();
-    await delay(6_000);
-    await redis.resume();
-    await untilDemoted(redis);
+    await redis.first.pause();
+    await Promise.all([delay(6_000), redis.untilReplaced()]);
+    await redis.first.resume();
+    await redis.untilDemoted();
   },
 };
 
@@ -137,12 +148,13 @@ export const redisReadonly: Fault = {
   name: 'redis-readonly',
   about: 'For 4 s Redis is the replica of a missing master and rejects writes.',
   resets: 'none',
+  placements: ['single', 'shards'],
   isDetectable: true,
   async strike({ cluster }) {
     // Nothing listens on port 1.
-    await cluster.command('REPLICAOF', '127.0.0.1', '1');
+    await cluster.redis.command('REPLICAOF', '127.0.0.1', '1');
     await delay(4_000);
-    await cluster.command('REPLICAOF', 'NO', 'ONE');
+    await cluster.redis.command('REPLICAOF', 'NO', 'ONE');
   },
 };
 
@@ -150,7 +162,8 @@ export const scriptFlush: Fault = {
   name: 'script-flush',
   about: 'Redis forgets all scripts (SCRIPT FLUSH).',
   resets: 'none',
+  placements,
   async strike({ cluster }) {
-    await cluster.command('SCRIPT', 'FLUSH');
+    await cluster.redis.everywhere('SCRIPT', 'FLUSH');
   },
 };

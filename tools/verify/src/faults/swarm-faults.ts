@@ -6,6 +6,8 @@ import { Balancer, readCommandCalls } from '@fanfare/local-cluster';
 import { httpPlace } from '../checker/http-exchange.js';
 import { HttpSubscribers } from '../checker/http-subscribers.js';
 import { Subscribers } from '../checker/subscribers.js';
+import type { ClusterUnderTest } from '../cluster/cluster-under-test.js';
+import { placements } from '../cluster/placement.js';
 import { Swarm } from '../swarm/swarm.js';
 import type { Fault } from './fault.js';
 import { firstNode } from './victim.js';
@@ -26,6 +28,7 @@ export const storm: Fault = {
   about: `A node that holds ${stormClients.toLocaleString('en')} more subscribers (--clients) of ${stormTopics} quiet topics is killed. It restarts after all of them have reconnected to other nodes.`,
   addsClients: true,
   resets: 'none',
+  placements,
   async prepare({ addGroup, addTopic, clients, cluster, reportProblem, note }) {
     const count = clients ?? stormClients;
     const topics = Array.from({ length: stormTopics }, (_, index) =>
@@ -45,11 +48,10 @@ export const storm: Fault = {
     for (const { load } of topics) load.start();
     return {
       async strike() {
-        const { port } = cluster.redis;
         const node = firstNode(cluster);
-        const baseline = await readCommandCalls(port);
+        const baseline = await readCalls(cluster);
         await delay(baselineMs);
-        const before = await readCommandCalls(port);
+        const before = await readCalls(cluster);
         const beganMs = performance.now();
         await node.process.kill();
         const isResumed = await becomes(resumeTimeoutMs, async () => {
@@ -57,7 +59,7 @@ export const storm: Fault = {
           return resumed.reduce((sum, { count: some }) => sum + some, 0) === count;
         });
         const elapsedMs = performance.now() - beganMs;
-        const after = await readCommandCalls(port);
+        const after = await readCalls(cluster);
         if (!isResumed) reportProblem(`not all ${count} clients were back within ${resumeTimeoutMs} ms`);
         for (const [index, swarm] of swarms.entries()) {
           const { p50Ms, p99Ms, maxMs } = await swarm.resumption();
@@ -74,6 +76,15 @@ export const storm: Fault = {
     };
   },
 };
+
+/** Calls of each Redis command, over all masters. */
+async function readCalls({ redis }: ClusterUnderTest): Promise<ReadonlyMap<string, number>> {
+  const sums = new Map<string, number>();
+  for (const { port } of await redis.masters()) {
+    for (const [name, calls] of await readCommandCalls(port)) sums.set(name, (sums.get(name) ?? 0) + calls);
+  }
+  return sums;
+}
 
 /** Redis commands for each client, beyond the number that is expected from the time before the fault. */
 function perClient(
@@ -105,6 +116,7 @@ export const stalledSubscriber: Fault = {
   about: `One of ${stalledClients} more subscribers (--clients) of a topic with ${stalledPerSecond} publications/s of 2 kB stops reading until the node closes the connection (4002).`,
   addsClients: true,
   resets: 'none',
+  placements,
   // The kernel buffers some bytes for the stalled subscriber, and more are published until the node closes it.
   historySize: 20_000,
   async prepare({ addGroup, addTopic, clients, cluster, reportProblem, note, published, use }) {
@@ -158,6 +170,7 @@ export const stalledStream: Fault = {
   name: 'stalled-stream',
   about: `The client of an event stream of a topic with ${stalledPerSecond} publications/s of 2 kB reads nothing until the node pauses the stream, and for ${pausedMs / 1_000} s more. It gets the rest from the history.`,
   resets: 'none',
+  placements,
   // The kernel buffers some bytes for it, and more are published while it is paused.
   historySize: 20_000,
   async prepare({ addGroup, addTopic, cluster, reportProblem, note, published, use }) {

@@ -1,7 +1,7 @@
 /** What faults do to one node, to one connection or to Redis. */
-import { becomes } from '@fanfare/kit/within';
-import { type FaultProxy, type RedisProcess, redisCommand } from '@fanfare/local-cluster';
+import type { FaultProxy, RedisClusterProcess, RedisProcess } from '@fanfare/local-cluster';
 import type { ClusterUnderTest, NodeUnderTest } from '../cluster/cluster-under-test.js';
+import type { ShardList } from '../cluster/redis-under-test.js';
 
 /** The first node, which also has the proxy if there is one. */
 export function firstNode({ nodes }: ClusterUnderTest): NodeUnderTest {
@@ -17,20 +17,17 @@ export function proxyOf({ proxy }: ClusterUnderTest): FaultProxy {
   return proxy;
 }
 
+export function redisClusterOf({ redis }: ClusterUnderTest): RedisClusterProcess {
+  if (redis.redisCluster === null) throw new Error('There is no Redis Cluster.');
+  return redis.redisCluster;
+}
+
+export function shardsOf({ redis }: ClusterUnderTest): ShardList {
+  if (redis.shards === null) throw new Error('There are no shards.');
+  return redis.shards;
+}
+
 export async function restart(redis: RedisProcess): Promise<void> {
   await redis.kill();
   await redis.restart();
-}
-
-const demotionDeadlineMs = 30_000;
-
-/** Resolves once the Sentinel has made the old master a replica. */
-export async function untilDemoted({ port }: RedisProcess): Promise<void> {
-  const isDemoted = (): Promise<boolean> =>
-    redisCommand(port, ['INFO', 'replication']).then(
-      (info) => String(info).includes('role:slave'),
-      // A server closes its connections when it becomes a replica.
-      () => false,
-    );
-  if (!(await becomes(demotionDeadlineMs, isDemoted))) throw new Error('The Sentinel has not demoted the old master.');
 }

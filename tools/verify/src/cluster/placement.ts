@@ -1,0 +1,12 @@
+/** How Redis is set up for a run: `--redis`. */
+
+export const placements = ['single', 'sentinel', 'shards', 'cluster'] as const;
+export type Placement = (typeof placements)[number];
+
+/** For reports: each placement in words. */
+export const placementNames: Readonly<Record<Placement, string>> = {
+  single: 'one Redis',
+  sentinel: 'one Redis with two replicas and a Sentinel',
+  shards: 'three Redis servers (shards)',
+  cluster: 'a Redis Cluster with three masters',
+};

@@ -1,0 +1,16 @@
+/** `fanfare shards`, as an operator runs it. */
+import { fileURLToPath } from 'node:url';
+import { Child } from '@fanfare/local-cluster';
+
+/** The output of `npm run build`. */
+const main = fileURLToPath(new URL('../../../../cli/dist/main.js', import.meta.url));
+
+/** Rejects with the end of its output if it fails. `redisUrl`: the URL of the nodes. */
+export async function changeShards(redisUrl: string, ...args: readonly string[]): Promise<void> {
+  await using child = new Child({
+    command: [process.execPath, main, 'shards', ...args],
+    env: { ...process.env, FANFARE_REDIS_URL: redisUrl },
+  });
+  const code = await child.exited;
+  if (code !== 0) throw new Error(child.explain(`fanfare shards ${args.join(' ')} ended with code ${code}.`));
+}
