@@ -42,8 +42,8 @@ export interface ShardStatus {
   readonly name: string;
   /** The version of its map; null if it has none. */
   readonly version: number | null;
-  /** The ids of the nodes that use it. */
-  readonly nodes: readonly string[];
+  /** The nodes that use it, and the version of the map that each has applied; null if none is known. */
+  readonly nodes: readonly { readonly id: string; readonly version: number | null }[];
 }
 
 /** How long the lock holds after the command has died, in milliseconds. */
@@ -93,13 +93,14 @@ export class Shards {
     return map;
   }
 
-  /** Each shard of the list. */
+  /** Each shard of the list, and the nodes that have not applied the map. */
   async status(): Promise<readonly ShardStatus[]> {
     return Promise.all(
       [...this.links].map(async ([name, link]) => {
         const text = await this.#exchange(link, '', 0, '');
-        const nodes = await this.#nodesOf(link);
-        return { name, version: text === '' ? null : parseMap(text).version, nodes: nodes.ids };
+        const { ids, versions } = await this.#nodesOf(link);
+        const version = text === '' ? null : parseMap(text).version;
+        return { name, version, nodes: ids.map((id) => ({ id, version: versions.get(id) ?? null })) };
       }),
     );
   }
@@ -146,14 +147,22 @@ export class Shards {
     }
   }
 
-  /** Ends the moves that an earlier command has begun. */
-  async resume(): Promise<void> {
+  /** Ends the moves that an earlier command has begun. Resolves with the map. Call {@link lock} first. */
+  async resume(): Promise<ShardMap> {
     for (const partition of [...this.#current.moves.keys()]) await this.#moveOn(partition);
+    return this.#current;
   }
 
-  /** Moves partitions one after the other. Call {@link lock} first. */
-  async carryOut(plan: readonly PlannedMove[]): Promise<void> {
-    for (const { partition, to } of plan) {
+  /**
+   * Moves partitions one after the other. Call {@link lock} first. `signal`: if aborted, ends after the current one and
+   * rejects with {@link ShardsError}.
+   */
+  async carryOut(plan: readonly PlannedMove[], signal: AbortSignal | null = null): Promise<void> {
+    for (const [index, { partition, to }] of plan.entries()) {
+      if (signal?.aborted)
+        throw new ShardsError(
+          `Stopped after ${index} of ${plan.length} partitions. Run the command again to continue.`,
+        );
       await this.#write(beginMove(this.#current, partition, to), partition);
       await this.#moveOn(partition);
     }
@@ -179,12 +188,15 @@ export class Shards {
     const copyKeys = { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) };
     let copy = new PartitionCopy(from, to, copyKeys);
     let haltedAt = startedAt;
+    let haltedMs = 0;
     for (;;) {
       const step = this.#current.moves.get(partition)?.step;
       switch (step) {
         case undefined: {
           const ms = Math.round(performance.now() - startedAt);
-          this.onProgress(`Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms.`);
+          this.onProgress(
+            `Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms. Publications waited for ${Math.round(haltedMs)} ms.`,
+          );
           return;
         }
         case 'prepare': {
@@ -221,10 +233,7 @@ export class Shards {
         }
       }
       await this.#write(advanceMove(this.#current, partition), partition);
-      if (step === 'switch')
-        this.onProgress(
-          `Partition ${partition}: publications waited for ${Math.round(performance.now() - haltedAt)} ms.`,
-        );
+      if (step === 'switch') haltedMs = performance.now() - haltedAt;
     }
   }
 
