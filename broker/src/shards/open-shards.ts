@@ -6,7 +6,7 @@ import { Keys } from '../relay/keys.js';
 import { memoryTimes } from '../relay/memory-times.js';
 import { minPartitions, Partitions } from '../relay/partitions.js';
 import { ShardLink, ShardsError } from './shard-link.js';
-import { Shards } from './shards.js';
+import { type Progress, Shards } from './shards.js';
 
 export interface ShardsSettings extends RedisSettings {
   readonly redisPrefix: string;
@@ -17,10 +17,10 @@ export interface OpenShards extends AsyncDisposable {
 }
 
 /**
- * `onProgress`: gets a line for each partition that has moved. Rejects with {@link ShardsError} if a shard does not
+ * Rejects with {@link ShardsError} if a shard does not
  * respond, if there is no map yet, or if the URL does not list shards.
  */
-export async function openShards(settings: ShardsSettings, onProgress?: (line: string) => void): Promise<OpenShards> {
+export async function openShards(settings: ShardsSettings, progress: Progress = {}): Promise<OpenShards> {
   const placement = readPlacement(settings.redisUrl);
   if (placement.kind !== 'shards')
     throw new ShardsError(
@@ -31,7 +31,7 @@ export async function openShards(settings: ShardsSettings, onProgress?: (line: s
   const links = new Map(listed.map(({ name, url }) => [name, new ShardLink(name, { ...settings, redisUrl: url })]));
   const shardsWith = (count: number): Shards => {
     const keys = new Keys(settings.redisPrefix, database, new Partitions(count));
-    return new Shards(links, keys, memoryTimes.leaseMs, onProgress);
+    return new Shards(links, keys, memoryTimes.leaseMs, progress);
   };
   const close = async (): Promise<void> => {
     await Promise.all([...links.values()].map((link) => link.close()));

@@ -4,6 +4,7 @@ import { countOf, formatRanges, type PlannedMove, parseRanges, planMoves, type S
 import { loadConfig } from '../settings/config.js';
 import { type OpenShards, openShards } from './open-shards.js';
 import { ShardsError } from './shard-link.js';
+import type { Progress } from './shards.js';
 
 export { ShardMapError } from '../relay/shard-map.js';
 export { ShardsError } from './shard-link.js';
@@ -14,10 +15,9 @@ export type Change =
   /** `partitions`: such as `0-3,7`. */
   | { readonly name: 'move'; readonly partitions: string; readonly shard: string };
 
-export interface ChangeOptions {
+export interface ChangeOptions extends Progress {
   /** Only returns what would move. */
   readonly isDryRun: boolean;
-  readonly onProgress: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -73,9 +73,9 @@ export async function statusOf(
 export async function changeShards(
   redisUrl: string,
   change: Change,
-  { isDryRun, onProgress, signal }: ChangeOptions,
+  { isDryRun, signal, ...progress }: ChangeOptions,
 ): Promise<readonly PlannedMove[]> {
-  await using opened = await open(redisUrl, onProgress);
+  await using opened = await open(redisUrl, progress);
   const { shards } = opened;
   const { shard } = change;
   if (!shards.names.includes(shard))
@@ -120,10 +120,10 @@ function planOf(change: Change, map: ShardMap): readonly PlannedMove[] {
 }
 
 /** Uses the settings of the environment that nodes use for Redis: prefix, files with passwords and certificates. */
-function open(redisUrl: string, onProgress?: (line: string) => void): Promise<OpenShards> {
+function open(redisUrl: string, progress: Progress = {}): Promise<OpenShards> {
   const ofRedis = Object.entries(process.env).filter(([name]) => name.startsWith('FANFARE_REDIS_'));
   const config = loadConfig({ ...Object.fromEntries(ofRedis), FANFARE_REDIS_URL: redisUrl });
-  return openShards({ ...config, redisUrl: config.redisUrl ?? redisUrl, nodeName: 'shards' }, onProgress);
+  return openShards({ ...config, redisUrl: config.redisUrl ?? redisUrl, nodeName: 'shards' }, progress);
 }
 
 function counted(count: number, noun: string): string {

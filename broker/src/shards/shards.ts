@@ -14,6 +14,7 @@ import {
   beginMove,
   formatMap,
   type Move,
+  type MoveStep,
   newestMap,
   type PlannedMove,
   parseMap,
@@ -46,6 +47,14 @@ export interface ShardStatus {
   readonly nodes: readonly { readonly id: string; readonly version: number | null }[];
 }
 
+/** What happens, for the one who waits. */
+export interface Progress {
+  /** A partition has moved. */
+  onMoved?(line: string): void;
+  /** A partition is in a step of its move. */
+  onStep?(partition: number, step: MoveStep): void;
+}
+
 /** How long the lock holds after the command has died, in milliseconds. */
 const lockMs = 30_000;
 /** How long the command waits for nodes in steps in which nothing waits for it, in milliseconds. */
@@ -74,7 +83,7 @@ export class Shards {
     private readonly links: ReadonlyMap<string, ShardLink>,
     private readonly keys: ShardKeys,
     private readonly leaseMs: number,
-    private readonly onProgress: (line: string) => void = () => undefined,
+    private readonly progress: Progress = {},
   ) {}
 
   get names(): readonly string[] {
@@ -191,10 +200,11 @@ export class Shards {
     let haltedMs = 0;
     for (;;) {
       const step = this.#current.moves.get(partition)?.step;
+      if (step !== undefined) this.progress.onStep?.(partition, step);
       switch (step) {
         case undefined: {
           const ms = Math.round(performance.now() - startedAt);
-          this.onProgress(
+          this.progress.onMoved?.(
             `Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms. Publications waited for ${Math.round(haltedMs)} ms.`,
           );
           return;

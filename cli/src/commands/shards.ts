@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { declare } from '../command.js';
 import { Failure, Stopped, UsageFailure } from '../failure.js';
-import { counted, note, writeLine } from '../output.js';
+import { counted, note, Progress, writeLine } from '../output.js';
 
 interface Options {
   readonly redis?: string;
@@ -103,13 +103,23 @@ function change(what: Change, options: Options): Promise<void> {
     };
     process.once('SIGINT', stop);
     const isDryRun = options.dryRun === true;
+    const progress = new Progress();
     try {
-      const moves = await changeShards(urlOf(options), what, { isDryRun, onProgress: note, signal: stopping.signal });
+      const moves = await changeShards(urlOf(options), what, {
+        isDryRun,
+        signal: stopping.signal,
+        onStep: (partition, step) => progress.show(() => `Partition ${partition}: ${step}`),
+        onMoved: (line) => {
+          progress.end();
+          note(line);
+        },
+      });
       if (isDryRun) for (const { partition, from, to } of moves) await writeLine(`${partition}  ${from} -> ${to}`);
       note(resultOf(what, moves.length, isDryRun));
     } catch (error) {
       throw stopping.signal.aborted ? new Stopped(130, (error as Error).message) : error;
     } finally {
+      progress.end();
       process.off('SIGINT', stop);
     }
   });
