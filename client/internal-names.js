@@ -13,7 +13,7 @@ export const internalNames = `
   newest notify onAnswer onClose onConnected onEnd onEnded onGap onHistory onItems onLost onMessage onMove onMoved
   onOpen onPublications onPush onReady onReset onSendLimited onState onStay onSubscribed onTokenError onTrouble open
   order outgoing overflow pacer patienceMs pause payload post postings probe question queue read reader readers
-  reads received receivers refusal refuse refusedUnasked release remove repair report requests reserve restart resume
+  reads received receivers refusal refuse refusedUnasked release repair report requests reserve restart resume
   sent sentAt setback settle settled skip source start startWithout stay stop stopTimer stopTimers
   strHeader strLength subscribeAll successor take taken timer toBytes trouble turn uint unsentBytes view wantsMore
   weight whenQuiet whenRoom write

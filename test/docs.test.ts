@@ -72,6 +72,7 @@ describe('the declarations', () => {
       revocationLagSeconds: () => 0,
     });
     metrics.readReasons(['draining'], () => null);
+    metrics.readShards(() => []);
     const ofNode = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
     metrics.close();
     const exposed = [...ofNode, ...Object.values(workerMetrics).map(([name]) => `fanfare_${name}`)];

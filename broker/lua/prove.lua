@@ -5,6 +5,8 @@
 -- KEYS[1]  generation
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
+-- KEYS[4]  its recent messageIds
+-- KEYS[5]  its older messageIds
 -- ARGV[1]  minimum epoch: lower ones have ended
 -- ARGV[2]  epoch of the entries
 -- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of messageIds, the
@@ -19,8 +21,8 @@ if not last then return 0 end
 local function knows(from, count)
   local names = {}
   for i = 1, count do names[i] = ARGV[from + i - 1] end
-  local recent = redis.call('HMGET', stream .. ':ids', unpack(names))
-  local old = redis.call('HMGET', stream .. ':ids:old', unpack(names))
+  local recent = redis.call('HMGET', KEYS[4], unpack(names))
+  local old = redis.call('HMGET', KEYS[5], unpack(names))
   for i = 1, count do
     if not recent[i] and not old[i] then return false end
   end

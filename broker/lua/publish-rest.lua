@@ -13,11 +13,11 @@ local function trim(stream, epoch, oldest)
 end
 
 -- The messageIds of the run that the topic has had already: place in the run -> position; nil if there are none.
-local function findKnown(ids, from, count)
+local function findKnown(recentIds, oldIds, from, count)
   local names = {}
   for i = 1, count do names[i] = ARGV[from + 2 * i - 1] end
-  local recent = redis.call('HMGET', ids, unpack(names))
-  local old = redis.call('HMGET', ids .. ':old', unpack(names))
+  local recent = redis.call('HMGET', recentIds, unpack(names))
+  local old = redis.call('HMGET', oldIds, unpack(names))
   local known
   for i = 1, count do
     local before = recent[i] or old[i]
@@ -77,14 +77,14 @@ end
 
 -- Call it after an entry was added to a stream. Moves the last id to the end of the run, and remembers the messageIds.
 -- With `window`, also checks whether old ones can be forgotten.
-local function finish(stream, id, epoch, count, window, fresh, from, idCount)
+local function finish(stream, id, epoch, count, window, fresh, from, idCount, recentIds, oldIds)
   if count == 1 and idCount == 0 then return end
   local first = offsetOf(id)
   -- The entry's id has the offset of its first publication. The id of the next entry must follow the offset of its last
   -- publication.
   if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
   local args = placedIds(epoch, first, fresh, from, idCount)
-  if #args > 0 then remember(stream .. ':ids', window, args) end
+  if #args > 0 then remember(recentIds, oldIds, window, args) end
 end
 
 -- The answer for a run if some of its messageIds were known.
@@ -96,10 +96,10 @@ end
 
 local hasKnown, hasWritten = false, k > 4
 while k <= #KEYS do
-  local stream = KEYS[k]
+  local stream, recentIds, oldIds = KEYS[k], KEYS[k + 1], KEYS[k + 2]
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
   local rotates, idCount, from = ARGV[at + 5] ~= '', tonumber(ARGV[at + 6]), at + 7
-  local known = idCount > 0 and findKnown(stream .. ':ids', from, idCount)
+  local known = idCount > 0 and findKnown(recentIds, oldIds, from, idCount)
   local fresh
   if known then
     fresh = unknownIds(known, from, idCount)
@@ -117,12 +117,12 @@ while k <= #KEYS do
     hasWritten = true
     if oldest ~= '' then trim(stream, epoch, oldest) end
     if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
-    finish(stream, answer, epoch, count, rotates and window, fresh, from, idCount)
+    finish(stream, answer, epoch, count, rotates and window, fresh, from, idCount, recentIds, oldIds)
     redis.call('SPUBLISH', stream, answer .. ' ' .. entry)
   end
   if known and type(answer) == 'string' then answer = withKnown(answer, known, from, idCount) end
-  answers[k - 3] = answer
-  k, at = k + 1, from + 2 * idCount
+  answers[#answers + 1] = answer
+  k, at = k + (idCount > 0 and 3 or 1), from + 2 * idCount
 end
 -- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all publications
 -- were known, it would return at once, even if no replica has them. So this writes the same value again.

@@ -9,7 +9,9 @@
 -- KEYS[2]   newest epoch
 -- KEYS[3]   state of the server (stateOfServer in stream.lua) in which the generation was last found complete
 -- KEYS[4..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several
---           times)
+--           times). A run with messageIds has two more keys: the recent messageIds of the topic and the older ones.
+--           Every key is named: in a Redis Cluster, a slot that moves may lack one of them, and Redis then refuses the
+--           whole call
 -- ARGV[1]   the generation that the node knows; its fence may be higher than that of Redis
 -- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
@@ -72,7 +74,7 @@ end
 while k <= #KEYS do
   local id = publishUsual()
   if not id then break end
-  answers[k - 3] = id
+  answers[#answers + 1] = id
   k, at = k + 1, at + 7
 end
 if k > #KEYS then return answers end

@@ -4,6 +4,8 @@
 --          others may have published since, and nothing is restored
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
+-- KEYS[4]  its recent messageIds
+-- KEYS[5]  its older messageIds
 -- ARGV[1]  minimum epoch: lower ones have ended
 -- ARGV[2]  when the stream expires, in ms from now
 -- ARGV[3]  how long a messageId is remembered, in ms
@@ -47,7 +49,7 @@ local function append(entryEpoch, first, entry, count, ids)
     args[2 * i - 1] = id.text
     args[2 * i] = idOf(entryEpoch, first + id.place)
   end
-  if #args > 0 then remember(stream .. ':ids', window, args) end
+  if #args > 0 then remember(KEYS[4], KEYS[5], window, args) end
   return last
 end
 

@@ -149,15 +149,28 @@ end
 -- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each
 -- messageId for at least that many ms and less than three times that. Pass `window` with the first messageId, and then
 -- once in each half window.
-local function remember(key, window, args)
-  local ttl = window and redis.call('PTTL', key)
+local function remember(recentIds, oldIds, window, args)
+  local ttl = window and redis.call('PTTL', recentIds)
   -- The older table expires after one and a half windows, less the time since the last check.
   if ttl and ttl >= 0 and ttl < 1.5 * window then
-    redis.call('RENAME', key, key .. ':old')
+    redis.call('RENAME', recentIds, oldIds)
     ttl = -2
   end
-  redis.call('HSET', key, unpack(args))
-  if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
+  redis.call('HSET', recentIds, unpack(args))
+  if ttl and ttl < 0 then redis.call('PEXPIRE', recentIds, string.format('%.0f', 2.5 * window)) end
+end
+
+-- Where the publication of a run that begins at `at` ends: the position after it. Its data, at `data`, may have a key
+-- before it (run.ts of @fanfare/protocol).
+local function endOfItem(entry, at)
+  local data = at
+  if string.byte(entry, at) == 0xc7 then data = at + 3 + string.byte(entry, at + 1) end
+  -- MessagePack: bin 8, 16, 32; fixstr; str 8, 16, 32.
+  local head = string.byte(entry, data)
+  if head >= 0xa0 and head <= 0xbf then return data + 1 + head - 0xa0 end
+  if head == 0xc4 or head == 0xd9 then return data + 2 + struct.unpack('>B', entry, data + 1) end
+  if head == 0xc5 or head == 0xda then return data + 3 + struct.unpack('>H', entry, data + 1) end
+  return data + 5 + struct.unpack('>I4', entry, data + 1)
 end
 
 -- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids`, each as
@@ -167,22 +180,12 @@ local function without(entry, places, ids)
   local kept, left, number = {}, 0, 0
   local last = at + length
   while at < last do
-    -- MessagePack: bin 8, 16, 32; fixstr; str 8, 16, 32.
-    local head, size = string.byte(entry, at), nil
-    if head >= 0xa0 and head <= 0xbf then
-      size = 1 + head - 0xa0
-    elseif head == 0xc4 or head == 0xd9 then
-      size = 2 + struct.unpack('>B', entry, at + 1)
-    elseif head == 0xc5 or head == 0xda then
-      size = 3 + struct.unpack('>H', entry, at + 1)
-    else
-      size = 5 + struct.unpack('>I4', entry, at + 1)
-    end
+    local next = endOfItem(entry, at)
     if not places[number] then
-      kept[#kept + 1] = string.sub(entry, at, at + size - 1)
+      kept[#kept + 1] = string.sub(entry, at, next - 1)
       left = left + 1
     end
-    at = at + size
+    at = next
     number = number + 1
   end
   local run = table.concat(kept)

@@ -31,13 +31,22 @@ function redisOf(cluster: TestCluster): AsyncDisposable & { readonly client: Red
 const resume = (lastId: string): { headers: Record<string, string> } => ({ headers: { 'Last-Event-ID': lastId } });
 
 /** Publishes JSON texts unchanged. */
-async function publish(cluster: TestCluster, topic: string, texts: readonly string[], node = 0): Promise<void> {
+async function publish(
+  cluster: TestCluster,
+  topic: string,
+  texts: readonly string[],
+  node = 0,
+  query = '',
+): Promise<void> {
   for (const body of texts) {
-    const answer = await fetch(`http://127.0.0.1:${cluster.node(node).broker.port}/v1/topics/${topic}/publications`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body,
-    });
+    const answer = await fetch(
+      `http://127.0.0.1:${cluster.node(node).broker.port}/v1/topics/${topic}/publications${query}`,
+      {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body,
+      },
+    );
     expect(answer.status).toBe(200);
   }
 }
@@ -100,6 +109,23 @@ describe('an event stream', () => {
       `{"topic":"a","epoch":"${epoch}","offset":1,"data":{"bytes":"AQI=","at":"line\\nbreak"}}`,
     );
     expect((await envelope.next()).data).toBe(`{"topic":"a","epoch":"${epoch}","offset":2,"error":"undecodable"}`);
+  });
+
+  it('gets keys in envelopes', async () => {
+    await using cluster = await startCluster();
+    const [bare, envelope] = [await open(cluster, 'topic=a'), await open(cluster, 'topic=a&envelope=1')];
+    await bare.next('ready');
+    const { id } = await envelope.next('ready');
+    const head = `{"topic":"a","epoch":"${id.split('-')[0]}","offset":`;
+    await publish(cluster, 'a', ['1'], 0, '?key=42');
+    await publish(cluster, 'a', ['null'], 0, '?key=%22&remove=true');
+    const past = await open(cluster, `topic=a&envelope=1&since=${id}`);
+    await past.next('ready');
+    for (const stream of [envelope, past]) {
+      expect((await stream.next()).data).toBe(`${head}1,"data":1,"key":"42"}`);
+      expect((await stream.next()).data).toBe(`${head}2,"data":null,"key":"\\"","remove":true}`);
+    }
+    expect([(await bare.next()).data, (await bare.next()).data]).toEqual(['1', 'null']);
   });
 
   it('of several topics gets envelopes, and ids with the positions of all of them', async () => {

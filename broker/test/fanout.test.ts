@@ -31,8 +31,8 @@ it('earlier replies do not overwrite a publication that is encoded in the same b
   };
   const fanout = new Fanout(registry, [codec], outlet, new Metrics().counters);
   const writer = new Writer();
-  writeItem(writer, { encoding: 'msgpack', bytes: Uint8Array.of(7), start: 0, end: 1 });
-  fanout.deliver(topic('t'), null, { count: 1, bytes: writer.view() });
+  writeItem(writer, { encoding: 'msgpack', bytes: Uint8Array.of(7), start: 0, end: 1, key: null, remove: false });
+  fanout.deliver(topic('t'), null, { count: 1, bytes: writer.view(), hasKeys: false });
   fanout.notifyGap(topic('t'), null);
   expect(sent).toMatchObject([
     { type: 'error', code: 'unconfirmed' },

@@ -68,7 +68,8 @@ describe('a bug in a handler', () => {
       onRefused: null,
     };
     const topic = parseTopic('t') as Topic;
-    const payload = { encoding: 'json', bytes: new Uint8Array(0), start: 0, end: 0 } as const;
+    const bytes = new Uint8Array(0);
+    const payload = { encoding: 'json', bytes, start: 0, end: 0, key: null, remove: false } as const;
     handle({ type: 'publish', id: 1, topic, messageId: null, repeat: false, ...payload }, caller, parts);
     handle({ type: 'subscribe', id: 2, topic, since: null }, caller, parts);
     await expect.poll(() => replies.length).toBe(2);

@@ -123,6 +123,61 @@ describe('publishing', () => {
     expect(await subscriber.take('fast.a', 2)).toEqual([1, 2]);
   });
 
+  it('takes a key from the query and from the items of a batch, and history and held requests have it', async () => {
+    const path = '/v1/topics/keyed/publications';
+    const publish = (query: string, data: string): Promise<Answer> =>
+      send(here, path + query, { method: 'POST', body: data, headers: json });
+    expect(await publish('?key=42', '1')).toMatchObject({ status: 200, body: { offset: 1 } });
+    expect(await publish('?remove=false', '2')).toMatchObject({ status: 200 });
+    const items = [
+      { topic: 'keyed', data: null, key: 'a"b', remove: true },
+      { topics: ['keyed', 'fast.keyed'], data: 4, key: null, remove: null },
+      { topic: 'keyed', data: 5, key: '~' },
+    ];
+    expect(await batch(here, items)).toMatchObject({ status: 200 });
+    const publications = [
+      { offset: 1, data: 1, key: '42' },
+      { offset: 2, data: 2 },
+      { offset: 3, data: null, key: 'a"b', remove: true },
+      { offset: 4, data: 4 },
+      { offset: 5, data: 5, key: '~' },
+    ];
+    const { body } = await send(there, path);
+    expect(body['publications']).toEqual(publications);
+    const held = send(there, `${path}?since=${String(body['next'])}&wait=10`);
+    await publish('?key=42&remove=true', '6');
+    expect((await held).body['publications']).toEqual([{ offset: 6, data: 6, key: '42', remove: true }]);
+  });
+
+  it.each([
+    ['?key=', '"key" must be 1 to 64 characters of printable ASCII without spaces.'],
+    ['?key=a%20b', '"key" must be 1 to 64 characters of printable ASCII without spaces.'],
+    [`?key=${'x'.repeat(65)}`, '"key" must be 1 to 64 characters of printable ASCII without spaces.'],
+    ['?remove=true', '"remove" needs a "key": it removes what was published with that key.'],
+    ['?key=a&remove=1', 'remove must be "true" or "false".'],
+    ['?keys=a', 'The query has the unknown parameter "keys"; did you mean key?'],
+  ])('refuses the query %s', async (query, detail) => {
+    const answer = await send(here, `/v1/topics/keyed/publications${query}`, {
+      method: 'POST',
+      body: '1',
+      headers: json,
+    });
+    expect(answer).toMatchObject({ status: 400, body: { code: 'malformed', detail } });
+  });
+
+  it.each([
+    [{ key: 7 }, '"key" must be 1 to 64 characters of printable ASCII without spaces.'],
+    [{ key: 'a b' }, '"key" must be 1 to 64 characters of printable ASCII without spaces.'],
+    [{ key: 'a', remove: 'yes' }, '"remove" must be true or false.'],
+    [{ remove: true }, '"remove" needs a "key": it removes what was published with that key.'],
+  ])('refuses an item of a batch with %j', async (members, rule) => {
+    const answer = await batch(here, [
+      { topic: 'a', data: 1 },
+      { topic: 'a', data: 1, ...members },
+    ]);
+    expect(answer).toMatchObject({ status: 400, body: { code: 'malformed', detail: `publications[1]: ${rule}` } });
+  });
+
   it('keeps the order of one HTTP connection', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const subscriber = await cluster.subscriber('ordered', 1);

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Script } from '../src/redis/redis.js';
 import { publishScript, scripts } from '../src/relay/scripts.js';
 import { decodeEntry, encodeEntry, inOnes, messageIdsOf } from '../src/relay/stream-entry.js';
+import { json } from './relay.contract.js';
 import { until } from './wait.js';
 
 const epoch = '1700000000000000';
@@ -30,15 +31,14 @@ beforeEach(async () => {
   await redis.flushall();
 });
 
-/** An entry with these publications; those named in `ids` have their text as messageId. */
-function entryOf(texts: readonly string[], ids: readonly string[] = []): Buffer {
+/** An entry with these publications; those named in `ids` have their text as messageId. `key`: they all have this key. */
+function entryOf(texts: readonly string[], ids: readonly string[] = [], key: string | null = null): Buffer {
   const writer = new Writer();
   for (const text of texts) {
-    const bytes = Buffer.from(JSON.stringify(text));
-    writeItem(writer, { encoding: 'json', bytes, start: 0, end: bytes.length });
+    writeItem(writer, { ...json(text), key, remove: key !== null });
   }
   const places = new Map(ids.map((id) => [id, texts.indexOf(id)]));
-  return encodeEntry({ count: texts.length, bytes: writer.view() }, places);
+  return encodeEntry({ count: texts.length, bytes: writer.view(), hasKeys: key !== null }, places);
 }
 
 function run({ source }: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]) {
@@ -61,11 +61,14 @@ async function publications(): Promise<string[]> {
   });
 }
 
+/** The keys of the topic `t` in a call that may use messageIds. */
+const withIds = ['t', 't:ids', 't:ids:old'];
+
 describe('the script that restores what Redis lost', () => {
   const give = (first: number, texts: readonly string[], ids: readonly string[]) =>
     run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [
         ...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids), ids.length],
         ...ids.flatMap((id) => [texts.indexOf(id), id]),
@@ -83,6 +86,17 @@ describe('the script that restores what Redis lost', () => {
     expect((await publications()).at(-1)).toBe('13 d');
   });
 
+  it('keeps the keys of publications', async () => {
+    await give(10, ['a'], ['a']);
+    const entry = entryOf(['a', 'b', 'c'], ['c'], 'key');
+    const args = [floor, ageMs, ageMs, epoch, '', epoch, 10, entry, 1, 2, 'c'];
+    await run(scripts.restore, ['generation', 'newest', 't'], args);
+    expect(await publications()).toEqual(['10 a a', '11 keyb', '12 keyc c']);
+    // What is left of the entry still says that it has keys.
+    const rows = (await redis.callBuffer('XRANGE', 't', '-', '+')) as [Buffer, [Buffer, Buffer]][];
+    expect(rows.map(([, [, bytes]]) => bytes[0])).toEqual([2, 3]);
+  });
+
   it('replaces a history that ended earlier, but not one that began later', async () => {
     await publish(['old'], '');
     const [position = ''] = await publish(['older']);
@@ -92,7 +106,7 @@ describe('the script that restores what Redis lost', () => {
     const giveTo = (named: string, first: number, text: string) =>
       run(
         scripts.restore,
-        ['generation', 'newest', 't'],
+        ['generation', 'newest', ...withIds],
         [floor, ageMs, ageMs, named, '', named, first, entryOf([text]), 0],
       );
     expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1]);
@@ -112,7 +126,7 @@ describe('the script that restores what Redis lost', () => {
     it('adds the publications that were made afterwards', async () => {
       const { renewed } = await begin();
       const args = [floor, ageMs, ageMs, renewed, 3, renewed, 4, entryOf(['d']), 0];
-      expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1]);
+      expect(await run(scripts.restore, ['generation', 'newest', ...withIds], args)).toEqual([`${renewed}-4`, 1]);
       expect(await publications()).toEqual(['1 a', '2 b', '3 c', '4 d']);
     });
 
@@ -129,7 +143,7 @@ describe('the script that restores what Redis lost', () => {
       async (begun) => {
         const { renewed } = await begin();
         const args = [floor, ageMs, ageMs, renewed, begun, renewed, 3, entryOf(['d']), 0];
-        expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-3`, 1]);
+        expect(await run(scripts.restore, ['generation', 'newest', ...withIds], args)).toEqual([`${renewed}-3`, 1]);
         expect(await publications()).toEqual(['3 d']);
       },
     );
@@ -137,7 +151,11 @@ describe('the script that restores what Redis lost', () => {
 
   it('keeps the epochs of the publications of a history', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
-    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', ...args]);
+    const answer = await run(
+      scripts.restore,
+      ['generation', 'newest', ...withIds],
+      [floor, ageMs, ageMs, other, '', ...args],
+    );
     expect(answer).toEqual([`${other}-2`, 1]);
     expect((await read(1, { epoch })).ids).toEqual([]);
     expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);
@@ -165,7 +183,7 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
     const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
-    const keys = ['generation', 'newest', 'run', 't'];
+    const keys = ['generation', 'newest', 'run', ...(named.length > 0 ? withIds : ['t'])];
     const answer = await run(publishScript(''), keys, ['g', floor, ageMs, '', ...args]);
     positions.push(String((answer as unknown[]).flat()[0]));
   }
@@ -276,7 +294,7 @@ describe('epochs', () => {
     const ahead = '9000000000000000';
     await run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, ageMs, ageMs, ahead, '', ahead, 1, entryOf(['a']), 0],
     );
     await redis.del('t');
@@ -321,7 +339,7 @@ describe('the lifetime of a history', () => {
     await redis.del('generation');
     await run(
       scripts.restore,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, ageMs, ageMs, named, '', named, 2, entryOf(['b']), 0],
     );
     expect(await redis.xlen('t')).toBe(2);
@@ -365,7 +383,7 @@ describe('a call with several runs', () => {
     await subscriber.ssubscribe('t');
     const answer = await run(
       publishScript(''),
-      [...keys, ...runs.map(() => 't')],
+      [...keys, ...runs.flatMap((run) => (run[6] === 0 ? ['t'] : withIds))],
       ['g', floor, ageMs, '', ...runs.flat()],
     );
     const positions = [2, 5, 6, 7, 9, 10].map((offset) => `${epoch}-${offset}`);
@@ -414,7 +432,7 @@ describe('a repeated publication', () => {
     const { source } = publishScript('');
     const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
     const publishIt = () =>
-      admin.call('EVAL', source, 4, 'generation', 'newest', 'run', 't', 'g', floor, ageMs, 1, ...run);
+      admin.call('EVAL', source, 6, 'generation', 'newest', 'run', ...withIds, 'g', floor, ageMs, 1, ...run);
     const [first] = (await publishIt()) as string[];
     const before = await offset();
     expect(await publishIt()).toEqual([['', first]]);
@@ -428,7 +446,7 @@ describe('a repeated publication', () => {
     try {
       const again = (wait: string) => {
         const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
-        return run(publishScript(''), ['generation', 'newest', 'run', 't'], args);
+        return run(publishScript(''), ['generation', 'newest', 'run', ...withIds], args);
       };
       expect(await again('')).toEqual([['', first]]);
       await expect(again('1')).rejects.toThrow('UNPROVEN');
@@ -446,7 +464,7 @@ describe('proving that Redis has what was published to a replaced master', () =>
   const prove = (...entries: readonly (readonly [first: number, entry: Buffer | string, ids: readonly string[]])[]) =>
     run(
       scripts.prove,
-      ['generation', 'newest', 't'],
+      ['generation', 'newest', ...withIds],
       [floor, epoch, ...entries.flatMap(([first, bytes, ids]) => [first, bytes, ids.length, ...ids])],
     );
   const [a, b] = [entryOf(['a']), entryOf(['b'])];

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import { Metrics } from '../src/observe/metrics.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
@@ -46,6 +47,32 @@ describe('the metrics', () => {
     );
     expect(await metric('fanout_seconds_count')).toBeGreaterThanOrEqual(1);
     expect(await metric('relay_connected')).toBe(1);
+  });
+
+  it('name each Redis that holds topics, and no other', async () => {
+    const metrics = new Metrics();
+    const shard = { name: 'a:1', isConnected: true, partitions: 60, unavailable: 0 };
+    let shards = [shard, { name: 'b:2', isConnected: false, partitions: 4, unavailable: 4 }];
+    metrics.readShards(() => shards);
+    const samples = async (): Promise<string[]> =>
+      (await metrics.text()).split('\n').filter((line) => line.startsWith('fanfare_shard_'));
+    expect(await samples()).toEqual([
+      'fanfare_shard_connected{shard="a:1"} 1',
+      'fanfare_shard_connected{shard="b:2"} 0',
+      'fanfare_shard_partitions{shard="a:1"} 60',
+      'fanfare_shard_partitions{shard="b:2"} 4',
+      'fanfare_shard_partitions_unavailable{shard="a:1"} 0',
+      'fanfare_shard_partitions_unavailable{shard="b:2"} 4',
+    ]);
+    // One slot of its master has no server. The other master has become a replica.
+    shards = [{ ...shard, isConnected: false, unavailable: 1 }];
+    expect(await samples()).toEqual([
+      'fanfare_shard_connected{shard="a:1"} 1',
+      'fanfare_shard_partitions{shard="a:1"} 60',
+      'fanfare_shard_partitions_unavailable{shard="a:1"} 1',
+    ]);
+    shards = [];
+    expect(await samples()).toEqual([]);
   });
 
   it('count HTTP requests by route and status, measure publishes, and count no long poll as a new connection', async () => {

@@ -13,7 +13,7 @@ const keys = { topicPrefix: 'fanfare:{7}:topic:', generation: 'fanfare:generatio
 const news = `${keys.topicPrefix}news`;
 const epoch = '1700000000000000';
 const floor = '0000000000000000';
-const entry = encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x61]) }, new Map());
+const entry = encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x61]), hasKeys: false }, new Map());
 
 const servers: RedisProcess[] = [];
 let from: Redis;

@@ -64,7 +64,7 @@ describe('the documented user of Redis', () => {
     );
     // Commands are written as lists, as parts of a command, or by the methods that send them.
     const commands =
-      /(?:\[\s*|asciiPart\(|\.ask\(|commandOf\(|carryOut\()'((?!SIG)[A-Z]+)'(?:, '(ID|LIST|LOAD|INFO)')?/g;
+      /(?:\[\s*|asciiPart\(|\.ask\(|commandOf\(|carryOut\()'((?!SIG)[A-Z]+)'(?:, '(ID|LIST|LOAD|INFO|SLOTS)')?/g;
     const inNode = [...text.matchAll(commands)].map(([, name = '', sub]) =>
       sub === undefined ? name : `${name}|${sub}`,
     );

@@ -16,7 +16,7 @@ import { nameInRedis } from './redis-names.js';
 import { until } from './wait.js';
 
 const clusterSentence =
-  'FANFARE_REDIS_URL points to a Redis Cluster, which is not supported. Use a single Redis or its Sentinels.';
+  'FANFARE_REDIS_URL points to a server of a Redis Cluster. Write redis+cluster://host1:6379,host2:6379 with some of its servers.';
 
 const quick = { FANFARE_REDIS_TIMEOUT_MS: '500' };
 
@@ -495,5 +495,21 @@ describe('a rare error of Redis', () => {
   ])('at %s is explained: %s', (url, error, sentence) => {
     expect(explain(error, context(url))).toContain(sentence);
     expect(explain(error, context(url))).not.toContain('hush');
+  });
+
+  it.each([
+    [
+      new Error('ASK 3999 10.0.0.1:6379'),
+      'The Redis Cluster is moving a slot to another server. Publications to topics',
+    ],
+    [new Error('TRYAGAIN Multiple keys request'), 'If it was interrupted, redis-cli --cluster fix completes it.'],
+    [new Error('CLUSTERDOWN The cluster is down'), 'The Redis Cluster is down: a master has failed'],
+    [new Error('MOVED 3999 10.0.0.1:6379'), 'A slot of the Redis Cluster has moved to another server.'],
+    [new Error("READONLY You can't write"), 'This server of the Redis Cluster is a replica now.'],
+    [new Error('ERR This instance has cluster support disabled'), 'but this server does not belong to one'],
+    [withCode('ECONNREFUSED'), 'refuses the connection or is unreachable: a:6379. Check that it is running, and that'],
+    [new Error('WRONGPASS invalid username-password pair'), 'Redis rejects the user or password in FANFARE_REDIS_URL'],
+  ])('at a server of a Redis Cluster is explained: %s', (error, sentence) => {
+    expect(explain(error, { ...context('redis://a'), isCluster: true })).toContain(sentence);
   });
 });

@@ -1,21 +1,21 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type RedisProcess, type RedisShards, startRedis, startRedisShards } from '@fanfare/local-cluster';
+import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { type Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { PublisherLink } from '../src/redis/redis.js';
-import { memoryTimes } from '../src/relay/memory-times.js';
-import { openRelay, type RelaySettings } from '../src/relay/open-relay.js';
+import type { RelaySettings } from '../src/relay/open-relay.js';
 import { newNodeId } from '../src/relay/redis-message.js';
 import type { Relay } from '../src/relay/relay.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { monitorRedis, type SeenCommand } from './redis-monitor.js';
 import { nameInRedis } from './redis-names.js';
-import { json, publishAcknowledged, RecordedDelivery, relayContract, topic, topics } from './relay.contract.js';
+import { json, publishAcknowledged, relayContract, topic, topics } from './relay.contract.js';
+import { startRelay, startRelays } from './test-relay.js';
 import { until } from './wait.js';
 
 let redis: RedisProcess;
@@ -58,150 +58,17 @@ it('a node knows how much memory Redis uses for a client that does not read', as
   }
 });
 
-function newRelay(settings: Partial<RelaySettings> = {}) {
-  const delivery = new RecordedDelivery();
-  const { counters } = new Metrics();
-  const { relay, close } = openRelay(
-    {
-      redisUrl: redis.url,
-      redisTimeoutMs: 500,
-      nodeName: 'test',
-      nodeId: newNodeId(),
-      redisPrefix: `p${prefixes}`,
-      redisPartitions: 64,
-      unsubscribeLingerMs: 20,
-      flushWindowMs: 0,
-      maxRelayBytes: 1_000_000,
-      topics: fast,
-      recentBytes: 1_000_000,
-      idempotencyWindowSeconds: 60,
-      probeIntervalMs: 1_000,
-      newNodeWaitMs: 0,
-      memoryTimes,
-      durableReplicas: 1,
-      durableTimeoutMs: 100,
-      ...settings,
-    },
-    delivery,
-    pino({ level: 'silent' }),
-    counters,
-    () => null,
-  );
-  return {
-    relay,
-    delivery,
-    counters,
-    async [Symbol.asyncDispose]() {
-      await relay.close();
-      close();
-    },
-  };
-}
+/** By default, all topics are at level `fast`. */
+const newRelay = (settings: Partial<RelaySettings> = {}) =>
+  startRelay({ redisUrl: redis.url, redisPrefix: `p${prefixes}`, topics: fast, ...settings });
 
 /** The commands so far with an argument that begins with this key, after the prefix of this test. */
 const about = ({ commands }: { readonly commands: readonly SeenCommand[] }, key: RegExp) =>
   commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:`) && key.test(arg)));
 
-let shards: RedisShards;
-beforeAll(async () => {
-  shards = await startRedisShards(2);
-});
-afterAll(async () => {
-  await shards[Symbol.asyncDispose]();
-});
-
-describe.each([
-  ['one Redis', () => redis.url],
-  ['two shards', () => shards.url],
-])('with %s,', (_, urlOf) => {
-  relayContract('RoutedRelay', async (count) => {
-    prefixes++;
-    const nodes = Array.from({ length: count }, () => newRelay({ topics, redisUrl: urlOf() }));
-    for (const { relay } of nodes) await untilConnected(relay);
-    return {
-      relays: nodes.map(({ relay }) => relay),
-      deliveries: nodes.map(({ delivery }) => delivery),
-      async [Symbol.asyncDispose]() {
-        await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()));
-      },
-    };
-  });
-});
-
-/** Resolves when the relay can use every Redis. */
-function untilConnected(relay: Relay): Promise<unknown> {
-  return until('the relay is connected', () => relay.shards.every(({ isConnected }) => isConnected));
-}
-
-describe('two shards', () => {
-  const names = Array.from({ length: 40 }, (_, index) => `t${index}`);
-
-  /** Topics by the port of the shard that holds them. */
-  async function topicsByShard(): Promise<readonly (readonly string[])[]> {
-    const lists = shards.servers.map(async ({ url }) => {
-      const admin = new Redis(url);
-      const keys = await admin.keys(`p${prefixes}:*:topic:*`);
-      admin.disconnect();
-      return keys.flatMap((key) => /:topic:(t\d+)$/.exec(key)?.[1] ?? []);
-    });
-    return Promise.all(lists);
-  }
-
-  it('each hold a part of the topics, and all topics are listed once', async () => {
-    prefixes++;
-    await using node = newRelay({ topics, redisUrl: shards.url });
-    await untilConnected(node.relay);
-    for (const name of names) await publishAcknowledged(node.relay, name, 1);
-    const [one = [], other = []] = await topicsByShard();
-    expect(Math.min(one.length, other.length)).toBeGreaterThan(5);
-    expect([...one, ...other].toSorted()).toEqual(names.toSorted());
-    expect(node.relay.shards.map(({ name, partitions }) => [name, partitions])).toEqual(
-      shards.servers.map(({ port }) => [`127.0.0.1:${port}`, 32]),
-    );
-    const listed: string[] = [];
-    for (let cursor: string | null = null, isLast = false; !isLast; ) {
-      const page = await node.relay.topics({ prefix: 't', cursor, limit: 7 });
-      listed.push(...page.topics);
-      cursor = page.next;
-      isLast = cursor === null;
-    }
-    expect(listed.toSorted()).toEqual(names.toSorted());
-    for (const cursor of ['x', '5', '2-0', '0-x'])
-      await expect(node.relay.topics({ prefix: '', cursor, limit: 7 })).rejects.toMatchObject({ code: 'malformed' });
-  });
-
-  it('fail alone: topics of the other shard are served, and those of the failed one are unavailable until it is back', async () => {
-    prefixes++;
-    await using own = await startRedisShards(2);
-    await using node = newRelay({ topics, redisUrl: own.url });
-    await using other = newRelay({ topics, redisUrl: own.url });
-    for (const { relay } of [node, other]) await untilConnected(relay);
-    const [victim] = own.servers;
-    if (victim === undefined) throw new Error('There is no server.');
-    await other.relay.subscribe(topic('t0'), null);
-    for (const name of names) await publishAcknowledged(node.relay, name, 1);
-    await victim.kill();
-    await until('the failed shard is noticed', () => node.relay.shards[0]?.isConnected === false);
-    expect(node.relay.state).toBe('connected');
-    await until('the fault names it', () => node.relay.fault?.startsWith(`127.0.0.1:${victim.port}: `));
-    const outcomes = new Map<string, string>();
-    for (const name of names)
-      outcomes.set(
-        name,
-        await publishAcknowledged(node.relay, name, 2).then(
-          (outcome) => (outcome instanceof Error ? (outcome as ReplyError).code : 'accepted'),
-          (error: ReplyError) => error.code,
-        ),
-      );
-    const codes = [...outcomes.values()];
-    expect(new Set(codes)).toEqual(new Set(['accepted', 'unavailable']));
-    expect(codes.filter((code) => code === 'accepted').length).toBeGreaterThan(5);
-    await victim.restart();
-    for (const { relay } of [node, other]) await untilConnected(relay);
-    for (const name of names)
-      expect(await publishAcknowledged(node.relay, name, 3)).toMatchObject({ offset: expect.any(Number) });
-    await until('the subscriber has everything', () => other.delivery.of('t0').at(-1) === '3');
-  });
+relayContract('RoutedRelay', (count) => {
+  prefixes++;
+  return startRelays(count, { redisUrl: redis.url, redisPrefix: `p${prefixes}` });
 });
 
 describe('a RedisRelay', () => {

@@ -2,8 +2,8 @@
 import {
   forEachItem,
   isMessageId,
+  type KeyedPayload,
   maxMessageIdBytes,
-  type Payload,
   type Position,
   parseTopic,
   ReplyError,
@@ -16,7 +16,7 @@ import { type IdScope, scopedId, scopeOf, sharedScope } from '../src/relay/scope
 import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
 
-interface RelayFixture extends AsyncDisposable {
+export interface RelayFixture extends AsyncDisposable {
   /** Relays that form one broker: a single one if the implementation knows no others. */
   readonly relays: readonly Relay[];
   readonly deliveries: readonly RecordedDelivery[];
@@ -27,6 +27,8 @@ type StartRelays = (count: number) => Promise<RelayFixture>;
 /** Records what a relay delivers on one node. */
 export class RecordedDelivery implements LocalSubscribers {
   readonly received = new Map<Topic, string[]>();
+  /** The publications with a key, as key and text, with a `-` before a key that is removed. */
+  readonly keyed: string[] = [];
   readonly runs: number[] = [];
   readonly gaps: Topic[] = [];
   readonly resets: Position[] = [];
@@ -46,6 +48,7 @@ export class RecordedDelivery implements LocalSubscribers {
       texts.push(Buffer.from(bytes).toString('utf8', start, end));
       this.received.set(topic, texts);
     });
+    this.keyed.push(...keyedOf(run));
     return true;
   }
 
@@ -82,9 +85,19 @@ export function topic(name: string): Topic {
   return parsed;
 }
 
-export function json(value: unknown): Payload {
+/** The publications of a run that have a key, as in {@link RecordedDelivery.keyed}. */
+function keyedOf(run: Run): string[] {
+  const all: string[] = [];
+  forEachItem(run, ({ bytes, start, end, key, remove }) => {
+    if (key !== null) all.push(`${remove ? '-' : ''}${key} ${Buffer.from(bytes).toString('utf8', start, end)}`);
+  });
+  expect(run.hasKeys || all.length === 0).toBe(true);
+  return all;
+}
+
+export function json(value: unknown, key: string | null = null, remove = false): KeyedPayload {
   const bytes = Buffer.from(JSON.stringify(value));
-  return { encoding: 'json', bytes, start: 0, end: bytes.length };
+  return { encoding: 'json', bytes, start: 0, end: bytes.length, key, remove };
 }
 
 /** Publishes with a receipt and resolves with the outcome. */
@@ -176,6 +189,21 @@ export function relayContract(name: string, start: StartRelays): void {
         );
         const delivery = fixture.deliveries.at(-1);
         await until('the publication has arrived', () => delivery?.of(named(`t${round}`)).length === 1);
+      }
+    });
+
+    it('delivers keys, also in a run with publications that have none', async () => {
+      await using fixture = await start(2);
+      const [first] = fixture.relays as [Relay];
+      await Promise.all(fixture.relays.map((relay) => relay.subscribe(topic(named('news')), null)));
+      first.publish(topic(named('news')), json(1, 'a'), null, null);
+      first.publish(topic(named('news')), json(2), null, null);
+      first.publish(topic(named('news')), json(null, '!~'.repeat(32), true), null, null);
+      await publishAcknowledged(first, named('news'), 4);
+      for (const delivery of fixture.deliveries) {
+        await until('all publications have arrived', () => delivery.of(named('news')).length === 4);
+        expect(delivery.of(named('news'))).toEqual(['1', '2', 'null', '4']);
+        expect(delivery.keyed).toEqual(['a 1', `-${'!~'.repeat(32)} null`]);
       }
     });
 
@@ -336,6 +364,32 @@ export function relayContract(name: string, start: StartRelays): void {
       expect(positions.map(({ offset }) => offset)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
       expect(new Set(positions.map(({ epoch }) => epoch)).size).toBe(1);
       expect((await publishAll(first, 'other', 1))[0]?.offset).toBe(1);
+    });
+
+    it('keeps keys in the history, and in what a messageId leaves of a run', async () => {
+      await using fixture = await start(2);
+      const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
+      await last.subscribe(topic('t'), null);
+      const { position: since } = last.subscribeResult(topic('t'), null);
+      const publish = (number: number, key: string | null, id: string): void =>
+        first.publish(topic('t'), json(number, key, number === 3), scopedId(sharedScope, id), null);
+      publish(1, 'a', 'one');
+      await publishAcknowledged(first, 't', 2, 'two');
+      // One run: the first two are known already.
+      publish(1, 'a', 'one');
+      publish(2, null, 'two');
+      publish(3, 'c', 'three');
+      publish(4, 'd', 'four');
+      await publishAcknowledged(first, 't', 5, 'five');
+      const delivery = fixture.deliveries.at(-1);
+      await until('all publications have arrived', () => delivery?.of('t').length === 5);
+      const all = ['a 1', '-c 3', 'd 4'];
+      expect(delivery?.keyed).toEqual(all);
+      expect(keyedOf(last.subscribeResult(topic('t'), since).publications)).toEqual(all);
+      const page = await first.history(topic('t'), { since: null, limit: 2, direction: 'backward' });
+      expect([textsOf(page.publications), keyedOf(page.publications)]).toEqual([['4', '5'], ['d 4']]);
+      const { publications } = await last.history(topic('t'), { since, limit: 4, direction: 'forward' });
+      expect([textsOf(publications), keyedOf(publications)]).toEqual([['1', '2', '3', '4'], all]);
     });
 
     it('lists the topics that have a history, in pages', async () => {

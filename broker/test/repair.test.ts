@@ -17,7 +17,7 @@ function entryOf(...numbers: number[]): Buffer {
   const bytes = Buffer.concat(
     numbers.map((number) => Buffer.from([0xa0 + String(number).length, ...Buffer.from(String(number))])),
   );
-  return encodeEntry({ count: numbers.length, bytes }, new Map());
+  return encodeEntry({ count: numbers.length, bytes, hasKeys: false }, new Map());
 }
 
 interface Stage extends AsyncDisposable {

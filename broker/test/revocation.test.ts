@@ -82,6 +82,15 @@ const isRevoked = {
   closed: closeReasons.unauthenticated,
 };
 
+it.each(['shards'] as const)('a revocation ends the connections at other nodes, with %s', async (redis) => {
+  await using cluster = await startCluster({ nodes: 2, redis, env });
+  const token = await tokenOf('mallory');
+  const there = await connectWith(token, 1, cluster);
+  expect(await revoke({ subject: 'mallory' }, 0, cluster)).toEqual({ status: 202, body: {} });
+  expect(await within('the connection is closed', there.closed)).toEqual(closeReasons.revoked);
+  for (const node of [0, 1]) expect(await refused(token, node, cluster)).toMatchObject(isRevoked);
+});
+
 describe('while Redis is full', () => {
   it('a revocation still ends the connections of a subject on all nodes, and its token is refused', async () => {
     await using redis = await startRedis();

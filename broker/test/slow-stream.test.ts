@@ -1,5 +1,5 @@
 /** An event stream whose client and Redis are slow in an order that real ones have only by chance. */
-import { type Position, parseTopic, type Run, type Topic, Writer, writeItem } from '@fanfare/protocol';
+import { emptyRun, type Position, parseTopic, type Run, type Topic, Writer, writeItem } from '@fanfare/protocol';
 import { expect, it, vi } from 'vitest';
 import type { Exchange } from '../src/http/exchange.js';
 import type { HistoryPage } from '../src/relay/relay.js';
@@ -10,6 +10,7 @@ import type { StreamContext } from '../src/streams/stream-context.js';
 import type { StreamResponse } from '../src/streams/stream-response.js';
 import { EventRun } from '../src/topics/event-run.js';
 import { Registry } from '../src/topics/registry.js';
+import { json } from './relay.contract.js';
 import { until } from './wait.js';
 
 const [kept, fast] = ['kept', 'fast'].map(parseTopic) as [Topic, Topic];
@@ -17,14 +18,12 @@ const [kept, fast] = ['kept', 'fast'].map(parseTopic) as [Topic, Topic];
 function runOf(values: readonly number[]): Run {
   const writer = new Writer(256);
   for (const value of values) {
-    const bytes = Buffer.from(String(value));
-    writeItem(writer, { encoding: 'json', bytes, start: 0, end: bytes.length });
+    writeItem(writer, json(value));
   }
-  return { count: values.length, bytes: writer.view().slice() };
+  return { count: values.length, bytes: writer.view().slice(), hasKeys: false };
 }
 
 const newest: Position = { epoch: '1', offset: 5 };
-const nothing: Run = { count: 0, bytes: new Uint8Array(0) };
 
 /** A stream of both topics that has to read five publications of `kept` from Redis. */
 class SlowStream implements StreamResponse {
@@ -52,7 +51,7 @@ class SlowStream implements StreamResponse {
         subscribeResult: (topic, since) => ({
           position: topic === kept ? newest : null,
           recovered: since?.offset === newest.offset,
-          publications: nothing,
+          publications: emptyRun,
         }),
         history: () => new Promise((resolve) => this.reads.push(resolve)),
       },

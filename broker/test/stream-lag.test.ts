@@ -9,7 +9,7 @@ import { EventStream } from '../src/streams/event-stream.js';
 import { PagePieces } from '../src/streams/page-pieces.js';
 import type { StreamContext } from '../src/streams/stream-context.js';
 import { Registry } from '../src/topics/registry.js';
-import { topic } from './relay.contract.js';
+import { json, topic } from './relay.contract.js';
 import { until } from './wait.js';
 
 const t = topic('t');
@@ -18,10 +18,9 @@ const at = (offset: number, epoch = '1'): Position => ({ epoch, offset });
 function runOf(from: number, to: number): Run {
   const writer = new Writer();
   for (let number = from; number <= to; number++) {
-    const bytes = Buffer.from(String(number));
-    writeItem(writer, { encoding: 'json', bytes, start: 0, end: bytes.length });
+    writeItem(writer, json(number));
   }
-  return { count: Math.max(0, to - from + 1), bytes: writer.view() };
+  return { count: Math.max(0, to - from + 1), bytes: writer.view(), hasKeys: false };
 }
 
 /** A topic of a node: `here` as the node knows it, `there` in Redis. The history keeps everything. */

@@ -20,7 +20,7 @@ function usedBytes(): number {
 function entryAt(offset: number, length: number): StreamEntry {
   const writer = new Writer();
   writer.str('x'.repeat(length));
-  const bytes = encodeEntry({ count: 1, bytes: writer.toBytes() }, new Map());
+  const bytes = encodeEntry({ count: 1, bytes: writer.toBytes(), hasKeys: false }, new Map());
   return decodeEntry({ epoch: '1', offset }, bytes) as StreamEntry;
 }
 

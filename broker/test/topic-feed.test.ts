@@ -35,7 +35,7 @@ class ScriptedStream {
     const bytes = Buffer.alloc(count * 2);
     for (let index = 0; index < count; index++) bytes.set([0xa1, 0x30 + ((this.head + index) % 10)], index * 2);
     const at = { epoch: this.epochName, offset: this.head + 1 };
-    const entry = decodeEntry(at, encodeEntry({ count, bytes }, new Map()));
+    const entry = decodeEntry(at, encodeEntry({ count, bytes, hasKeys: false }, new Map()));
     if (entry === null) throw new Error('Not an entry.');
     this.entries.push(entry);
     this.head += count;
@@ -274,7 +274,7 @@ describe('a topic feed', () => {
     const at = { epoch: 'e1', offset: 3 };
     const other = decodeEntry(
       at,
-      encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x78]) }, new Map()),
+      encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x78]), hasKeys: false }, new Map()),
     ) as StreamEntry;
     stream.entries.push(other);
     stream.head++;

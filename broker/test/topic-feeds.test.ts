@@ -15,7 +15,7 @@ import { TopicPolicies } from '../src/topics/policy.js';
 import { RecordedDelivery, topic } from './relay.contract.js';
 
 const epoch = '1700000000000000';
-const entry = encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x31]) }, new Map());
+const entry = encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x31]), hasKeys: false }, new Map());
 const idOf = (offset: number): Buffer => Buffer.from(`${epoch}-${offset}`);
 const at = (offset: number): Position => ({ epoch, offset });
 

@@ -7,7 +7,7 @@ export type { Json, JsonData, ReadonlyData } from './data-types.js';
 export { ConnectionError, DataError, type ErrorCode, FanfareError, ReplyError } from './errors.js';
 export type { HistoryOf, HistoryOptions } from './histories.js';
 export type { CommonOptions, GetToken, Limits } from './options.js';
-export type { Acknowledgement, PublishOptions } from './publisher.js';
+export type { Acknowledgement, PublishOptions, SendOptions } from './publisher.js';
 export type { SchemaIssue, StandardSchemaV1 } from './standard-schema.js';
 export type { ConnectionState, StateCode } from './state.js';
 export type {

@@ -13,7 +13,7 @@ import { Levels } from './levels.js';
 import { type CommonOptions, type Limits, limitsOf } from './options.js';
 import { Pacer } from './pacer.js';
 import { PublishQueue } from './publish-queue.js';
-import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
+import { type Acknowledgement, assertTopic, Publisher, type PublishOptions, type SendOptions } from './publisher.js';
 import { Reads } from './reads.js';
 import { Reconnector } from './reconnector.js';
 import { Requests } from './requests.js';
@@ -182,13 +182,17 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
   /**
    * Publishes without an acknowledgement. To make sure that the publication reaches the node, end with `drain()`, not
-   * `close()`. Throws if it cannot be sent: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`,
-   * `queueFull`, `closed`, `draining`. Later failures (an asynchronous schema, a node with a smaller frame limit) are
+   * `close()`. Throws if it cannot be sent: `invalidTopic`, `unknownTopic`, `invalidOption`, `invalidData`,
+   * `frameTooLarge`, `queueFull`, `closed`, `draining`. Later failures (an asynchronous schema, a node with a smaller frame limit) are
    * `error` events.
    */
-  send<Topic extends keyof Published & string>(topic: Topic, data: DataOf<Published, Topic>): void {
+  send<Topic extends keyof Published & string>(
+    topic: Topic,
+    data: DataOf<Published, Topic>,
+    options?: SendOptions,
+  ): void {
     this.#assertOpen();
-    this.#publisher.send(topic, data);
+    this.#publisher.send(topic, data, options);
     this.#use();
   }
 

@@ -11,7 +11,7 @@ import { Queue } from './queue.js';
 import type { Reads } from './reads.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 import { type Check, type Checked, checkItem } from './schemas.js';
-import type { GapReason, Reader } from './subscription.js';
+import { type GapReason, publicationOf, type Reader } from './subscription.js';
 
 export interface DeliverySettings extends ReconnectPolicy {
   readonly reads: Reads;
@@ -138,11 +138,11 @@ export abstract class Delivery implements CursorListener {
   #take(item: Item, position: Position | null): void {
     if (this.#isChecking) return this.#inOrder(() => this.#take(item, position));
     const checked = checkItem(item, this.topic, this.check);
-    if (!(checked instanceof Promise)) return this.#handOut(checked, position);
+    if (!(checked instanceof Promise)) return this.#handOut(checked, item, position);
     this.#isChecking = true;
     checked.then((late) => {
       this.#isChecking = false;
-      this.#handOut(late, position);
+      this.#handOut(late, item, position);
       while (!this.#isChecking) {
         const next = this.#waiting.shift();
         if (next === undefined) return this.goOn();
@@ -151,9 +151,9 @@ export abstract class Delivery implements CursorListener {
     });
   }
 
-  #handOut(checked: Checked, position: Position | null): void {
+  #handOut(checked: Checked, item: Item, position: Position | null): void {
     if ('error' in checked) return this.#each((reader) => reader.fail(checked.error));
-    const publication = { topic: this.topic, data: checked.data, position };
+    const publication = publicationOf(this.topic, checked.data, position, item);
     this.#each((reader) => reader.deliver(publication));
   }
 

@@ -9,7 +9,7 @@ import { assertTopic } from './publisher.js';
 import type { Question, Reads } from './reads.js';
 import type { Answer } from './requests.js';
 import { type Check, checkItem, type SchemaTable } from './schemas.js';
-import type { Publication } from './subscription.js';
+import { type Publication, publicationOf } from './subscription.js';
 
 /** Options of `history()`. */
 export interface HistoryOptions {
@@ -139,7 +139,7 @@ export class Histories {
     for (const item of reply.publications) {
       const checked = await checkItem(item, topic, check);
       if ('error' in checked) this.#settings.report(checked.error);
-      else publications.push({ topic, data: checked.data, position: at });
+      else publications.push(publicationOf(topic, checked.data, at, item));
       at = moved(at, 1);
     }
     return { position, recovered, publications };

@@ -1,14 +1,22 @@
 /** Publishing: check the topic and the data, encode, send or queue, and wait for the answer. */
-import { type OutgoingPublish, type Position, parseTopic } from '@fanfare/protocol';
+import { isKey, maxKeyBytes, type OutgoingPublish, type Position, parseTopic } from '@fanfare/protocol';
 import { Condition } from './condition.js';
-import { DataError, FanfareError } from './errors.js';
+import { DataError, FanfareError, invalidOption } from './errors.js';
 import { messageIds } from './message-id.js';
 import { assertLimit, refuseUnknown } from './options.js';
 import type { PublishQueue } from './publish-queue.js';
 import type { Checked, SchemaTable } from './schemas.js';
 
+/** Options of `send()`. */
+export interface SendOptions {
+  /** What the publication is about, such as the id of an order: 1 to 64 printable ASCII characters without spaces. */
+  readonly key?: string | undefined;
+  /** The publication removes what was published with its `key`. @default false */
+  readonly remove?: boolean | undefined;
+}
+
 /** Options of `publish()`. */
-export interface PublishOptions {
+export interface PublishOptions extends SendOptions {
   /**
    * Time for the publish, in milliseconds, including waiting for a connection or an asynchronous schema, and retries.
    * After it the publish rejects with `timeout`; the `cause` is the last failure.
@@ -57,8 +65,9 @@ export class Publisher {
     const { timeoutMs = this.#settings.timeoutMs, signal } = options;
     // The executor runs at once, so publishes of one turn share a frame. What it throws rejects the promise.
     return new Promise((resolve, reject) => {
-      refuseUnknown('publish()', options, ['timeoutMs', 'signal']);
+      refuseUnknown('publish()', options, ['timeoutMs', 'signal', 'key', 'remove']);
       assertLimit('timeoutMs', timeoutMs);
+      checkKey(options);
       if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
       this.#unsettled++;
       const posting = queue.open(topic, timeoutMs, (answer) => {
@@ -75,7 +84,7 @@ export class Publisher {
         );
       if (signal) this.#onAbort(signal, abort);
       try {
-        const post = (): void => queue.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
+        const post = (): void => queue.post(posting, describe(posting.id, topic, data, this.#nextMessageId(), options));
         this.#inTurn(topic, data, post)?.catch(fail);
       } catch (error) {
         fail(error);
@@ -84,9 +93,11 @@ export class Publisher {
   }
 
   /** Throws if the publication cannot be sent. Later failures are reported. */
-  send(topic: string, data: unknown): void {
+  send(topic: string, data: unknown, options: SendOptions = {}): void {
+    refuseUnknown('send()', options, ['key', 'remove']);
+    checkKey(options);
     const { queue, report } = this.#settings;
-    const turn = this.#inTurn(topic, data, () => queue.send(describe(null, topic, data, null), report));
+    const turn = this.#inTurn(topic, data, () => queue.send(describe(null, topic, data, null, options), report));
     if (turn === null) return;
     this.#unsettled++;
     turn.catch(report).finally(() => this.#settled());
@@ -172,12 +183,27 @@ function throwIfFailed(checked: Checked | undefined): void {
   if (checked !== undefined && 'error' in checked) throw checked.error;
 }
 
-function describe(id: number | null, topic: string, data: unknown, messageId: string | null): OutgoingPublish {
+/** Throws `invalidOption`. A node would refuse it as malformed, with all later commands of the frame. */
+function checkKey({ key, remove = false }: SendOptions): void {
+  const hasKey = typeof key === 'string' && isKey(key);
+  if (hasKey ? typeof remove === 'boolean' : key === undefined && remove === false) return;
+  throw invalidOption(
+    `key must be 1 to ${maxKeyBytes} printable ASCII characters without spaces; remove must be a boolean and needs a key.`,
+  );
+}
+
+function describe(
+  id: number | null,
+  topic: string,
+  data: unknown,
+  messageId: string | null,
+  { key, remove }: SendOptions,
+): OutgoingPublish {
   if (typeof data === 'function' || typeof data === 'symbol') {
     throw new DataError('invalidData', topic, [], {
       message: `Data of type ${typeof data} cannot be sent. Convert it first.`,
     });
   }
   // JSON has no undefined, and a publish command without data is invalid.
-  return { type: 'publish', id, topic, data: data === undefined ? null : data, messageId };
+  return { type: 'publish', id, topic, data: data === undefined ? null : data, messageId, key, remove };
 }

@@ -1,5 +1,5 @@
 /** One subscription of the application: its state, its events, and its publications for a loop or a listener. */
-import type { Position } from '@fanfare/protocol';
+import type { Item, Position } from '@fanfare/protocol';
 import { Condition } from './condition.js';
 import type { ReadonlyData } from './data-types.js';
 import { call, Emitter } from './emitter.js';
@@ -14,6 +14,22 @@ export interface Publication<Topic extends string = string, Data = unknown> {
   readonly data: Data;
   /** Position in the topic's history; null if the topic keeps no history. */
   readonly position: Position | null;
+  /** What the publication is about; absent if its publisher gave no key. */
+  readonly key?: string;
+  /** True if the publication removes what was published with its `key`; otherwise absent. */
+  readonly remove?: true;
+}
+
+/** `data`: the data of the item, after the check of a schema. */
+export function publicationOf(
+  topic: string,
+  data: unknown,
+  position: Position | null,
+  { key, remove }: Item,
+): Publication {
+  const publication = { topic, data, position };
+  if ((key ?? null) === null) return publication;
+  return { ...publication, key: key as string, ...(remove === true && { remove }) };
 }
 
 /** The publications of a topic. For a union of topics, `topic` decides the type of `data`. */

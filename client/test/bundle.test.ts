@@ -15,8 +15,8 @@ const kB = 1_024;
 // The goals were 8 and 12 kB; docs/decisions.md says what needs the rest. The limit stays close to the size, so that
 // growth shows.
 it.each([
-  ['json', 18 * kB],
-  ['index', 21.9 * kB],
+  ['json', 18.3 * kB],
+  ['index', 22.4 * kB],
   ['fallback', 26 * kB],
 ] as const)('the entry %s stays within %i bytes of gzip', async (entry, limit) => {
   const { gzipBytes } = await bundle(entry, { minify: true });

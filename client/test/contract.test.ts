@@ -36,6 +36,53 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(heard).toEqual(values.map((data) => ({ topic: 'news', data, position: null })));
   });
 
+  it('carries keys, in pushes and in the history', async () => {
+    await using node = await startTestNode({ hasHistory: true });
+    await using client = connect(node, { encoding });
+    const heard: unknown[] = [];
+    await client.subscribe('orders', (publication) => heard.push(publication)).ready;
+    await client.publish('orders', { state: 'paid' }, { key: '42' });
+    await client.publish('orders', 'none', { key: undefined, remove: false });
+    client.send('orders', null, { key: 'a"b\\', remove: true });
+    const position = (offset: number): object => ({ epoch: 'e1', offset });
+    const publications = [
+      { topic: 'orders', data: { state: 'paid' }, position: position(1), key: '42' },
+      { topic: 'orders', data: 'none', position: position(2) },
+      { topic: 'orders', data: null, position: position(3), key: 'a"b\\', remove: true },
+    ];
+    await until(() => heard.length === 3);
+    expect(heard).toStrictEqual(publications);
+    expect((await client.history('orders')).publications).toStrictEqual(publications);
+  });
+
+  it('sends a key again with the publication', async () => {
+    await using node = await startTestNode({ hasHistory: true });
+    await using client = connect(node, { encoding });
+    let refusals = 0;
+    node.on('publish', ({ id }, connection, proceed) => {
+      if (refusals++ === 0) connection.error(id, 'unconfirmed');
+      else proceed();
+    });
+    await client.publish('orders', 1, { key: '42', remove: true });
+    const commands = await (await node.connection()).received('publish', 2);
+    expect(commands.map(({ key, remove, repeat }) => ({ key, remove, repeat }))).toEqual([
+      { key: '42', remove: true, repeat: false },
+      { key: '42', remove: true, repeat: true },
+    ]);
+  });
+
+  it.each([
+    ...[{ key: '' }, { key: 'a b' }, { key: 'ü' }, { key: 'x'.repeat(65) }, { key: 7 as unknown as string }],
+    ...[{ key: 'a', remove: 1 as unknown as boolean }, { remove: true }],
+  ])('refuses the key of %j', async (options) => {
+    const message =
+      'key must be 1 to 64 printable ASCII characters without spaces; remove must be a boolean and needs a key.';
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    expect(await failure(client.publish('a', 1, options))).toMatchObject({ code: 'invalidOption', message });
+    expect(() => client.send('a', 1, options)).toThrow(message);
+  });
+
   it('sends the commands of one turn in one frame', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });

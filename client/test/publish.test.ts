@@ -229,7 +229,7 @@ it('publish() rejects unknown options', async () => {
   const options = { timeout: 1_000 } as object;
   expect(await failure(client.publish('a', 1, options))).toMatchObject({
     code: 'invalidOption',
-    message: 'publish() has no option "timeout". Use one of timeoutMs, signal.',
+    message: 'publish() has no option "timeout". Use one of timeoutMs, signal, key, remove.',
   });
 });
 

@@ -13,10 +13,10 @@ import {
   emptyRun,
   endpointPath,
   JsonNodeCodec,
+  type KeyedPayload,
   MsgpackNodeCodec,
   type NodeCodec,
   type OutgoingReply,
-  type Payload,
   type Position,
   parseTopic,
   type ReplyErrorCode,
@@ -55,7 +55,7 @@ interface Log {
   epoch: string;
   /** Publications up to this offset are trimmed. */
   forgotten: number;
-  readonly payloads: Payload[];
+  readonly payloads: KeyedPayload[];
   /** Offsets by `messageId`. */
   readonly known: Map<string, number>;
 }
@@ -191,7 +191,7 @@ export class TestNode {
   }
 
   /** Publishes to a topic with history. A known messageId is not published again. */
-  append(topic: string, payload: Payload, messageId: string | null = null): Position {
+  append(topic: string, payload: KeyedPayload, messageId: string | null = null): Position {
     const { epoch, payloads, known } = this.log(topic);
     const before = messageId === null ? undefined : known.get(messageId);
     if (before !== undefined) return { epoch, offset: before };
@@ -331,7 +331,7 @@ export class TestConnection {
     this.#publications(topic, this.#runOf(data), position);
   }
 
-  pushPayloads(topic: string, payloads: readonly Payload[], position: Position | null = null): void {
+  pushPayloads(topic: string, payloads: readonly KeyedPayload[], position: Position | null = null): void {
     this.#publications(topic, runOf(payloads), position);
   }
 
@@ -379,22 +379,22 @@ export class TestConnection {
 
 const msgpackData = createMsgpackData();
 
-export function msgpackPayload(value: unknown): Payload {
+export function msgpackPayload(value: unknown): KeyedPayload {
   return payloadOf('msgpack', Uint8Array.from(msgpackData.encode(value)));
 }
 
-export function jsonPayload(value: unknown): Payload {
+export function jsonPayload(value: unknown): KeyedPayload {
   return payloadOf('json', new TextEncoder().encode(JSON.stringify(value)));
 }
 
-export function payloadOf(encoding: Encoding, bytes: Uint8Array): Payload {
-  return { encoding, bytes, start: 0, end: bytes.length };
+export function payloadOf(encoding: Encoding, bytes: Uint8Array): KeyedPayload {
+  return { encoding, bytes, start: 0, end: bytes.length, key: null, remove: false };
 }
 
-function runOf(payloads: readonly Payload[]): Run {
+function runOf(payloads: readonly KeyedPayload[]): Run {
   const writer = new Writer();
   for (const payload of payloads) writeItem(writer, payload);
-  return { count: payloads.length, bytes: writer.toBytes() };
+  return { count: payloads.length, bytes: writer.toBytes(), hasKeys: payloads.some(({ key }) => key !== null) };
 }
 
 function encodingOf(subprotocol: string): Encoding | null {

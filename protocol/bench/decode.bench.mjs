@@ -42,8 +42,9 @@ const sink = {
 function runOf(encoding) {
   const writer = new Writer();
   const bytes = encoding === 'msgpack' ? packr.pack(data) : Buffer.from(JSON.stringify(data));
-  for (let index = 0; index < 64; index++) writeItem(writer, { encoding, bytes, start: 0, end: bytes.length });
-  return { count: 64, bytes: writer.toBytes() };
+  for (let index = 0; index < 64; index++)
+    writeItem(writer, { encoding, bytes, start: 0, end: bytes.length, key: null, remove: false });
+  return { count: 64, bytes: writer.toBytes(), hasKeys: false };
 }
 const msgpackRun = runOf('msgpack');
 const jsonRun = runOf('json');

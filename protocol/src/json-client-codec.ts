@@ -94,6 +94,7 @@ class JsonFields implements Fields {
       if (item?.data === undefined && item?.error === undefined) {
         throw new LayoutError('An item has neither "data" nor "error".');
       }
+      if (typeof (item.key ?? '') !== 'string') throw new LayoutError('"key" must be a string.');
     }
     return items;
   }

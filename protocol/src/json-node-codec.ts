@@ -7,18 +7,20 @@ import {
   type Command,
   type CommandId,
   historyDirections,
+  isKey,
   isMessageId,
   isToken,
   maxCommandId,
   maxDataDepth,
   maxHistoryLimit,
+  maxKeyBytes,
   maxMessageIdBytes,
   maxReplyBytes,
   maxTokenBytes,
   type OutgoingReply,
 } from './messages.js';
-import { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
-import type { Payload } from './payload.js';
+import { CommandError, type CommandSink, type Frame, type NodeCodec, removeRule } from './node-codec.js';
+import type { KeyedPayload } from './payload.js';
 import { isEpoch, type Position } from './position.js';
 import { forEachItem, maxRunBytes, type Run } from './run.js';
 import { explainInvalidTopic, parseTopic, type Topic } from './topic.js';
@@ -146,7 +148,7 @@ export class JsonNodeCodec implements NodeCodec {
    * `isBackward`, it begins with the last one. Returns the end of each, with a 0 before them.
    */
   #writeItems(run: Run, most: number, least: number, isBackward: boolean): number[] {
-    const payloads: Payload[] = [];
+    const payloads: KeyedPayload[] = [];
     forEachItem(run, (payload) => payloads.push(payload));
     if (isBackward) payloads.reverse();
     const items = this.#items;
@@ -196,7 +198,7 @@ function writeHead(writer: JsonWriter, topic: Topic, position: Position | null, 
   else writer.ascii(`","epoch":"${position.epoch}","offset":${position.offset + itemsBefore},"items":[`);
 }
 
-function writeItemAsJson(writer: JsonWriter, payload: Payload): void {
+function writeItemAsJson(writer: JsonWriter, payload: KeyedPayload): void {
   const before = writer.length;
   writer.ascii('{"data":');
   if (payload.encoding === 'json') writer.copy(payload.bytes, payload.start, payload.end);
@@ -204,7 +206,13 @@ function writeItemAsJson(writer: JsonWriter, payload: Payload): void {
     writer.length = before;
     writer.ascii('{"error":"undecodable"');
   }
+  if (payload.key !== null) writer.ascii(keyMembers(payload.key, payload.remove));
   writer.ascii('}');
+}
+
+/** The members of a publication with a key, as JSON with a comma before them. */
+export function keyMembers(key: string, remove: boolean): string {
+  return `,"key":${JSON.stringify(key)}${remove ? ',"remove":true' : ''}`;
 }
 
 function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Command | CommandError {
@@ -224,9 +232,17 @@ function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Co
       }
       const repeat = fields['repeat'] ?? false;
       if (typeof repeat !== 'boolean') return malformed('"repeat" must be true or false.');
+      const key = fields['key'] ?? null;
+      if (key !== null && !(typeof key === 'string' && isKey(key))) {
+        return malformed(`"key" must be 1 to ${maxKeyBytes} characters of printable ASCII without spaces.`);
+      }
+      const remove = fields['remove'] ?? false;
+      if (typeof remove !== 'boolean') return malformed('"remove" must be true or false.');
+      if (remove && key === null) return malformed(removeRule);
       if (span === null) return malformed('A publish needs "data".');
       if (span.depth > maxDataDepth) return malformed(`"data" is nested deeper than ${maxDataDepth} levels.`);
-      return { type, id, topic, messageId, repeat, encoding: 'json', bytes: frame, start: span.start, end: span.end };
+      const { start, end } = span;
+      return { type, id, topic, messageId, repeat, key, remove, encoding: 'json', bytes: frame, start, end };
     }
     case 'subscribe': {
       const topic = decodeTopic(fields, id);

@@ -3,7 +3,7 @@
  * from node to client without a command. PROTOCOL.md section 4 explains each message.
  */
 import type { ReplyErrorCode } from './errors.js';
-import type { Payload } from './payload.js';
+import type { KeyedPayload } from './payload.js';
 import type { Position } from './position.js';
 import type { Run } from './run.js';
 import type { Topic } from './topic.js';
@@ -23,6 +23,16 @@ const messageIdGrammar = /* @__PURE__ */ new RegExp(`^[\\x21-\\x7e]{1,${maxMessa
 /** Whether the text can be a `messageId`. */
 export function isMessageId(text: string): boolean {
   return messageIdGrammar.test(text);
+}
+
+/** Longest `key` of a publication, in bytes of printable ASCII without spaces. */
+export const maxKeyBytes = 64;
+
+const keyGrammar = /* @__PURE__ */ new RegExp(`^[\\x21-\\x7e]{1,${maxKeyBytes}}$`);
+
+/** Whether the text can be a `key`. */
+export function isKey(text: string): boolean {
+  return keyGrammar.test(text);
 }
 
 /** Longest `token`, in bytes of UTF-8. */
@@ -86,8 +96,8 @@ export interface Unsubscribe {
   readonly topic: Topic;
 }
 
-/** A publish as a node reads it: the payload stays in the frame, so a `Publish` is itself the {@link Payload}. */
-export interface Publish extends Payload {
+/** A publish as a node reads it: the payload stays in the frame, so a `Publish` is itself the {@link KeyedPayload}. */
+export interface Publish extends KeyedPayload {
   readonly type: 'publish';
   readonly id: CommandId;
   readonly topic: Topic;
@@ -151,6 +161,10 @@ export interface OutgoingPublish {
   readonly messageId: string | null;
   /** See {@link Publish}; only with a `messageId`. */
   readonly repeat?: boolean;
+  /** At most {@link maxKeyBytes} bytes. The node checks it. */
+  readonly key?: string | null | undefined;
+  /** Only with a `key`. */
+  readonly remove?: boolean | undefined;
 }
 
 /** A command as a client sends it. The node checks the topic. */
@@ -304,5 +318,10 @@ export type OutgoingReply =
 /** A message as a client receives it. */
 export type ServerMessage = Reply | Push;
 
-/** A publication in a push: its data, or the reason why this subscriber cannot get the data. */
-export type Item = { readonly data: unknown } | { readonly error: 'undecodable' };
+/** A publication in a push or a reply: its data, or the reason why this subscriber cannot get the data; and its key. */
+export type Item = ({ readonly data: unknown } | { readonly error: 'undecodable' }) & {
+  /** Absent or null if the publication has no key. */
+  readonly key?: string | null;
+  /** Whether it removes what was published with the key. */
+  readonly remove?: boolean | null;
+};

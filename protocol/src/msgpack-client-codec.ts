@@ -60,12 +60,15 @@ export class MsgpackClientCodec implements ClientCodec {
         writer.str(command.topic);
         break;
       case 'publish': {
-        const { id, topic, data, messageId, repeat = false } = command;
-        writeHead(writer, repeat ? 6 : messageId === null ? 4 : 5, commandTypes.publish, id);
+        const { id, topic, data, messageId, repeat = false, key = null, remove = false } = command;
+        const count = remove ? 8 : key !== null ? 7 : repeat ? 6 : messageId !== null ? 5 : 4;
+        writeHead(writer, count, commandTypes.publish, id);
         writer.str(topic);
         writer.bin(this.#data.encode(data));
-        if (repeat || messageId !== null) writeStrOrNil(writer, messageId);
-        if (repeat) writer.boolean(true);
+        if (count >= 5) writeStrOrNil(writer, messageId);
+        if (count >= 6) writer.boolean(repeat);
+        if (count >= 7) writeStrOrNil(writer, key);
+        if (count === 8) writer.boolean(true);
         break;
       }
       case 'history': {
@@ -87,12 +90,23 @@ export class MsgpackClientCodec implements ClientCodec {
   }
 
   repeat(encoded: string | Uint8Array): Uint8Array {
+    const bytes = encoded as Uint8Array;
+    const reader = this.#reader;
+    const own = 'a publish';
+    reader.begin(bytes);
+    reader.uint(own);
+    reader.uintOrNull(own);
+    reader.strLength(own);
+    reader.binLength(own);
+    reader.strLength(own);
     const writer = this.#writer;
     writer.clear();
-    writer.arrayHeader(6);
+    writer.arrayHeader(Math.max(reader.count, 6));
     // Behind its own header, which is one byte.
-    writer.copy(encoded as Uint8Array, 1, encoded.length);
+    writer.copy(bytes, 1, reader.at);
     writer.boolean(true);
+    // A key follows `repeat`, which is one byte.
+    if (reader.count > 6) writer.copy(bytes, reader.at + 1);
     return writer.toBytes();
   }
 
@@ -151,11 +165,22 @@ class MessageReader extends Reader implements Fields {
     return null;
   }
 
-  items(): readonly Item[] {
+  items(_name: string, end: number): readonly Item[] {
     const count = this.arrayHeader('the list of publications');
     const items: Item[] = [];
     for (let index = 0; index < count; index++) items.push(this.#decode(this.payload()));
-    return items;
+    if (this.count === end) return items;
+    const keys = this.#list(end, () => this.strOrNull('a key'));
+    const removed = new Set(this.#list(end + 1, () => this.uint('a place')));
+    return items.map((item, index) => {
+      const key = keys[index] ?? null;
+      return key === null ? item : { ...item, key, ...(removed.has(index) && { remove: true }) };
+    });
+  }
+
+  /** A list that is the element at `place`; empty if the message has none. */
+  #list<Element>(place: number, read: () => Element): readonly Element[] {
+    return this.count <= place || this.nil() ? [] : Array.from({ length: this.arrayHeader('a list') }, read);
   }
 
   #decode(payload: Payload): Item {

@@ -6,10 +6,12 @@ import {
   commandTypes,
   type HistoryDirection,
   historyDirections,
+  isKey,
   isMessageId,
   isToken,
   maxCommandId,
   maxHistoryLimit,
+  maxKeyBytes,
   maxMessageIdBytes,
   maxTokenBytes,
   type OutgoingReply,
@@ -17,10 +19,11 @@ import {
   replyTypes,
 } from './messages.js';
 import { writeHead, writePosition, writeStrOrNil, writeUintOrNil } from './msgpack-layout.js';
-import { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
+import { CommandError, type CommandSink, type Frame, type NodeCodec, removeRule } from './node-codec.js';
+import type { KeyedPayload } from './payload.js';
 import { isEpoch, type Position } from './position.js';
 import { LayoutError, Reader } from './reader.js';
-import { emptyRun, type Run } from './run.js';
+import { emptyRun, forEachItem, maxItemBytes, maxRunBytes, type Run, writeData } from './run.js';
 import { explainInvalidTopic, type Topic, TopicReader } from './topic.js';
 import { Writer } from './writer.js';
 
@@ -73,12 +76,15 @@ export class MsgpackNodeCodec implements NodeCodec {
   #decodeBody(reader: Reader, type: number, id: CommandId, count: number): Command | CommandError {
     switch (type) {
       case commandTypes.publish: {
-        expectCount('publish', count, 4, 6);
+        expectCount('publish', count, 4, 8);
         const topic = this.#readTopic(reader, id);
         const length = reader.binLength('the data of a publish');
         const end = reader.at;
         const messageId = count >= 5 && !reader.nil() ? readMessageId(reader) : null;
-        const repeat = count === 6 && !reader.nil() && reader.boolean('`repeat`');
+        const repeat = count >= 6 && !reader.nil() && reader.boolean('`repeat`');
+        const key = count >= 7 && !reader.nil() ? readKey(reader) : null;
+        const remove = count === 8 && !reader.nil() && reader.boolean('`remove`');
+        if (remove && key === null) throw new LayoutError(removeRule);
         if (topic instanceof CommandError) return topic;
         return {
           type: 'publish',
@@ -86,6 +92,8 @@ export class MsgpackNodeCodec implements NodeCodec {
           topic,
           messageId,
           repeat,
+          key,
+          remove,
           encoding: 'msgpack',
           bytes: reader.bytes,
           start: end - length,
@@ -154,14 +162,14 @@ export class MsgpackNodeCodec implements NodeCodec {
         break;
       case 'subscribed': {
         const fits = reply.publications.bytes.length <= room;
-        const { count, bytes } = fits ? reply.publications : emptyRun;
-        writeHead(writer, 7, replyTypes.subscribed, reply.id);
+        const run = fits ? reply.publications : emptyRun;
+        const items = keyedItems(run);
+        writeHead(writer, 7 + elementsBehind(items), replyTypes.subscribed, reply.id);
         writer.str(reply.topic);
         writePosition(writer, reply.position);
         writer.boolean(reply.recovered && fits);
-        writer.arrayHeader(count);
-        writer.copy(bytes);
-        this.replyWork = bytes.length;
+        writePublications(writer, run, items);
+        this.replyWork = run.bytes.length;
         break;
       }
       case 'unsubscribed':
@@ -174,16 +182,17 @@ export class MsgpackNodeCodec implements NodeCodec {
         writeHead(writer, 4, replyTypes.published, reply.id);
         writePosition(writer, reply.position);
         break;
-      case 'history':
-        writeHead(writer, 8, replyTypes.history, reply.id);
+      case 'history': {
+        const items = keyedItems(reply.publications);
+        writeHead(writer, 8 + elementsBehind(items), replyTypes.history, reply.id);
         writer.str(reply.topic);
         writePosition(writer, reply.position);
         writer.boolean(reply.recovered);
         writeUintOrNil(writer, reply.first);
-        writer.arrayHeader(reply.publications.count);
-        writer.copy(reply.publications.bytes);
+        writePublications(writer, reply.publications, items);
         this.replyWork = reply.publications.bytes.length;
         break;
+      }
       case 'refreshed':
         writeHead(writer, 3, replyTypes.refreshed, reply.id);
         writeUintOrNil(writer, reply.expiresInMs);
@@ -206,15 +215,45 @@ export class MsgpackNodeCodec implements NodeCodec {
 
   publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void {
     const writer = this.#writer;
+    if (run.hasKeys) return this.#keyedPublications(topic, position, run, emit);
+    this.#beginPublications(0, topic, position);
+    writer.arrayHeader(run.count);
+    writer.copy(run.bytes);
+    emit(writer.view() as Frame);
+  }
+
+  /** Behind the items, keys may take more bytes than in the run, so that one frame would be too long for all items. */
+  #keyedPublications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void {
+    let items: KeyedPayload[] = [];
+    let bytes = 0;
+    let itemsBefore = 0;
+    const finish = (): void => {
+      const first = position && { epoch: position.epoch, offset: position.offset + itemsBefore };
+      this.#beginPublications(elementsBehind(items), topic, first);
+      writeItems(this.#writer, items);
+      emit(this.#writer.view() as Frame);
+      itemsBefore += items.length;
+      items = [];
+      bytes = 0;
+    };
+    forEachItem(run, (item) => {
+      // In a frame, an item takes no more: its data has a shorter head if it is not long.
+      const itemBytes = maxItemBytes(item);
+      if (items.length > 0 && bytes + itemBytes > maxRunBytes) finish();
+      items.push(item);
+      bytes += itemBytes;
+    });
+    if (items.length > 0) finish();
+  }
+
+  #beginPublications(elementsBehindItems: number, topic: Topic, position: Position | null): void {
+    const writer = this.#writer;
     writer.clear();
-    writer.arrayHeader(5);
+    writer.arrayHeader(5 + elementsBehindItems);
     writer.byte(pushTypes.publications);
     writer.strHeader(topic.length);
     writer.ascii(topic);
     writePosition(writer, position);
-    writer.arrayHeader(run.count);
-    writer.copy(run.bytes);
-    emit(writer.view() as Frame);
   }
 
   gap(topic: Topic, position: Position | null): Frame {
@@ -241,6 +280,44 @@ export class MsgpackNodeCodec implements NodeCodec {
     writePosition(this.#writer, position);
     return this.#writer.view() as Frame;
   }
+}
+
+/** The publications of a run with keys; null without keys: MessagePack subscribers then get its bytes. */
+function keyedItems(run: Run): readonly KeyedPayload[] | null {
+  if (!run.hasKeys) return null;
+  const items: KeyedPayload[] = [];
+  forEachItem(run, (item) => items.push(item));
+  return items;
+}
+
+/**
+ * How many elements follow the items: the keys, if there are any, and the places of the items with `remove`, if there
+ * are any. Clients that know no keys ignore them.
+ */
+function elementsBehind(items: readonly KeyedPayload[] | null): number {
+  if (items === null || items.every(({ key }) => key === null)) return 0;
+  return items.some(({ remove }) => remove) ? 2 : 1;
+}
+
+/** Writes the publications as the last elements of a message. `items`: of {@link keyedItems}. */
+function writePublications(writer: Writer, run: Run, items: readonly KeyedPayload[] | null): void {
+  if (items === null) {
+    writer.arrayHeader(run.count);
+    writer.copy(run.bytes);
+  } else writeItems(writer, items);
+}
+
+function writeItems(writer: Writer, items: readonly KeyedPayload[]): void {
+  writer.arrayHeader(items.length);
+  for (const item of items) writeData(writer, item);
+  const elements = elementsBehind(items);
+  if (elements === 0) return;
+  writer.arrayHeader(items.length);
+  for (const { key } of items) writeStrOrNil(writer, key);
+  if (elements === 1) return;
+  const removed = [...items.keys()].filter((place) => items[place]?.remove === true);
+  writer.arrayHeader(removed.length);
+  for (const place of removed) writer.uint(place);
 }
 
 function expectCount(name: string, count: number, least: number, most: number): void {
@@ -271,6 +348,12 @@ function readMessageId(reader: Reader): string {
   const messageId = reader.str('the messageId');
   if (isMessageId(messageId)) return messageId;
   throw new LayoutError(`The messageId is not 1 to ${maxMessageIdBytes} characters of printable ASCII.`);
+}
+
+function readKey(reader: Reader): string {
+  const key = reader.str('the key');
+  if (isKey(key)) return key;
+  throw new LayoutError(`The key is not 1 to ${maxKeyBytes} characters of printable ASCII without spaces.`);
 }
 
 function readLimit(reader: Reader): number {

@@ -22,6 +22,9 @@ export class CommandError extends ReplyError {
   }
 }
 
+/** What is wrong with a publish that has `remove` and no `key`. */
+export const removeRule = '"remove" needs a "key": it removes what was published with that key.';
+
 /** Receives the commands of a frame, in order. */
 export interface CommandSink {
   /** Whether it takes nothing more. The rest of the frame is not read then. */

@@ -17,7 +17,8 @@ export interface Fields {
   uintOrNull(name: string): number | null;
   boolean(name: string): boolean;
   position(): Position | null;
-  items(name: string): readonly Item[];
+  /** `end`: the number of elements in a message that ends behind these publications; keys may follow. */
+  items(name: string, end: number): readonly Item[];
 }
 
 type Messages = {
@@ -30,7 +31,7 @@ export const serverMessages: Messages = {
     type: 'publications',
     topic: fields.str('topic'),
     position: fields.position(),
-    items: fields.items('items'),
+    items: fields.items('items', 5),
   }),
   gap: (fields) => ({
     type: 'gap',
@@ -46,7 +47,7 @@ export const serverMessages: Messages = {
     topic: fields.str('topic'),
     position: fields.position(),
     recovered: fields.boolean('recovered'),
-    publications: fields.items('publications'),
+    publications: fields.items('publications', 7),
   }),
   history: (fields) => ({
     type: 'history',
@@ -55,7 +56,7 @@ export const serverMessages: Messages = {
     position: present(fields.position()),
     recovered: fields.boolean('recovered'),
     first: fields.uintOrNull('first'),
-    publications: fields.items('publications'),
+    publications: fields.items('publications', 8),
   }),
   unsubscribed: (fields) => ({
     type: 'unsubscribed',

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   commandTypes,
   emptyRun,
+  type Item,
   JsonWriter,
   jsonClientCodec,
   MsgpackClientCodec,
@@ -54,12 +55,12 @@ function commandArray(command: ReturnType<typeof outgoing>[number]): unknown[] {
       return [number, id, command.topic, ...(command.since === null ? [] : position(command.since))];
     case 'unsubscribe':
       return [number, id, command.topic];
-    case 'publish':
-      return [
-        ...[number, id, command.topic, command.data],
-        ...(command.messageId === null ? [] : [command.messageId]),
-        ...(command.repeat === true ? [true] : []),
-      ];
+    case 'publish': {
+      const { messageId, repeat, key, remove } = command;
+      const options = [messageId, repeat ?? false, key ?? null, remove ?? false];
+      const last = options.findLastIndex((option) => option !== null && option !== false);
+      return [number, id, command.topic, command.data, ...options.slice(0, last + 1)];
+    }
     case 'history':
       return [number, id, command.topic, ...position(command.since), command.limit, command.direction];
     case 'refresh':
@@ -77,11 +78,11 @@ function messageArray(message: ReturnType<typeof received>): unknown[] {
     }
     case 'subscribed': {
       const { id, topic, recovered, publications } = message;
-      return [replyTypes.subscribed, id, topic, ...position(message.position), recovered, publications];
+      return [replyTypes.subscribed, id, topic, ...position(message.position), recovered, ...lists(publications)];
     }
     case 'history': {
       const { id, topic, recovered, first, publications } = message;
-      return [replyTypes.history, id, topic, ...position(message.position), recovered, first, publications];
+      return [replyTypes.history, id, topic, ...position(message.position), recovered, first, ...lists(publications)];
     }
     case 'unsubscribed':
       return [replyTypes.unsubscribed, message.id, message.topic, message.code, message.message];
@@ -96,7 +97,7 @@ function messageArray(message: ReturnType<typeof received>): unknown[] {
       return [replyTypes.error, id, code, text, retryable, ...(retryAfterMs === null ? [] : [retryAfterMs])];
     }
     case 'publications':
-      return [pushTypes.publications, message.topic, ...position(message.position), message.items];
+      return [pushTypes.publications, message.topic, ...position(message.position), ...lists(message.items)];
     case 'gap':
       return [pushTypes.gap, message.topic, ...position(message.position)];
     case 'reset':
@@ -104,6 +105,15 @@ function messageArray(message: ReturnType<typeof received>): unknown[] {
     case 'goaway':
       return [pushTypes.goaway, message.delayMs];
   }
+}
+
+/** The last elements of a message: the items without keys, the keys, and the places of items with `remove`. */
+function lists(items: readonly Item[]): unknown[] {
+  const keys = items.map(({ key }) => key ?? null);
+  const removed = [...items.keys()].filter((place) => items[place]?.remove === true);
+  const bare = items.map(({ key: _key, remove: _remove, ...content }) => content);
+  if (keys.every((key) => key === null)) return [bare];
+  return removed.length === 0 ? [bare, keys] : [bare, keys, removed];
 }
 
 /** The value of an item as msgpackr returns it: a string is JSON text, bytes are MessagePack. */
@@ -117,13 +127,18 @@ function item(value: unknown): unknown {
 
 /** The publications of a golden frame as the node stores them. msgpackr extracts them from the frame. */
 function runOf(msgpack: string): Run {
-  const items = (envelopes.unpack(bytesOf(msgpack)) as unknown[]).at(-1) as (string | Uint8Array)[];
+  const elements = envelopes.unpack(bytesOf(msgpack)) as unknown[];
+  const [items = [], keys, removed = []] = elements.filter(Array.isArray) as [
+    items?: (string | Uint8Array)[],
+    keys?: (string | null)[],
+    removed?: number[],
+  ];
   const writer = new JsonWriter();
-  for (const value of items) {
-    if (typeof value === 'string') writeItem(writer, payload(new TextEncoder().encode(value), 'json'));
-    else writeItem(writer, payload(value));
+  for (const [place, value] of items.entries()) {
+    const made = typeof value === 'string' ? payload(new TextEncoder().encode(value), 'json') : payload(value);
+    writeItem(writer, { ...made, key: keys?.[place] ?? null, remove: removed.includes(place) });
   }
-  return { count: items.length, bytes: writer.toBytes() };
+  return { count: items.length, bytes: writer.toBytes(), hasKeys: keys !== undefined };
 }
 
 function written(codec: NodeCodec, frame: (typeof fromNode)[number]): (string | Uint8Array)[] {
@@ -178,8 +193,8 @@ describe('golden replies and pushes', () => {
 
   it.each(fromNode)('$name: msgpackr reads the envelope that PROTOCOL.md describes', (frame) => {
     const array = envelopes.unpack(bytesOf(frame.msgpack)) as unknown[];
-    const hasItems = Array.isArray(array.at(-1));
-    expect(hasItems ? array.with(-1, several(array.at(-1)).map(item)) : array).toStrictEqual(
+    const place = array.findIndex(Array.isArray);
+    expect(place < 0 ? array : array.with(place, several(array[place]).map(item))).toStrictEqual(
       messageArray(received(frame)),
     );
   });

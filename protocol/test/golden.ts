@@ -6,10 +6,10 @@ import {
   type CommandError,
   type DataCodec,
   JsonNodeCodec,
+  type KeyedPayload,
   MsgpackNodeCodec,
   type NodeCodec,
   type OutgoingCommand,
-  type Payload,
   parseTopic,
   type Run,
   type ServerMessage,
@@ -90,8 +90,8 @@ export const data: DataCodec = {
   decode: (bytes) => packr.unpack(bytes),
 };
 
-export function payload(bytes: Uint8Array, encoding: 'json' | 'msgpack' = 'msgpack'): Payload {
-  return { encoding, bytes, start: 0, end: bytes.length };
+export function payload(bytes: Uint8Array, encoding: 'json' | 'msgpack' = 'msgpack'): KeyedPayload {
+  return { encoding, bytes, start: 0, end: bytes.length, key: null, remove: false };
 }
 
 export const nodeCodecs = { json: new JsonNodeCodec(), msgpack: new MsgpackNodeCodec() };
@@ -156,8 +156,9 @@ export function answers(outcomes: readonly Outcome[]): Answer[] {
 /** A command with its data as a value. */
 export function neutral(command: Command): unknown {
   if (command.type !== 'publish') return command;
-  const { type, id, topic, messageId, repeat, encoding } = command;
+  const { type, id, topic, messageId, repeat, key, remove, encoding } = command;
   const bytes = command.bytes.slice(command.start, command.end);
   const value = encoding === 'json' ? JSON.parse(textOf(bytes)) : packr.unpack(bytes);
-  return { type, id, topic, data: value, messageId, ...(repeat ? { repeat } : {}) };
+  const options = { ...(repeat && { repeat }), ...(key !== null && { key }), ...(remove && { remove }) };
+  return { type, id, topic, data: value, messageId, ...options };
 }

@@ -152,6 +152,15 @@ describe('a JSON frame', () => {
       '{"type":"publish","topic":"a","data":1,"messageId":""}',
       /^"messageId" must be 1 to 64 characters of printable ASCII\.$/,
     ],
+    [
+      '{"type":"publish","topic":"a","data":1,"key":" "}',
+      /^"key" must be 1 to 64 characters of printable ASCII without spaces\.$/,
+    ],
+    ['{"type":"publish","topic":"a","data":1,"key":"a","remove":"yes"}', /^"remove" must be true or false\.$/],
+    [
+      '{"type":"publish","topic":"a","data":1,"remove":true}',
+      /^"remove" needs a "key": it removes what was published with that key\.$/,
+    ],
     ['{"type":"connect","token":1}', /^"token" must be a string of at most 8192 bytes\.$/],
   ])('%s gets a sentence as the error message', (frame, sentence) => {
     expect(messageOf(json(frame))).toMatch(sentence);
@@ -217,6 +226,7 @@ describe('a MessagePack frame', () => {
       [3, 9, 'topic'],
       [4, 9, 'topic', Buffer.from([1]), 'm'],
       [4, 9, 'topic', Buffer.from([1]), 'm', false],
+      [4, 9, 'topic', Buffer.from([1]), 'm', false, 'k', false],
       [5, 9, 'topic', 'epoch', 5, 7, 'forward'],
       [8, 9],
     ];
@@ -240,7 +250,14 @@ describe('a MessagePack frame', () => {
   });
 
   it('is malformed if it has the wrong number of elements, whatever their values are', () => {
-    const taken: Record<number, number[]> = { 1: [2, 3], 2: [3, 5], 3: [3], 4: [4, 5, 6], 5: [3, 5, 6, 7], 8: [2] };
+    const taken: Record<number, number[]> = {
+      1: [2, 3],
+      2: [3, 5],
+      3: [3],
+      4: [4, 5, 6, 7, 8],
+      5: [3, 5, 6, 7],
+      8: [2],
+    };
     const elements = [7, 'a', Buffer.from([1]), null];
     for (const [type, counts] of Object.entries(taken)) {
       for (let count = 0; count < 20; count++) {
@@ -281,7 +298,7 @@ describe('a MessagePack frame', () => {
     ['92 08 cf0020000000000000', 'The id is above 2^53 - 1. The rest of the frame was ignored.'],
     ['92 08 00', 'The id is 0; it must be nil or an integer from 1 to 4294967295. The rest of the frame was ignored.'],
     ['94 08 01 c0 c0', 'A ping command has 2 elements, not 4. The rest of the frame was ignored.'],
-    ['92 04 01', 'A publish command has 4 to 6 elements, not 2. The rest of the frame was ignored.'],
+    ['92 04 01', 'A publish command has 4 to 8 elements, not 2. The rest of the frame was ignored.'],
     ['94 02 01 a161 c0', 'A subscribe command has 3 or 5 elements, not 4. The rest of the frame was ignored.'],
     ['94 05 01 a161 c0', 'A history command has 3 or 5 to 7 elements, not 4. The rest of the frame was ignored.'],
     [
@@ -299,6 +316,14 @@ describe('a MessagePack frame', () => {
     ['93 02 01 a561', 'The topic claims 5 bytes at byte 4, but has 1. The rest of the frame was ignored.'],
     ['93 02 01 a2c3a9', 'The topic "é" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
     ['92 09 01', 'Protocol version 1 has no command type 9. The rest of the frame was ignored.'],
+    [
+      '97 04 01 a161 c401 01 c0 c0 a120',
+      'The key is not 1 to 64 characters of printable ASCII without spaces. The rest of the frame was ignored.',
+    ],
+    [
+      '98 04 01 a161 c401 01 c0 c0 c0 c3',
+      '"remove" needs a "key": it removes what was published with that key. The rest of the frame was ignored.',
+    ],
     ['93 01 01 a1ff', 'The token is not valid UTF-8. The rest of the frame was ignored.'],
   ])('%s gets a sentence as the error message', (frame, sentence) => {
     expect(messageOf(msgpack(frame))).toBe(sentence);

@@ -11,6 +11,7 @@ import {
   JsonNodeCodec,
   JsonWriter,
   jsonClientCodec,
+  type KeyedPayload,
   LayoutError,
   MsgpackClientCodec,
   MsgpackNodeCodec,
@@ -18,7 +19,6 @@ import {
   maxHistoryLimit,
   type OutgoingCommand,
   type OutgoingReply,
-  type Payload,
   type Position,
   parseTopic,
   type Run,
@@ -58,6 +58,7 @@ const position: fc.Arbitrary<Position> = fc.record({
   offset: fc.maxSafeNat(),
 });
 const messageId = fc.option(fc.stringMatching(/^[!-~]{1,64}$/));
+const key = fc.stringMatching(/^[!-~]{1,64}$/);
 const text = fc.string({ unit: 'grapheme' });
 
 /** JSON values that come back equal: -0 is 0 in JSON, and msgpackr renames the key `__proto__`. */
@@ -77,6 +78,12 @@ const command: fc.Arbitrary<OutgoingCommand> = fc.oneof(
     messageId: fc.stringMatching(/^[!-~]{1,64}$/),
     repeat: fc.constant(true),
   }),
+  fc.record({ type: fc.constant('publish' as const), id, topic, data: value, messageId, key }),
+  fc.record({
+    type: fc.constant('publish' as const),
+    ...{ id, topic, data: value, messageId, key },
+    remove: fc.constant(true),
+  }),
   fc.record({
     type: fc.constant('history' as const),
     id,
@@ -91,10 +98,10 @@ const command: fc.Arbitrary<OutgoingCommand> = fc.oneof(
 
 /** A publication: its payload in the encoding of the publisher, and the item that a subscriber should get. */
 interface Published {
-  readonly payload: Payload;
+  readonly payload: KeyedPayload;
   readonly item: Item;
 }
-const published: fc.Arbitrary<Published> = fc.oneof(
+const withoutKey: fc.Arbitrary<Published> = fc.oneof(
   value.map((made) => ({ payload: payload(packr.pack(made)), item: { data: made } })),
   fc.tuple(value, fc.nat(3)).map(([made, indent]) => ({
     payload: payload(bytesOf(JSON.stringify(made, null, indent), 'json'), 'json'),
@@ -108,10 +115,20 @@ const published: fc.Arbitrary<Published> = fc.oneof(
   ),
 );
 
+const published: fc.Arbitrary<Published> = fc.oneof(
+  withoutKey,
+  fc.tuple(withoutKey, key, fc.boolean()).map(
+    ([made, key, remove]): Published => ({
+      payload: { ...made.payload, key, remove },
+      item: { ...made.item, key, ...(remove && { remove }) },
+    }),
+  ),
+);
+
 function runOf(list: readonly Published[]): Run {
   const writer = new JsonWriter(1);
   for (const one of list) writeItem(writer, one.payload);
-  return { count: list.length, bytes: writer.toBytes() };
+  return { count: list.length, bytes: writer.toBytes(), hasKeys: list.some(({ payload }) => payload.key !== null) };
 }
 
 const replyErrorCode = fc.constantFrom(...(Object.keys(replyErrors) as (keyof typeof replyErrors)[]));
@@ -305,6 +322,7 @@ const heads = fc.constantFrom(
   0xc1,
   0xc4,
   0xc6,
+  0xc7,
   0xcb,
   0xcf,
   0xd3,
@@ -420,8 +438,8 @@ describe('any bytes', () => {
   it('are read as a run or cause a LayoutError', () => {
     fc.assert(
       fc.property(anyMsgpack, fc.nat(5), (bytes, count) => {
-        const seen: Payload[] = [];
-        orLayoutError(() => forEachItem({ count, bytes }, (item) => seen.push(item)));
+        const seen: KeyedPayload[] = [];
+        orLayoutError(() => forEachItem({ count, bytes, hasKeys: true }, (item) => seen.push(item)));
         expect(seen.length).toBeLessThanOrEqual(count);
         for (const { start, end } of seen) expect(start <= end && end <= bytes.length).toBe(true);
       }),

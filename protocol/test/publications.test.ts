@@ -1,20 +1,21 @@
 /** Runs, and the frames that a node writes from them. */
 import { describe, expect, it, vi } from 'vitest';
 import {
+  checkRun,
   emptyRun,
   forEachItem,
   type HistoryReply,
   JsonNodeCodec,
   JsonWriter,
   jsonClientCodec,
+  type KeyedPayload,
   LayoutError,
   MsgpackClientCodec,
   MsgpackNodeCodec,
-  maxItemHeaderBytes,
+  maxItemBytes,
   maxReplyBytes,
   maxRunBytes,
   type OutgoingReply,
-  type Payload,
   type Position,
   type Publications,
   parseTopic,
@@ -29,10 +30,10 @@ import { bytesOf, data, hexOf, packr, payload, textOf } from './golden.js';
 const topic = parseTopic('news') as Topic;
 const limit = 16 * 1024;
 
-function runOf(items: readonly Payload[]): Run {
+function runOf(items: readonly KeyedPayload[]): Run {
   const writer = new JsonWriter();
   for (const item of items) writeItem(writer, item);
-  return { count: items.length, bytes: writer.toBytes() };
+  return { count: items.length, bytes: writer.toBytes(), hasKeys: items.some(({ key }) => key !== null) };
 }
 
 function jsonFrames(run: Run, position: Position | null): string[] {
@@ -41,7 +42,7 @@ function jsonFrames(run: Run, position: Position | null): string[] {
   return frames;
 }
 
-const packed = (value: unknown): Payload => payload(packr.pack(value));
+const packed = (value: unknown): KeyedPayload => payload(packr.pack(value));
 const publications = (frame: string): Publications => jsonClientCodec.decode(frame) as Publications;
 
 describe('publications for JSON subscribers', () => {
@@ -125,11 +126,38 @@ describe('publications for MessagePack subscribers', () => {
   it('stay below 16 KiB if the run is within its limit', () => {
     const longestTopic = parseTopic('x'.repeat(200)) as Topic;
     const position = { epoch: 'e'.repeat(32), offset: Number.MAX_SAFE_INTEGER };
-    const run = { count: maxRunBytes, bytes: new Uint8Array(maxRunBytes).fill(0xa0) };
+    const run = { count: maxRunBytes, bytes: new Uint8Array(maxRunBytes).fill(0xa0), hasKeys: false };
     new MsgpackNodeCodec().publications(longestTopic, position, run, (frame) =>
       expect(frame.length).toBeLessThan(limit),
     );
     expect.assertions(1);
+  });
+
+  it.each([
+    ['short ones with a key', (place: number) => ({ ...packed(1), key: String(place), remove: true })],
+    ['long keys', (place: number) => ({ ...packed(1), key: `${place}`.padStart(64, 'x'), remove: true })],
+    ['most without a key', (place: number) => ({ ...packed(1), key: place === 0 ? 'a' : null, remove: place === 0 })],
+  ])('begin a new frame if keys would make it longer than 16 KiB: %s', (_, itemAt) => {
+    const items: KeyedPayload[] = [];
+    for (let bytes = 0, place = 0; ; place++) {
+      const item = itemAt(place);
+      bytes += runOf([item]).bytes.length;
+      if (bytes > maxRunBytes) break;
+      items.push(item);
+    }
+    const read: unknown[] = [];
+    new MsgpackNodeCodec().publications(topic, { epoch: 'k3v', offset: 7 }, runOf(items), (frame) => {
+      expect(frame.length).toBeLessThan(limit);
+      const message = new MsgpackClientCodec(data).decode(Uint8Array.from(frame as Uint8Array).buffer) as Publications;
+      expect(message.position).toEqual({ epoch: 'k3v', offset: 7 + read.length });
+      read.push(...message.items);
+    });
+    const expected = items.map(({ key, remove }) => ({
+      data: 1,
+      ...(key !== null && { key }),
+      ...(remove && { remove }),
+    }));
+    expect(read).toStrictEqual(expected);
   });
 });
 
@@ -142,7 +170,7 @@ describe('a run', () => {
       const read = packr.unpackMultiple(run.bytes) as unknown[];
       expect(hexOf(read[0] as Uint8Array)).toBe(hexOf(bytes));
       expect(read[1]).toBe('x'.repeat(length));
-      expect(run.bytes.length).toBeLessThanOrEqual(2 * (length + maxItemHeaderBytes));
+      expect(run.bytes.length).toBeLessThanOrEqual(2 * maxItemBytes(payload(bytes)));
       const visited: string[] = [];
       forEachItem(run, (item) => visited.push(`${item.encoding} ${item.end - item.start}`));
       expect(visited).toStrictEqual([`msgpack ${length}`, `json ${length}`]);
@@ -169,7 +197,57 @@ describe('a run', () => {
     ['with an element that is not an item', 2, 'a131 c0'],
     ['with a list in it', 1, '91 a131'],
   ])('%s causes a LayoutError', (_, count, hex) => {
-    expect(() => forEachItem({ count, bytes: bytesOf(hex) }, () => undefined)).toThrow(LayoutError);
+    expect(() => forEachItem({ count, bytes: bytesOf(hex), hasKeys: false }, () => undefined)).toThrow(LayoutError);
+  });
+
+  const keyed = [
+    { ...packed(1), key: '42', remove: false },
+    { ...payload(bytesOf('null', 'json'), 'json'), key: '!~'.repeat(32), remove: true },
+    packed(2),
+  ];
+  const contentOf = (items: readonly KeyedPayload[]): unknown[] =>
+    items.map(({ encoding, bytes, start, end, key, remove }) => [
+      ...[encoding, hexOf(bytes.subarray(start, end)), key, remove],
+    ]);
+
+  it('holds keys in front of the data', () => {
+    const run = runOf(keyed);
+    expect(hexOf(run.bytes.subarray(0, 8))).toBe('c702003432c40101');
+    expect(run.bytes.length).toBeLessThanOrEqual(keyed.reduce((sum, item) => sum + maxItemBytes(item), 0));
+    const visited: KeyedPayload[] = [];
+    forEachItem(run, (item) => visited.push(item));
+    expect(contentOf(visited)).toStrictEqual(contentOf(keyed));
+    checkRun(run);
+  });
+
+  it('takes no byte for publications without a key', () => {
+    expect(hexOf(runOf([packed(2)]).bytes)).toBe('c40102');
+  });
+
+  it('may hold more behind a key: a later version can add it', () => {
+    const bytes = bytesOf('c7 05 07 3432 010203 c401 01 c7 02 04 0102 c401 02');
+    const visited: KeyedPayload[] = [];
+    forEachItem({ count: 2, bytes, hasKeys: true }, (item) => visited.push(item));
+    expect(contentOf(visited)).toStrictEqual([
+      ['msgpack', '01', '42', true],
+      ['msgpack', '02', null, false],
+    ]);
+  });
+
+  it.each([
+    ['without its length', 'c7'],
+    ['that is cut short', 'c7 02 00 34'],
+    ['without data', 'c7 02 00 3432'],
+    ['before another key', 'c7 01 00 34 c7 01 00 34 c401 01'],
+    ['shorter than what follows it', 'c7 01 04 34 c401 01'],
+  ])('with a key %s causes a LayoutError', (_, hex) => {
+    const run = { count: 1, bytes: bytesOf(hex), hasKeys: true };
+    expect(() => forEachItem(run, () => undefined)).toThrow(LayoutError);
+    expect(() => checkRun(run)).toThrow(LayoutError);
+  });
+
+  it('with a key that it does not announce causes a LayoutError: MessagePack subscribers would get it as data', () => {
+    expect(() => checkRun({ ...runOf(keyed), hasKeys: false })).toThrow(LayoutError);
   });
 });
 

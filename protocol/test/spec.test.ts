@@ -15,6 +15,7 @@ import {
   maxDataDepth,
   maxEpochBytes,
   maxHistoryLimit,
+  maxKeyBytes,
   maxMessageIdBytes,
   maxRunBytes,
   maxTokenBytes,
@@ -147,16 +148,22 @@ function read(text: string): Spec {
   };
 }
 
-// The behavior of the code. In each sample message, every field has a different value.
+// The behavior of the code. In each sample message, every field has a different value, or fields with one value are in
+// the order of the elements.
 
 const topic = parseTopic('the.topic') as Topic;
 const position = { epoch: 'the-epoch', offset: 17 };
+const items = [{ data: 'the data', key: 'the-key', remove: true }];
 
 const commandSamples: { readonly [T in OutgoingCommand['type']]: Required<Extract<OutgoingCommand, { type: T }>> } = {
   connect: { type: 'connect', id: 99, token: 'the token' },
   subscribe: { type: 'subscribe', id: 99, topic, since: position },
   unsubscribe: { type: 'unsubscribe', id: 99, topic },
-  publish: { type: 'publish', id: 99, topic, data: 'the data', messageId: 'the-message-id', repeat: true },
+  publish: {
+    type: 'publish',
+    ...{ id: 99, topic, data: 'the data', messageId: 'the-message-id', repeat: true },
+    ...{ key: 'the-key', remove: true },
+  },
   history: { type: 'history', id: 99, topic, since: position, limit: 500, direction: 'backward' },
   refresh: { type: 'refresh', id: 99, token: 'the token' },
   ping: { type: 'ping', id: 99 },
@@ -171,7 +178,7 @@ const messageSamples: { readonly [T in ServerMessage['type']]: Required<Extract<
     maxFrameBytes: 65_536,
     expiresInMs: 3_600_000,
   },
-  subscribed: { type: 'subscribed', id: 99, topic, position, recovered: true, publications: [{ data: 'the data' }] },
+  subscribed: { type: 'subscribed', id: 99, topic, position, recovered: true, publications: items },
   unsubscribed: { type: 'unsubscribed', id: 99, topic, code: 'notPermitted', message: 'the message' },
   published: { type: 'published', id: 99, position },
   history: {
@@ -181,12 +188,12 @@ const messageSamples: { readonly [T in ServerMessage['type']]: Required<Extract<
     position,
     recovered: true,
     first: 16,
-    publications: [{ data: 'the data' }],
+    publications: items,
   },
   refreshed: { type: 'refreshed', id: 99, expiresInMs: 3_600_000 },
   pong: { type: 'pong', id: 99 },
   error: { type: 'error', id: 99, code: 'internal', message: 'the message', retryable: true, retryAfterMs: 1_340 },
-  publications: { type: 'publications', topic, position, items: [{ data: 'the data' }] },
+  publications: { type: 'publications', topic, position, items },
   gap: { type: 'gap', topic, position },
   reset: { type: 'reset', topic, position },
   goaway: { type: 'goaway', delayMs: 1_730 },
@@ -208,8 +215,8 @@ const messageOf = (type: string): Sample => ({
 
 const msgpackClient = new MsgpackClientCodec(data);
 const writer = new Writer();
-writeItem(writer, payload(data.encode('the data')));
-const run = { count: 1, bytes: writer.toBytes() };
+writeItem(writer, { ...payload(data.encode('the data')), key: 'the-key', remove: true });
+const run = { count: 1, bytes: writer.toBytes(), hasKeys: true };
 
 /** The message as the code writes it: JSON fields, and MessagePack elements as [name, value]. */
 function written(sample: Sample): { json: Record<string, unknown>; elements: [name: string, value: unknown][] } {
@@ -221,14 +228,18 @@ function written(sample: Sample): { json: Record<string, unknown>; elements: [na
     sample.reader === 'node'
       ? msgpackClient.encode(sample.message)
       : encodeOnNode(nodeCodecs.msgpack, sample.message, run)[0];
-  // The value of an element identifies its field. `items` and `publications` are the lists.
+  // The value of an element identifies its field. `items` and `publications` are lists; those of their keys follow.
   const { since, position: at, publications, items, ...fields }: Record<string, unknown> = { ...sample.message };
-  const names = new Map(Object.entries({ ...fields, ...(since ?? at ?? {}) }).map(([name, value]) => [value, name]));
-  const list = items === undefined ? 'publications' : 'items';
+  const named = Object.entries({ ...fields, ...(since ?? at ?? {}) });
+  const takeName = (value: unknown): string | undefined => {
+    const place = named.findIndex(([, other]) => other === value);
+    return place < 0 ? undefined : named.splice(place, 1)[0]?.[0];
+  };
+  const lists = [items === undefined ? 'publications' : 'items', 'keys', 'removed'];
   const elements = (packr.unpack(bytes as Uint8Array) as unknown[]).map((value, index): [string, unknown] => {
     if (index === 0) return [String(value), value];
-    if (Array.isArray(value)) return [list, value];
-    const name = names.get(value instanceof Uint8Array ? packr.unpack(value) : value);
+    if (Array.isArray(value)) return [lists.shift() ?? '', value];
+    const name = takeName(value instanceof Uint8Array ? packr.unpack(value) : value);
     return [name ?? `element ${index} is not a field`, value];
   });
   return { json: JSON.parse(textOf(json ?? '')), elements };
@@ -246,9 +257,11 @@ function isRead({ reader }: Sample, encoding: 'json' | 'msgpack', value: unknown
   }
 }
 
-/** Epoch and offset are absent together. */
-const together = (name: string): readonly string[] =>
-  name === 'epoch' || name === 'offset' ? ['epoch', 'offset'] : [name];
+/** Epoch and offset are absent together, and without a key there is no `remove`. */
+const together = (name: string): readonly string[] => {
+  if (name === 'key') return ['key', 'remove'];
+  return name === 'epoch' || name === 'offset' ? ['epoch', 'offset'] : [name];
+};
 
 function elementsOf(sample: Sample): Field[] {
   const { elements } = written(sample);
@@ -385,6 +398,7 @@ const implemented: Spec = {
     topic: `${maxTopicBytes} bytes, ${maxTopicSegments} segments -> ${refusal({ ...subscribe, topic: 'x'.repeat(maxTopicBytes + 1) as Topic })}`,
     '`id`': `${maxCommandId} -> ${refusal({ ...ping, id: maxCommandId + 1 })}`,
     '`messageId`': `${maxMessageIdBytes} bytes -> ${refusal({ ...publish, messageId: 'x'.repeat(maxMessageIdBytes + 1) })}`,
+    '`key`': `${maxKeyBytes} bytes -> ${refusal({ ...publish, key: 'x'.repeat(maxKeyBytes + 1) })}`,
     '`token`': `${maxTokenBytes} bytes -> ${refusal({ ...connect, token: 'x'.repeat(maxTokenBytes + 1) })}`,
     '`limit` of `history`': `${maxHistoryLimit} -> ${refusal({ ...history, limit: maxHistoryLimit + 1 })}`,
     'nesting of `data` in JSON': `${maxDataDepth} -> ${refusalInJson({ ...publish, data: nested(maxDataDepth + 1) })}`,
@@ -521,7 +535,7 @@ describe('the sentences of PROTOCOL.md', () => {
     const longest = { epoch: 'e'.repeat(maxEpochBytes), offset: Number.MAX_SAFE_INTEGER };
     const longestTopic = parseTopic('x'.repeat(maxTopicBytes)) as Topic;
     const bytes = new Uint8Array(maxRunBytes).fill(0xa0);
-    nodeCodecs.msgpack.publications(longestTopic, longest, { count: maxRunBytes, bytes }, (frame) => {
+    nodeCodecs.msgpack.publications(longestTopic, longest, { count: maxRunBytes, bytes, hasKeys: false }, (frame) => {
       expect(frame.length).toBeLessThan(16 * 1024);
     });
   });

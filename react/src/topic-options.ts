@@ -20,7 +20,7 @@ export interface ListOptions extends SubscribeOptions {
 /** A publication in a list. */
 export type ListItem<Item = Publication> = Item & {
   /** For the property `key` of React. It stays the same, and no other item has it. */
-  readonly key: number;
+  readonly id: number;
 };
 
 /** `useTopic()` returns a state that it builds from the publications. */
@@ -52,7 +52,7 @@ interface GivenOptions extends SubscribeOptions {
 const names = ['since', 'last', 'list', 'reduce', 'initial'];
 
 const noItems: readonly ListItem[] = [];
-let lastKey = 0;
+let lastId = 0;
 
 /** Throws a `TypeError` if the options are invalid. The client checks the topic, `since` and `last`. */
 export function choiceOf(topic: string, options: GivenOptions): TopicChoice {
@@ -84,7 +84,7 @@ export function choiceOf(topic: string, options: GivenOptions): TopicChoice {
 
 function listOf(max: number): TopicChoice['fold'] {
   return (items, arrived) => {
-    const added = arrived.slice(-max).map((publication): ListItem => ({ ...publication, key: ++lastKey }));
+    const added = arrived.slice(-max).map((publication): ListItem => ({ ...publication, id: ++lastId }));
     return [...(items as typeof noItems), ...added].slice(-max);
   };
 }

@@ -311,7 +311,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
       const Numbers = () => {
         const { data } = useTopic('numbers', { list: 3, last: 2 });
         for (const { key, data: number } of data) keys.add(key + ' ' + number);
-        return <ul>{data.map(({ key, data }) => <li key={key}>{data}</li>)}</ul>;
+        return <ul>{data.map(({ id, data }) => <li key={id}>{data}</li>)}</ul>;
       };
       show(<Numbers />);
     `);
@@ -321,7 +321,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
       await eventually(() => world.tab.page.locator('li').last().textContent(), String(number));
     }
     await world.shows('3 4 5');
-    // A number keeps its key.
+    // A number keeps its id.
     expect(await world.tab.page.evaluate('keys.size')).toBe(5);
     expect(world.tab.problems).toEqual([]);
   });

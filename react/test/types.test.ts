@@ -52,7 +52,7 @@ function useLastTypes(currency: string): void {
 function useListTypes(which: 'chat.lobby' | 'prices.BTC'): void {
   const { data } = typed.useTopic('chat.lobby', { list: 100, last: 50 });
   expectTypeOf(data).toEqualTypeOf<readonly ListItem<Publication<'chat.lobby', { readonly text: string }>>[]>();
-  expectTypeOf(data[0]?.key).toEqualTypeOf<number | undefined>();
+  expectTypeOf(data[0]?.id).toEqualTypeOf<number | undefined>();
   expectTypeOf(data[0]?.data.text).toEqualTypeOf<string | undefined>();
   const several = typed.useTopic(which, { list: 5 });
   for (const item of several.data) {

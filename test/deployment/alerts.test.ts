@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { startCluster, type TestCluster } from '../../broker/test/harness.js';
+import { startCluster, type TestCluster, type TestNode } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
 import { findProgram, missingPrograms } from './programs.js';
 import { rulesFile } from './prometheus.js';
@@ -60,24 +60,30 @@ class Scrapes {
   }
 }
 
-/** Runs `fail` and `heal` between two phases without a fault. Expects exactly this page. */
+async function isReady(node: TestNode): Promise<boolean> {
+  return (await node.readiness()).status === 200;
+}
+
+/** Runs `fail` and `heal` between two phases without a fault. Expects exactly the page with these labels. */
 async function expectOnePage(
-  page: string,
-  fail: (cluster: TestCluster) => Promise<unknown>,
-  heal: (cluster: TestCluster) => Promise<unknown>,
+  labels: string,
+  cluster: TestCluster,
+  fail: () => unknown,
+  heal: () => unknown,
+  works = isReady,
 ): Promise<void> {
-  await using cluster = await startCluster({ nodes: 2 });
   const scrapes = new Scrapes(cluster, await readFile(rulesFile, 'utf8'));
-  const untilAll = async (status: number): Promise<void> => {
+  const untilAll = async (expected: boolean): Promise<void> => {
     for (const node of cluster.nodes)
-      await until(`/readyz is ${status}`, async () => (await node.readiness()).status === status);
+      await until(expected ? 'a node works' : 'a node fails', async () => (await works(node)) === expected);
   };
+  await untilAll(true);
   await scrapes.phase();
-  await fail(cluster);
-  await untilAll(503);
+  await fail();
+  await untilAll(false);
   await scrapes.phase();
-  await heal(cluster);
-  await untilAll(200);
+  await heal();
+  await untilAll(true);
   await scrapes.phase();
 
   const pages = 'ALERTS{severity="page"}';
@@ -95,11 +101,11 @@ async function expectOnePage(
         input_series: scrapes.series(),
         promql_expr_test: [
           ...every.slice(0, failedAt).map((scrape) => empty(firing, scrape)),
-          ...every.map((scrape) => empty(`${firing} unless ALERTS{alertname="${page}"}`, scrape)),
+          ...every.map((scrape) => empty(`${firing} unless ALERTS{${labels}}`, scrape)),
           {
-            expr: `count by (alertname) (${firing})`,
+            expr: `count by (alertname, shard) (${firing})`,
             eval_time: at(healedAt - 1),
-            exp_samples: [{ labels: `{alertname="${page}"}`, value: 1 }],
+            exp_samples: [{ labels: `{${labels}}`, value: 1 }],
           },
           empty(pages, scrapes.count - 1),
         ],
@@ -128,17 +134,33 @@ async function setMaxMemory({ redis }: TestCluster, bytes: number): Promise<void
 const missing = missingPrograms('redis-server', 'promtool');
 
 describe.skipIf(missing !== '').concurrent(`the alerts, with the metrics of two nodes${missing}`, () => {
-  it('send one page that names the cause if Redis is out of memory', () =>
-    expectOnePage(
-      'FanfareRedisOutOfMemory',
-      (cluster) => setMaxMemory(cluster, 1),
-      (cluster) => setMaxMemory(cluster, 0),
-    ));
+  it('send one page that names the cause if Redis is out of memory', async () => {
+    await using cluster = await startCluster({ nodes: 2 });
+    const setMemory = (bytes: number) => () => setMaxMemory(cluster, bytes);
+    await expectOnePage('alertname="FanfareRedisOutOfMemory"', cluster, setMemory(1), setMemory(0));
+  });
 
-  it('send one page if Redis does not answer', () =>
-    expectOnePage(
-      'FanfareRedisUnavailable',
-      ({ redis }) => redis.pause(),
-      ({ redis }) => redis.resume(),
-    ));
+  it('send one page if Redis does not answer', async () => {
+    await using cluster = await startCluster({ nodes: 2 });
+    const { redis } = cluster;
+    await expectOnePage(
+      'alertname="FanfareRedisUnavailable"',
+      cluster,
+      () => redis.pause(),
+      () => redis.resume(),
+    );
+  });
+
+  it('send one page that names the shard if one of two does not answer', async () => {
+    await using cluster = await startCluster({ nodes: 2, redis: 'shards' });
+    const [shard] = cluster.shards;
+    if (shard === undefined) throw new Error('There is no shard.');
+    await expectOnePage(
+      `alertname="FanfareShardUnavailable", shard="127.0.0.1:${shard.port}"`,
+      cluster,
+      () => shard.pause(),
+      () => shard.resume(),
+      async (node) => !/ 0$/m.test(await node.broker.metrics('fanfare_shard_connected')),
+    );
+  });
 });

@@ -8,6 +8,7 @@ export async function metricNames(): Promise<Set<string>> {
   const readings = Object.fromEntries(Object.keys(gaugeMetrics).map((name) => [name, zero]));
   metrics.read(readings as unknown as Readings);
   metrics.readReasons(['connecting'], () => null);
+  metrics.readShards(() => []);
   const exposed = [...(await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)/gm)].flatMap(([, name = '', type]) =>
     type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   );

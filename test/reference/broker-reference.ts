@@ -10,6 +10,7 @@ import {
   histogramMetrics,
   httpMetric,
   notReadyMetric,
+  shardMetrics,
   workerMetrics,
 } from '../../broker/src/observe/metrics.js';
 import { settings } from '../../broker/src/settings/config.js';
@@ -67,6 +68,7 @@ export function metricsPage(): string {
   const rows = [
     ...Object.values(gaugeMetrics).map(row('', 'gauge')),
     row('', 'gauge')(notReadyMetric),
+    ...shardMetrics.map(([name, help]) => row('', 'gauge')([name, help])),
     row('', 'gauge')(buildInfo),
     row('_total', 'counter')(busyMetric),
     row('_total', 'counter')(httpMetric),

@@ -20,7 +20,16 @@ import { BodyRequest } from './body-request.js';
 import { type Exchange, ok } from './exchange.js';
 import { callerOf, type HttpContext, type Sender } from './http-context.js';
 import { Problem, problemOf } from './problem.js';
-import { acceptedText, failedResult, mediaTypeOf, newMessageId, parseJson, shownType, tooDeep } from './publication.js';
+import {
+  acceptedText,
+  failedResult,
+  mediaTypeOf,
+  newMessageId,
+  parseJson,
+  readKey,
+  shownType,
+  tooDeep,
+} from './publication.js';
 
 /** Longest body, in bytes. */
 export const maxBatchBytes = 1_048_576;
@@ -34,10 +43,10 @@ export const maxBatchDataBytes = 4_194_304;
 /** The maximum number of topics of one item. */
 export const maxItemTopics = 100;
 
-const itemMembers = ['topic', 'topics', 'data', 'messageId'] as const;
+const itemMembers = ['topic', 'topics', 'data', 'messageId', 'key', 'remove'] as const;
 
 /** One publication of a batch, before it is carried out. Its data is in the body. */
-interface Item {
+interface Item extends Pick<Publish, 'key' | 'remove'> {
   readonly topic: Topic;
   readonly messageId: string | null;
   readonly start: number;
@@ -84,10 +93,10 @@ class BatchRequest extends BodyRequest {
       ({ topic, messageId }) => messageId ?? (relay.hasHistory(topic) ? newMessageId() : null),
     );
     const caller = callerOf(sender, this.context, this);
-    for (const [index, { topic, start, end }] of this.#items.entries()) {
+    for (const [index, { topic, key, remove, start, end }] of this.#items.entries()) {
       const messageId = this.#messageIds[index] ?? null;
-      const place = { encoding: 'json', bytes: body, start, end } as const;
-      const command: Publish = { type: 'publish', id: index + 1, topic, messageId, repeat: false, ...place };
+      const payload = { key, remove, encoding: 'json', bytes: body, start, end } as const;
+      const command: Publish = { type: 'publish', id: index + 1, topic, messageId, repeat: false, ...payload };
       caller.submit(command);
     }
   }
@@ -186,7 +195,7 @@ class ItemList {
     if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
       throw malformed('must be an object such as {"topic":"…","data":…}.');
     }
-    const { topic, topics, messageId = null } = fields as Record<string, unknown>;
+    const { topic, topics, messageId = null, ...rest } = fields as Record<string, unknown>;
     for (const name of Object.keys(fields)) {
       if ((itemMembers as readonly string[]).includes(name)) continue;
       throw malformed(
@@ -204,6 +213,7 @@ class ItemList {
         `has a messageId that is not 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces.`,
       );
     }
+    const { key, remove } = readKey(`${place}: `, rest['key'], rest['remove']);
     if (span === null) throw malformed('needs "data".');
     const { start, end, depth } = span;
     if (depth > maxDataDepth) throw tooDeep(`The data of ${place.replace(/^L/, 'l')}`);
@@ -220,7 +230,7 @@ class ItemList {
       if (typeof name !== 'string') throw malformed('has a topic that is not a string.');
       const parsed = parseTopic(name);
       if (parsed === null) throw new Problem('invalidTopic', `${place}: ${explainInvalidTopic(name)}`);
-      this.items.push({ topic: parsed, messageId, start, end });
+      this.items.push({ topic: parsed, messageId, key, remove, start, end });
     }
     if (this.items.length > maxBatchPublications) {
       throw new Problem('contentTooLarge', `The batch has more than ${maxBatchPublications} publications.`);

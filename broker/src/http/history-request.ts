@@ -5,10 +5,11 @@ import {
   type History,
   historyDirections,
   JsonWriter,
+  type KeyedPayload,
+  keyMembers,
   maxHistoryLimit,
   maxReplyBytes,
   type OutgoingReply,
-  type Payload,
   type Position,
   parsePositionText,
   positionText,
@@ -132,7 +133,7 @@ function nextOf({ position, direction }: HistoryPage, first: number | null, coun
 
 /** The JSON members of each publication, as many as an answer may have. `skipped`: how many before them are left out. */
 function itemsOf({ publications, direction }: HistoryPage): { readonly items: string[]; readonly skipped: number } {
-  const payloads: Payload[] = [];
+  const payloads: KeyedPayload[] = [];
   forEachItem(publications, (payload) => payloads.push(payload));
   const isBackward = direction === 'backward';
   if (isBackward) payloads.reverse();
@@ -147,6 +148,7 @@ function itemsOf({ publications, direction }: HistoryPage): { readonly items: st
       writer.clear();
       writer.ascii('"error":"undecodable"');
     }
+    if (payload.key !== null) writer.ascii(keyMembers(payload.key, payload.remove));
     bytes += writer.length;
     if (bytes > maxReplyBytes && items.length > 0) break;
     items.push(Buffer.from(writer.view()).toString('utf8'));

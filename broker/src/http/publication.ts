@@ -1,13 +1,17 @@
 /** Reads what the publish routes share: data, messageIds, and outcomes. */
 import { isUtf8 } from 'node:buffer';
 import {
+  isKey,
   isMessageId,
   isMsgpackValue,
   jsonFault,
   maxDataDepth,
+  maxKeyBytes,
   maxMessageIdBytes,
   type OutgoingReply,
   type Payload,
+  type Publish,
+  removeRule,
   type Topic,
   valueSpan,
 } from '@fanfare/protocol';
@@ -76,6 +80,21 @@ export function readIdempotencyKey(header: string): string | null {
   if (isMessageId(key)) return key;
   const rule = `must be 1 to ${maxMessageIdBytes} characters of printable ASCII without spaces`;
   throw new Problem('malformed', `Idempotency-Key ${rule}.`);
+}
+
+/**
+ * The members `key` and `remove` of a publication; both may be undefined. `place` begins the sentence if something is
+ * wrong, such as `publications[1]`. Throws Problem.
+ */
+export function readKey(place: string, key: unknown, remove: unknown): Pick<Publish, 'key' | 'remove'> {
+  const malformed = (rule: string): Problem => new Problem('malformed', `${place}${rule}`);
+  const isValid = typeof key === 'string' && isKey(key);
+  if ((key ?? null) !== null && !isValid) {
+    throw malformed(`"key" must be 1 to ${maxKeyBytes} characters of printable ASCII without spaces.`);
+  }
+  if (typeof (remove ?? false) !== 'boolean') throw malformed('"remove" must be true or false.');
+  if (remove === true && !isValid) throw malformed(removeRule);
+  return { key: isValid ? key : null, remove: remove === true };
 }
 
 /** A key for a publication whose sender gave none. It is in the answer, so that an unknown outcome can be repeated. */

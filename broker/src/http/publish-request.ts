@@ -11,13 +11,23 @@ import { BodyRequest } from './body-request.js';
 import { type Exchange, ok } from './exchange.js';
 import { callerOf, type HttpContext, type Sender } from './http-context.js';
 import { Problem, problemOf } from './problem.js';
-import { acceptedText, newMessageId, readData, readIdempotencyKey } from './publication.js';
+import { acceptedText, newMessageId, readData, readIdempotencyKey, readKey } from './publication.js';
+import { Query } from './query.js';
 
 export function onPublish(exchange: Exchange, context: HttpContext): void {
-  const key = readIdempotencyKey(exchange.header('idempotency-key'));
-  new PublishRequest(exchange, context, topicOf(exchange), exchange.header('content-type'), key).receive(
+  const messageId = readIdempotencyKey(exchange.header('idempotency-key'));
+  const target = { topic: topicOf(exchange), ...keyOf(exchange) };
+  new PublishRequest(exchange, context, target, exchange.header('content-type'), messageId).receive(
     context.maxFrameBytes,
   );
+}
+
+type Target = Pick<Publish, 'topic' | 'key' | 'remove'>;
+
+/** `key` and `remove` in the query. Throws Problem. */
+function keyOf({ query }: Pick<Exchange, 'query'>): Pick<Publish, 'key' | 'remove'> {
+  const parameters = new Query(query, ['key', 'remove']);
+  return readKey('', parameters.text('key'), parameters.word('remove', ['true', 'false']) === 'true');
 }
 
 class PublishRequest extends BodyRequest {
@@ -27,24 +37,24 @@ class PublishRequest extends BodyRequest {
   constructor(
     exchange: Exchange,
     context: HttpContext,
-    private readonly topic: Topic,
+    private readonly target: Target,
     private readonly contentType: string,
-    key: string | null,
+    messageId: string | null,
   ) {
     super(exchange, context);
-    this.#messageId = key ?? (context.parts.relay.hasHistory(topic) ? newMessageId() : null);
+    this.#messageId = messageId ?? (context.parts.relay.hasHistory(target.topic) ? newMessageId() : null);
   }
 
   protected override carryOut(body: Uint8Array, sender: Sender): void {
     const { encoding, bytes, start, end } = readData(this.contentType, body);
-    const messageId = this.#messageId;
-    const { topic } = this;
-    const command: Publish = { type: 'publish', id: 1, topic, messageId, repeat: false, encoding, bytes, start, end };
-    callerOf(sender, this.context, this).submit(command);
+    const { topic, key, remove } = this.target;
+    const head = { type: 'publish', id: 1, topic, messageId: this.#messageId, repeat: false, key, remove } as const;
+    callerOf(sender, this.context, this).submit({ ...head, encoding, bytes, start, end });
   }
 
   override onReply(reply: OutgoingReply): void {
-    const { topic, exchange } = this;
+    const { exchange } = this;
+    const { topic } = this.target;
     const messageId = this.#messageId;
     if (reply.type === 'published') return exchange.answer(ok, `{${acceptedText(topic, messageId, reply)}}`);
     if (reply.type !== 'error') return;

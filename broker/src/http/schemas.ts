@@ -2,6 +2,7 @@
 import {
   maxDataDepth,
   maxEpochBytes,
+  maxKeyBytes,
   maxMessageIdBytes,
   maxTopicBytes,
   maxTopicSegments,
@@ -35,6 +36,17 @@ export const messageIdSchema: Schema = {
   type: 'string',
   pattern: `^[\\x21-\\x7e]{1,${maxMessageIdBytes}}$`,
   description: 'Identifies a publication: a repetition with the same messageId is not published again.',
+};
+
+export const keySchema: Schema = {
+  type: 'string',
+  pattern: `^[\\x21-\\x7e]{1,${maxKeyBytes}}$`,
+  description: 'What the publication is about, such as the id of an order.',
+};
+
+export const removeSchema: Schema = {
+  type: 'boolean',
+  description: 'Whether the publication removes what was published with its key.',
 };
 
 export const positionSchema: Schema = {

@@ -44,6 +44,7 @@ import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
 import type { RedisParts } from './redis-setup.js';
 import { RefusalLog } from './refusal-log.js';
+import { ShardWatch } from './shard-watch.js';
 import type { Tracing } from './tracing.js';
 
 export interface Broker {
@@ -247,6 +248,7 @@ export async function startBroker(
     counters,
     log,
   );
+  const shardWatch = new ShardWatch(relay, log);
   const notReadyReason = (): NotReadyReason | null => {
     if (isDraining) return 'draining';
     const { state } = relay;
@@ -261,6 +263,7 @@ export async function startBroker(
     return { isReady: false, reason: `${notReadyReasons[reason]}${fault === null ? '' : `. ${fault}`}` };
   };
   metrics.readReasons(Object.keys(notReadyReasons), notReadyReason);
+  metrics.readShards(() => relay.shards);
   metrics.read({
     connections: () => server.connections.length,
     eventStreams: () => streams.open.eventStreams,
@@ -287,6 +290,7 @@ export async function startBroker(
     rebalance.close();
     sweep.close();
     outages.close();
+    shardWatch.close();
     refusals.close();
     await auth?.close();
     await relay.close();

@@ -47,11 +47,17 @@ export const logEvents = {
   setprivMissing:
     'At startup: the system has no `setpriv` (util-linux). If the supervisor is killed while a worker hangs, the worker survives and keeps the port.',
   workerKilled: 'A stopping worker did not exit within `afterMs`. The supervisor kills it (SIGKILL).',
+  shardMap: 'Level debug: the node works according to this `map` of partitions (`fanfare shards`).',
+  shardMapFault:
+    'The node cannot follow the map of partitions, and is not ready. The message says why and what to do. Logged once for each reason.',
   outageBegan:
     'The node cannot reach the other nodes (`reason`). `connections`: how many clients it has. The message says what this means for them. Also logged if the node has no connection within 3 s of startup.',
   outageLasts: 'The outage has lasted for `lastsMs`. Logged once a minute, with the same counts as `outageOver`.',
   outageOver:
     'The outage is over after `lastedMs`: Redis has been back for a second. `times`: number of failures. Counts: commands `refused`, publishes `unconfirmed`, unacknowledged publications `unrelayed`, publications delivered `late`, `gaps` and `resets` sent to subscribers. If `isOver` is false, the node stops during the outage.',
+  shardLost:
+    'One of several Redis (`shard`) cannot be used, while others can. Topics in its `partitions` are unavailable. Also logged if a starting node does not reach it within 3 s.',
+  shardBack: 'The `shard` is back after `lastedMs`.',
   refusals:
     'Refused requests and closed connections of the last minute (`seconds`), by kind, named like the metrics. Includes the `reasons` of failed authentications. Logged at most once a minute, and when the node stops.',
   refused:

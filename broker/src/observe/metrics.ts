@@ -342,6 +342,33 @@ export const notReadyMetric = [
   'One sample per reason (label `reason`): 1 while /readyz returns 503 for this reason, otherwise 0.',
 ] as const;
 
+/** A Redis that holds topics, as this file needs it. */
+interface ShardReading {
+  readonly name: string;
+  readonly isConnected: boolean;
+  readonly partitions: number;
+  readonly unavailable: number;
+}
+
+/** One sample for each Redis that holds topics (label `shard`): name, help and value. */
+export const shardMetrics: readonly (readonly [name: string, help: string, read: (shard: ShardReading) => number])[] = [
+  [
+    'shard_connected',
+    'By shard (label `shard`: a Redis, or a master of a Redis Cluster): 1 while this node can use topics there, otherwise 0.',
+    ({ isConnected, partitions, unavailable }) => Number(isConnected || unavailable < partitions),
+  ],
+  [
+    'shard_partitions',
+    'By shard: the number of partitions of the topics that it holds.',
+    ({ partitions }) => partitions,
+  ],
+  [
+    'shard_partitions_unavailable',
+    'By shard: the number of its partitions that this node cannot use. Their topics are answered `unavailable`.',
+    ({ unavailable }) => unavailable,
+  ],
+];
+
 export const histogramMetrics = {
   relaySeconds: ['relay_seconds', 'Seconds from sending a pipeline of publications to Redis to its answer.'],
   probeSeconds: ['probe_seconds', 'Seconds from sending a probe through Redis to its return.'],
@@ -504,6 +531,23 @@ export class Metrics {
         for (const reason of reasons) this.set({ reason }, Number(reason === applies));
       },
     });
+  }
+
+  /** Adds the samples for each Redis. `shards`: without Redis there are none. */
+  readShards(shards: () => readonly ShardReading[]): void {
+    for (const [name, help, read] of shardMetrics) {
+      new Gauge({
+        name: prefix + name,
+        help,
+        labelNames: ['shard'],
+        registers: [this.#registry],
+        collect() {
+          // A master of a Redis Cluster may have become a replica.
+          this.reset();
+          for (const shard of shards()) this.set({ shard: shard.name }, read(shard));
+        },
+      });
+    }
   }
 
   /** All metrics in Prometheus' text format. With a name, only that metric; an empty text if it does not exist. */

@@ -27,6 +27,8 @@ export abstract class PendingCall {
 
 export interface StreamEvents {
   onMessage?(message: ChannelMessage): void;
+  /** A reply arrived while no call waits for one. Returns whether it is expected. */
+  onPush?(reply: Reply): boolean;
   /** The commands of a turn were written. */
   onWrite?(): void;
   /** The server does not speak the protocol of Redis. */
@@ -136,7 +138,10 @@ export class CommandStream {
 
   #onReply(reply: Reply): void {
     const call = this.#oldest;
-    if (call === null) throw new RedisProtocolError('Protocol error: Redis sent a reply that no call waits for.');
+    if (call === null) {
+      if (this.events.onPush?.(reply) === true) return;
+      throw new RedisProtocolError('Protocol error: Redis sent a reply that no call waits for.');
+    }
     // The reply may close the connection: then the call has its outcome.
     if (!call.onReply(reply) || this.#oldest !== call) return;
     this.#oldest = call.later;

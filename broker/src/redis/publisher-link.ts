@@ -136,11 +136,11 @@ export class PublisherLink extends Link {
   }
 
   /**
-   * Reports an error among replies, unless the relay expects it: Redis has lost its scripts, or is in a state that the
-   * node does not know.
+   * Reports an error among replies, unless the relay expects it: Redis has lost its scripts, is in a state that the node
+   * does not know, or no longer has the keys (Redis Cluster).
    */
   reportReply(reply: Reply): void {
-    if (reply instanceof Error && this.isReady && !/^(NOSCRIPT|STALE)\b/.test(reply.message)) this.report(reply);
+    if (reply instanceof Error && this.isReady && !/^(NOSCRIPT|STALE|MOVED)\b/.test(reply.message)) this.report(reply);
   }
 
   async #send(commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {

@@ -25,6 +25,11 @@ export function isWriteRefusal({ message }: Error): boolean {
   return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
 }
 
+/** Whether another server of the Redis Cluster has the keys, so that this one has done nothing. */
+export function isMoved({ message }: Error): boolean {
+  return /^MOVED\b/.test(message);
+}
+
 /** Whether a script called a command that this Redis does not have. Redis does not say which one. */
 export function isUnknownInScript({ message }: Error): boolean {
   return /unknown redis command called from script/i.test(message);
@@ -36,10 +41,13 @@ export function commandOf(error: Error): string | null {
   return command?.name.toLowerCase() ?? null;
 }
 
-/** The server is a Redis Cluster or a Sentinel. `mode`: its `redis_mode` in INFO. */
+/** The server is of another kind than FANFARE_REDIS_URL says. `mode`: its `redis_mode` in INFO. */
 export class ServerModeError extends Error {
   override readonly name = 'ServerModeError';
-  constructor(readonly mode: 'cluster' | 'sentinel') {
+  constructor(
+    readonly mode: string,
+    readonly isClusterExpected: boolean,
+  ) {
     super(`redis_mode:${mode}`);
   }
 }
@@ -74,6 +82,8 @@ interface FaultContext {
   /** Whether this connection has worked before: then host, port and scheme in FANFARE_REDIS_URL are correct. */
   readonly hasWorked: boolean;
   readonly hasClientCertificate: boolean;
+  /** Whether FANFARE_REDIS_URL names a Redis Cluster. Default: false. */
+  readonly isCluster?: boolean;
 }
 
 /** The sentence for the operator. */
@@ -85,7 +95,8 @@ export function explain(error: Error, context: FaultContext): string {
 }
 
 /** Errors of the network and of TLS. */
-function explainConnection(error: Error, { address, hasWorked, hasClientCertificate }: FaultContext): string | null {
+function explainConnection(error: Error, context: FaultContext): string | null {
+  const { address, hasWorked, hasClientCertificate, isCluster = false } = context;
   const { code } = error as NodeJS.ErrnoException;
   const { message } = error;
   if (message.startsWith('All sentinels are unreachable')) {
@@ -99,6 +110,8 @@ function explainConnection(error: Error, { address, hasWorked, hasClientCertific
     return 'No Unix socket exists at the path in FANFARE_REDIS_URL. Check that Redis is running and that its setting "unixsocket" has this path.';
   if (code === 'EACCES')
     return 'The node has no permission to use the Unix socket in FANFARE_REDIS_URL. Set "unixsocketperm" in Redis, or add the user of the node to the group of the socket.';
+  if (isCluster && (code === 'ECONNREFUSED' || code === 'EHOSTUNREACH' || code === 'ENETUNREACH'))
+    return `A server of the Redis Cluster refuses the connection or is unreachable: ${address.servers.map(({ host, port }) => `${host}:${port}`).join()}. Check that it is running, and that the Redis Cluster announces addresses that nodes can reach (cluster-announce-ip, cluster-announce-hostname).`;
   if (code === 'ECONNREFUSED')
     return 'Redis refuses the connection. Check that it is running and that FANFARE_REDIS_URL has its host and port.';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
@@ -143,13 +156,16 @@ function explainClientCertificate(hasClientCertificate: boolean): string {
 }
 
 /** Errors that Redis answers. */
-function explainAnswer(error: Error, { address }: FaultContext): string | null {
+function explainAnswer(error: Error, { address, isCluster = false }: FaultContext): string | null {
   const { message } = error;
   const login = 'FANFARE_REDIS_URL or FANFARE_REDIS_PASSWORD_FILE';
-  if (/^(CROSSSLOT|MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b|cluster mode|^redis_mode:cluster$/.test(message))
-    return 'FANFARE_REDIS_URL points to a Redis Cluster, which is not supported. Use a single Redis or its Sentinels.';
-  if (error instanceof ServerModeError)
+  if (error instanceof ServerModeError && error.mode === 'sentinel')
     return 'FANFARE_REDIS_URL points to a Sentinel, not to a Redis. To use Sentinels, write redis+sentinel://host:26379/name.';
+  if (isCluster) {
+    const sentence = explainClusterAnswer(error);
+    if (sentence !== null) return sentence;
+  } else if (/^(CROSSSLOT|MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b|cluster mode|^redis_mode:cluster$/.test(message))
+    return 'FANFARE_REDIS_URL points to a server of a Redis Cluster. Write redis+cluster://host1:6379,host2:6379 with some of its servers.';
   if (commandOf(error) === 'select') return explainDatabase(error, address.database);
   if (message.startsWith('WRONGPASS') || message.includes('invalid password'))
     return `Redis rejects the user or password in ${login}. Correct it.`;
@@ -181,6 +197,22 @@ function explainAnswer(error: Error, { address }: FaultContext): string | null {
   if (message.startsWith('MISCONF'))
     return 'Redis rejects writes because it cannot save to disk. Check the disk and the log of Redis.';
   if (message.startsWith('LOADING')) return 'Redis is still loading its data.';
+  return null;
+}
+
+/** Errors that only the servers of a Redis Cluster return, or that have another cause there. */
+function explainClusterAnswer(error: Error): string | null {
+  const { message } = error;
+  if (error instanceof ServerModeError || message.includes('cluster support disabled'))
+    return 'FANFARE_REDIS_URL names a Redis Cluster, but this server does not belong to one (cluster-enabled no). Write redis://host:6379 for a single Redis.';
+  if (/^(ASK|TRYAGAIN)\b/.test(message))
+    return 'The Redis Cluster is moving a slot to another server. Publications to topics of that slot are refused until the move ends. If it was interrupted, redis-cli --cluster fix completes it.';
+  if (message.startsWith('CLUSTERDOWN'))
+    return 'The Redis Cluster is down: a master has failed and has no replacement yet, or slots have no server. Run redis-cli --cluster check. With cluster-require-full-coverage no, the other masters continue to serve.';
+  if (message.startsWith('READONLY') || message.startsWith('MASTERDOWN'))
+    return 'This server of the Redis Cluster is a replica now. The node looks for the new master.';
+  if (message.startsWith('MOVED'))
+    return 'A slot of the Redis Cluster has moved to another server. The node follows it.';
   return null;
 }
 

@@ -36,6 +36,8 @@ export interface LinkEvents {
    */
   onLost?(wasSilent: boolean): void;
   onMessage?(message: ChannelMessage): void;
+  /** A reply that no command asked for. Returns whether it is expected; if not, the connection is closed. */
+  onPush?(reply: Reply): boolean;
 }
 
 export type Command = readonly [name: string, ...args: Argument[]];
@@ -76,7 +78,7 @@ export abstract class Link {
   #connectingSince: number | null = null;
 
   constructor(
-    role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check' | 'shards',
+    role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check' | 'shards' | 'seed',
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,
@@ -206,8 +208,9 @@ export abstract class Link {
   }
 
   protected explain(error: Error): string {
-    const hasClientCertificate = (this.settings.redisCertFile ?? null) !== null;
-    return explain(error, { address: this.#address, hasWorked: this.#hasWorked, hasClientCertificate });
+    const { isCluster = false, redisCertFile = null } = this.settings;
+    const hasClientCertificate = redisCertFile !== null;
+    return explain(error, { address: this.#address, hasWorked: this.#hasWorked, hasClientCertificate, isCluster });
   }
 
   /** Reads the files of passwords and certificates each time, so that changed ones are used at the next attempt. */
@@ -239,14 +242,16 @@ export abstract class Link {
    */
   async #verify(): Promise<void> {
     const { database } = this.#address;
+    const { isCluster = false } = this.settings;
     try {
       if (database !== 0) await this.#redis.select(database);
       const info = await this.#redis.info('server').catch((error: Error) => {
         if (error.message.startsWith('NOPERM')) return '';
         throw error;
       });
-      const mode = /^(?:redis|server)_mode:(cluster|sentinel)/m.exec(info)?.[1];
-      if (mode === 'cluster' || mode === 'sentinel') throw new ServerModeError(mode);
+      const mode = /^(?:redis|server)_mode:(\w+)/m.exec(info)?.[1] ?? null;
+      const expected = isCluster ? 'cluster' : 'standalone';
+      if (mode !== null && mode !== expected) throw new ServerModeError(mode, isCluster);
       // A Sentinel that does not know of a failover yet returns the old master. ioredis asks the next Sentinel at the
       // next attempt.
       const replacement = this.#replacement();
@@ -286,9 +291,10 @@ export abstract class Link {
   #becomeReady(): void {
     const downMs = Math.round(performance.now() - (this.#downSince ?? performance.now()));
     this.#connectingSince = null;
-    const { onMessage } = this.#events;
+    const { onMessage, onPush } = this.#events;
     this.#commands = new CommandStream(this.#redis.stream, {
       ...(onMessage === undefined ? {} : { onMessage }),
+      ...(onPush === undefined ? {} : { onPush }),
       onWrite: () => {
         this.counters.redisPipelines++;
       },

@@ -3,6 +3,11 @@
  * changed passwords. Their common part is in redis-link.ts. Only the files of this folder know ioredis.
  */
 export { CheckLink } from './check-link.js';
+export { ClusterConnections } from './cluster/cluster-connections.js';
+export type { ClusterSettings } from './cluster/cluster-settings.js';
+export { ClusterStoreLink } from './cluster/cluster-store-link.js';
+export { ClusterTopology } from './cluster/cluster-topology.js';
+export type { PartitionLinks, PartitionOwner } from './cluster/partition-links.js';
 export { type CommandStream, isLost, lostError, PendingCall } from './command-stream.js';
 export type { CommandWriter } from './command-writer.js';
 export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js';

@@ -1,5 +1,6 @@
 /** The connection of authentication: keeps small values in Redis that all nodes share. */
 import type { Log } from '../observe/log.js';
+import { isMoved } from './redis-fault.js';
 import { type Command, Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 import type { Reply } from './reply-reader.js';
@@ -35,7 +36,7 @@ export class StoreLink extends Link {
   #throwError(answers: readonly unknown[]): readonly unknown[] {
     const error = answers.find((answer) => answer instanceof Error);
     if (error === undefined) return answers;
-    if (this.isReady) this.report(error as Error);
+    if (this.isReady && !isMoved(error as Error)) this.report(error as Error);
     throw error;
   }
 }

@@ -2,14 +2,14 @@
  * Publications to the topics of a partition while it changes over to another shard. They wait here for a moment, and are
  * published there in the order in which they arrived. If it takes too long, they are refused.
  */
-import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
+import { type KeyedPayload, maxItemBytes, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Payer, Receipt } from './relay.js';
 import type { ByteMeter } from './relay-share.js';
 import type { ScopedId } from './scoped-id.js';
 
 interface Held {
   readonly topic: Topic;
-  readonly payload: Payload;
+  readonly payload: KeyedPayload;
   readonly id: ScopedId | null;
   readonly receipt: Receipt | null;
   readonly payer: Payer | null;
@@ -49,13 +49,13 @@ export class HeldPublications {
   }
 
   /** Copies the payload. Throws ReplyError `overloaded`, or `unavailable` if publications are refused. */
-  add(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
+  add(topic: Topic, payload: KeyedPayload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
     if (this.#held === null) {
       if (receipt !== null) throw unavailable();
       this.counters.publicationsUnrelayed++;
       return;
     }
-    const bytes = payload.end - payload.start + maxItemHeaderBytes;
+    const bytes = maxItemBytes(payload);
     if (this.waiting.bytes + bytes > this.settings.maxRelayBytes) {
       this.counters.publicationsOverloaded++;
       throw new ReplyError(
@@ -76,7 +76,7 @@ export class HeldPublications {
   }
 
   /** Hands all to `publish`, in order. It may throw ReplyError. */
-  release(publish: (...held: [Topic, Payload, ScopedId | null, Receipt | null, Payer | null]) => void): void {
+  release(publish: (...held: [Topic, KeyedPayload, ScopedId | null, Receipt | null, Payer | null]) => void): void {
     for (const { topic, payload, id, receipt, payer } of this.#take()) {
       try {
         publish(topic, payload, id, receipt, payer);

@@ -278,16 +278,22 @@ export class HistoryPublisher {
   }
 
   #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation): void {
-    let idCount = 0;
-    for (const { messageIds } of runs) idCount += messageIds.size;
-    writer.command(10 + runs.length * 8 + idCount * 2);
+    let [keyCount, idCount] = [3, 0];
+    for (const { messageIds } of runs) {
+      keyCount += messageIds.size === 0 ? 1 : 3;
+      idCount += messageIds.size;
+    }
+    writer.command(7 + keyCount + runs.length * 7 + idCount * 2);
     writer.asciiPart('EVALSHA');
     writer.asciiPart(this.#script.sha);
-    writer.numberPart(3 + runs.length);
+    writer.numberPart(keyCount);
     writer.part(this.keys.generation);
     writer.part(this.keys.newestEpoch);
     writer.part(this.keys.run);
-    for (const { topic } of runs) writer.part(this.keys.topic(topic));
+    for (const { topic, messageIds } of runs) {
+      if (messageIds.size === 0) writer.part(this.keys.topic(topic));
+      else for (const key of this.keys.withIds(topic)) writer.part(key);
+    }
     writer.part(name);
     writer.part(minEpoch);
     writer.numberPart(this.settings.idempotencyWindowSeconds * 1_000);
@@ -433,7 +439,8 @@ export class HistoryPublisher {
     if (start === null) return;
     const { epoch, offset } = start;
     const left = ones.filter((_, place) => !known.has(place)).map(({ bytes }) => bytes);
-    const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left) }, newIds);
+    const { hasKeys } = whole.run;
+    const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left), hasKeys }, newIds);
     this.publishLog.add(topic, { epoch, first: offset, last: offset + left.length - 1, bytes });
   }
 

@@ -93,10 +93,7 @@ export class Keys {
     });
   }
 
-  /**
-   * The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds are next to it
-   * (`…:ids`).
-   */
+  /** The stream of a topic's history and, by the same name, its pub/sub channel. */
   topic(topic: Topic): string {
     return (this.#topicPrefixes[this.partitions.of(topic)] as string) + topic;
   }
@@ -109,6 +106,12 @@ export class Keys {
   /** How the names of all topics begin, up to the tag. */
   get streamPrefix(): string {
     return `${this.#root}:{`;
+  }
+
+  /** The stream of a topic, and its messageIds: recent and older ones. Scripts name every key that they may use. */
+  withIds(topic: Topic): readonly [stream: string, recentIds: string, oldIds: string] {
+    const stream = this.topic(topic);
+    return [stream, `${stream}:ids`, `${stream}:ids:old`];
   }
 
   /** A pattern of SCAN: all topics in a Redis whose names begin with `prefix`. */

@@ -2,7 +2,7 @@
  * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics.
  * Refuses publications that could not reach the other nodes, or for which there is no room.
  */
-import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
+import { type KeyedPayload, maxItemBytes, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Level, TopicPolicies } from '../topics/policy.js';
 import type { FlushWindow } from './flush-window.js';
 import { type Batch, PublishBatcher } from './publish-batcher.js';
@@ -72,7 +72,7 @@ export class LevelPublishers {
   }
 
   /** See {@link Relay.publish}. */
-  add(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
+  add(topic: Topic, payload: KeyedPayload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
     const policy = this.settings.topics.of(topic);
     if (!this.status.canPublish(policy.level)) {
       if (receipt !== null) throw unavailable(this.status.isOutOfMemory);
@@ -82,7 +82,7 @@ export class LevelPublishers {
         return;
       }
     }
-    const size = payload.end - payload.start + maxItemHeaderBytes;
+    const size = maxItemBytes(payload);
     if (this.#waiting.bytes + size > this.settings.maxRelayBytes) {
       this.counters.publicationsOverloaded++;
       throw new ReplyError(

@@ -2,7 +2,7 @@
  * The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the
  * process.
  */
-import { type Payload, type Position, parseTopic, type Topic } from '@fanfare/protocol';
+import { type KeyedPayload, type Position, parseTopic, type Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
 import { FlushWindow } from './flush-window.js';
 import { noHistory, noHistoryError, pageBackward, pageForward, subscribeResultOf } from './history.js';
@@ -97,7 +97,7 @@ export class MemoryRelay implements Relay {
 
   publish(
     topic: Topic,
-    payload: Payload,
+    payload: KeyedPayload,
     id: ScopedId | null,
     receipt: Receipt | null,
     payer: Payer | null = null,

@@ -5,9 +5,9 @@
 import {
   emptyRun,
   forEachItem,
-  maxItemHeaderBytes,
+  type KeyedPayload,
+  maxItemBytes,
   maxRunBytes,
-  type Payload,
   type Run,
   type Topic,
   Writer,
@@ -88,12 +88,12 @@ export class PublishBatcher {
   add(
     topic: Topic,
     policy: TopicPolicy,
-    payload: Payload,
+    payload: KeyedPayload,
     messageId: string | null,
     receipt: Receipt | null,
     payer: Payer | null = null,
   ): void {
-    const size = payload.end - payload.start + maxItemHeaderBytes;
+    const size = maxItemBytes(payload);
     let batch = this.#lastOf.get(topic);
     if (
       batch === undefined ||
@@ -105,6 +105,7 @@ export class PublishBatcher {
       batch.payer = payer;
     }
     writeItem(batch.writer, payload);
+    if (payload.key !== null) batch.hasKeys = true;
     batch.count(messageId, receipt);
     this.#count(size);
   }
@@ -159,6 +160,7 @@ class OpenBatch implements Batch {
   policy = defaultPolicy;
   beganAt = 0;
   payer: Payer | null = null;
+  hasKeys = false;
   // A publisher may keep these three objects. Most batches need none of them, and share empty ones, which nobody
   // changes.
   receipts = noReceipts;
@@ -175,6 +177,7 @@ class OpenBatch implements Batch {
     this.policy = policy;
     this.#count = 0;
     this.#isOpen = true;
+    this.hasKeys = false;
     this.writer.clear();
   }
 
@@ -201,7 +204,7 @@ class OpenBatch implements Batch {
 
   end(): void {
     this.#isOpen = false;
-    this.run = { count: this.#count, bytes: this.writer.view() };
+    this.run = { count: this.#count, bytes: this.writer.view(), hasKeys: this.hasKeys };
   }
 
   forget(): void {
@@ -230,7 +233,7 @@ class OpenBatch implements Batch {
     });
     const left = [...this.messageIds].filter(([, at]) => !places.has(at));
     return {
-      run: { count, bytes: writer.toBytes() },
+      run: { count, bytes: writer.toBytes(), hasKeys: this.hasKeys },
       messageIds: new Map(left.map(([id, at]) => [id, moved[at] as number])),
     };
   }

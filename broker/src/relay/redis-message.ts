@@ -1,7 +1,7 @@
 /**
  * The message of a topic without history that nodes send each other through Redis: a short head and one run.
  *
- *     byte 0      version of this layout, 1
+ *     byte 0      1, or 2 if publications of the run have keys
  *     byte 1..8   id of the node that sent it, random bytes
  *     byte 9..10  number of publications, big endian
  *     byte 11..   the run
@@ -10,7 +10,8 @@ import type { Run } from '@fanfare/protocol';
 import { customAlphabet } from 'nanoid';
 import type { CommandWriter } from '../redis/redis.js';
 
-const layoutVersion = 1;
+const withoutKeys = 1;
+const withKeys = 2;
 const nodeIdBytes = 8;
 const headBytes = 1 + nodeIdBytes + 2;
 
@@ -25,7 +26,7 @@ interface RedisMessageHead {
 /** Writes the message as a part of a command. */
 export function writeRedisMessage(writer: CommandWriter, nodeId: Buffer, run: Run): void {
   writer.partOf(headBytes + run.bytes.length);
-  writer.byte(layoutVersion);
+  writer.byte(run.hasKeys ? withKeys : withoutKeys);
   writer.copy(nodeId);
   writer.byte(run.count >>> 8);
   writer.byte(run.count);
@@ -35,7 +36,9 @@ export function writeRedisMessage(writer: CommandWriter, nodeId: Buffer, run: Ru
 
 /** Null if the message has another layout: it is from a node of another version, or from another program. */
 export function decodeRedisMessage(message: Buffer, ownNodeId: Buffer): RedisMessageHead | null {
-  if (message.length < headBytes || message[0] !== layoutVersion) return null;
+  const hasKeys = message[0] === withKeys;
+  if (message.length < headBytes || !(hasKeys || message[0] === withoutKeys)) return null;
   const isOwn = ownNodeId.compare(message, 1, 1 + nodeIdBytes) === 0;
-  return { isOwn, run: { count: message.readUInt16BE(1 + nodeIdBytes), bytes: message.subarray(headBytes) } };
+  const count = message.readUInt16BE(1 + nodeIdBytes);
+  return { isOwn, run: { count, bytes: message.subarray(headBytes), hasKeys } };
 }

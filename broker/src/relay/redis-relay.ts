@@ -4,7 +4,7 @@
  * {@link Membership} and its probe check that Redis delivers. {@link Recovery} checks that Redis still has its data.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Payload, Position, Topic } from '@fanfare/protocol';
+import type { KeyedPayload, Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import { maxChannelsPerCommand, type RedisCounters, type ScriptCall, type Wait } from '../redis/redis.js';
 import { type BeaconCounters, Beacons } from './beacons.js';
@@ -297,7 +297,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   publish(
     topic: Topic,
-    payload: Payload,
+    payload: KeyedPayload,
     id: ScopedId | null,
     receipt: Receipt | null,
     payer: Payer | null = null,

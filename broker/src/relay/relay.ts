@@ -1,5 +1,5 @@
 /** The contract between nodes: carries publications from the node that took them in to every node with a subscriber. */
-import type { HistoryDirection, Payload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
+import type { HistoryDirection, KeyedPayload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
 import type { Level } from '../topics/policy.js';
 import type { ScopedId } from './scoped-id.js';
 
@@ -147,6 +147,8 @@ export interface ShardStatus {
   readonly isConnected: boolean;
   /** How many partitions of the topics it holds. */
   readonly partitions: number;
+  /** How many of these this node cannot use. */
+  readonly unavailable: number;
 }
 
 /** How the connections are spread over the nodes. */
@@ -211,7 +213,13 @@ export interface Relay {
    * this returns, and within about the relay's timeout, whatever happens to Redis. `payer`, if given, is notified if
    * this publication has begun a history.
    */
-  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer?: Payer | null): void;
+  publish(
+    topic: Topic,
+    payload: KeyedPayload,
+    id: ScopedId | null,
+    receipt: Receipt | null,
+    payer?: Payer | null,
+  ): void;
 
   /**
    * Resolves once this node listens to the topic: everything that any node accepts from then on is delivered here,

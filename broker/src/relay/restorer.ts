@@ -99,10 +99,10 @@ export class Restorer {
         const args = piece.flatMap(({ first, bytes, ids }) => {
           return [first, ids.length > 0 ? '' : bytes, ids.length, ...ids.map(([, id]) => id)];
         });
-        calls.push(this.#callOf(scripts.prove, [logged], [minEpoch, epoch, ...args]));
+        calls.push(this.#callWithIds(scripts.prove, logged.topic, [minEpoch, epoch, ...args]));
       }
       // The node cannot prove entries that it has forgotten.
-      if (isThinned) calls.push(this.#callOf(scripts.prove, [logged], [minEpoch, epoch, offset, '', 0]));
+      if (isThinned) calls.push(this.#callWithIds(scripts.prove, logged.topic, [minEpoch, epoch, offset, '', 0]));
     }
     await this.#evaluate(calls);
   }
@@ -124,8 +124,13 @@ export class Restorer {
         ids.length,
         ...ids.flat(),
       ]);
-      return this.#callOf(scripts.restore, [{ topic }], [...topicArgs, ...entryArgs]);
+      return this.#callWithIds(scripts.restore, topic, [...topicArgs, ...entryArgs]);
     });
+  }
+
+  #callWithIds(script: ScriptCall['script'], topic: Topic, args: ScriptCall['args']): ScriptCall {
+    const { generation, newestEpoch } = this.keys;
+    return { script, keys: [generation, newestEpoch, ...this.keys.withIds(topic)], args };
   }
 
   #callOf(

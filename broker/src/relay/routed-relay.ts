@@ -2,7 +2,7 @@
  * The relay of many nodes through one or several Redis: gives each topic to the relay of the Redis that holds its
  * partition. A Redis that fails affects only its own topics.
  */
-import { type Payload, type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import { type KeyedPayload, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Place, Places } from './partition-places.js';
 import type { RedisRelay } from './redis-relay.js';
 import type {
@@ -62,9 +62,14 @@ export class RoutedRelay implements Relay {
   get shards(): readonly ShardStatus[] {
     const shards = new Map<string, ShardStatus>();
     for (const { relay, shard } of this.units) {
-      const before = shards.get(shard) ?? { name: shard, isConnected: true, partitions: 0 };
-      const isConnected = before.isConnected && relay.state === 'connected';
-      shards.set(shard, { name: shard, isConnected, partitions: before.partitions + this.places.countOf(relay) });
+      const before = shards.get(shard) ?? { isConnected: true, partitions: 0, unavailable: 0 };
+      const [isConnected, partitions] = [relay.state === 'connected', this.places.countOf(relay)];
+      shards.set(shard, {
+        name: shard,
+        isConnected: before.isConnected && isConnected,
+        partitions: before.partitions + partitions,
+        unavailable: before.unavailable + (isConnected ? 0 : partitions),
+      });
     }
     return [...shards.values()];
   }
@@ -96,7 +101,7 @@ export class RoutedRelay implements Relay {
 
   publish(
     topic: Topic,
-    payload: Payload,
+    payload: KeyedPayload,
     id: ScopedId | null,
     receipt: Receipt | null,
     payer: Payer | null = null,

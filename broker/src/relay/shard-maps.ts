@@ -36,6 +36,8 @@ export class ShardMaps {
   /** The version that was applied last. */
   #applied = 0;
   #isApplying = false;
+  /** The highest version that this node could not follow. */
+  #refused = 0;
   #fault: string | null = null;
 
   constructor(
@@ -59,12 +61,17 @@ export class ShardMaps {
       const { map } = await shard.exchangeMap(this.#map);
       if (map !== null) this.#learn(map);
       else if (this.#map === null) await this.#begin();
-      this.#fault = null;
+      if (this.version > this.#refused) this.#fault = null;
     } catch (error) {
       if (error instanceof ShardMapError) this.#report(error.message);
       throw error;
     }
-    return (this.#map as ShardMap | null)?.version ?? 0;
+    return this.version;
+  }
+
+  /** The version that this node knows; 0 if none. */
+  get version(): number {
+    return this.#map?.version ?? 0;
   }
 
   /** No shard that was asked has a map. Only all shards together show where the data is. */
@@ -97,19 +104,25 @@ export class ShardMaps {
 
   #learn(map: ShardMap): void {
     if (this.#map !== null && map.version <= this.#map.version) return;
-    if (map.shards.length !== this.partitions)
-      throw new ShardMapError(
-        `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`,
-      );
-    const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
-    if (missing.length > 0)
-      throw new ShardMapError(
-        `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`,
-      );
+    const fault = this.#faultOf(map);
+    if (fault !== null) {
+      this.#refused = Math.max(this.#refused, map.version);
+      throw new ShardMapError(fault);
+    }
     this.#map = map;
     this.follower.halt(map);
     for (const shard of this.shards) void this.#bringUpToDate(shard);
     if (!this.#isApplying) void this.#apply();
+  }
+
+  /** Why this node cannot follow a map. */
+  #faultOf(map: ShardMap): string | null {
+    if (map.shards.length !== this.partitions)
+      return `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`;
+    const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
+    return missing.length === 0
+      ? null
+      : `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`;
   }
 
   /** A shard may not have the map yet, or even a newer one. */

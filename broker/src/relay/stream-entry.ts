@@ -2,17 +2,19 @@
  * An entry of a topic's stream: a run, and the messageIds of its publications. Each message on the topic's channel is a
  * position and an entry.
  *
- *     byte 0      version of this layout, 2
+ *     byte 0      2, or 3 if publications of the run have keys
  *     byte 1..2   number of publications, big endian
  *     byte 3..6   length of the run, big endian
- *     byte 7..    the run
+ *     byte 7..    the run (run.ts of @fanfare/protocol)
  *     then for each messageId: its place in the run (2 bytes, 0 the first), its length (1 byte), ASCII (scoped-id.ts)
  *
- * lua/publish.lua reads and writes this layout too.
+ * An entry without keys has no byte for them, and nobody looks for any. lua/stream.lua reads and writes this layout too:
+ * it finds each publication, and its key, without decoding data.
  */
-import { checkRun, LayoutError, type Position, Reader, type Run } from '@fanfare/protocol';
+import { checkRun, LayoutError, type Position, Reader, type Run, skipItem } from '@fanfare/protocol';
 
-const layoutVersion = 2;
+const withoutKeys = 2;
+const withKeys = 3;
 const headBytes = 7;
 
 /** A stream entry: publications of a topic in order, with the offsets of the `first` and the `last` one. */
@@ -38,7 +40,7 @@ export function encodeEntry(
   let length = headBytes + run.bytes.length;
   if (messageIds.size > 0) for (const id of messageIds.keys()) length += 3 + id.length;
   const bytes = take(length);
-  bytes[0] = layoutVersion;
+  bytes[0] = run.hasKeys ? withKeys : withoutKeys;
   bytes.writeUInt16BE(run.count, 1);
   bytes.writeUInt32BE(run.bytes.length, 3);
   bytes.set(run.bytes, headBytes);
@@ -56,11 +58,12 @@ export function encodeEntry(
  * program.
  */
 export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): StreamEntry | null {
-  if (bytes.length < headBytes || bytes[0] !== layoutVersion) return null;
+  const hasKeys = bytes[0] === withKeys;
+  if (bytes.length < headBytes || !(hasKeys || bytes[0] === withoutKeys)) return null;
   const count = bytes.readUInt16BE(1);
   const end = headBytes + bytes.readUInt32BE(3);
   if (count === 0 || end > bytes.length) return null;
-  const run: Run = { count, bytes: bytes.subarray(headBytes, end) };
+  const run: Run = { count, bytes: bytes.subarray(headBytes, end), hasKeys };
   try {
     checkRun(run);
   } catch (error) {
@@ -73,7 +76,8 @@ export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): 
 /** Like {@link decodeEntry}, for bytes that were checked before. */
 export function readEntry(epoch: string, first: number, bytes: Buffer): StreamEntry {
   const count = bytes.readUInt16BE(1);
-  const run = { count, bytes: bytes.subarray(headBytes, headBytes + bytes.readUInt32BE(3)) };
+  const runBytes = bytes.subarray(headBytes, headBytes + bytes.readUInt32BE(3));
+  const run = { count, bytes: runBytes, hasKeys: bytes[0] === withKeys };
   return { epoch, first, last: first + count - 1, run, bytes };
 }
 
@@ -110,22 +114,25 @@ export function fromHole(entries: readonly StreamEntry[]): readonly StreamEntry[
 /** The publications with offsets `from` to `to`. The entries must be consecutive and contain all of them. */
 export function runOf(entries: readonly StreamEntry[], from: number, to: number): Run {
   const pieces: Uint8Array[] = [];
+  let hasKeys = false;
   for (const entry of entries) {
     if (entry.last < from) continue;
     if (entry.first > to) break;
+    if (entry.run.hasKeys) hasKeys = true;
     pieces.push(piece(entry, Math.max(from, entry.first) - entry.first, Math.min(to, entry.last) - entry.first + 1));
   }
   const [only] = pieces;
-  return { count: to - from + 1, bytes: pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces) };
+  const bytes = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+  return { count: to - from + 1, bytes, hasKeys };
 }
 
 /** Splits a run into runs of one publication each. */
-export function inOnes({ count, bytes }: Run): Run[] {
+export function inOnes({ count, bytes, hasKeys }: Run): Run[] {
   const reader = new Reader(bytes);
   return Array.from({ length: count }, () => {
     const start = reader.at;
-    reader.skipPayload();
-    return { count: 1, bytes: bytes.subarray(start, reader.at) };
+    skipItem(reader);
+    return { count: 1, bytes: bytes.subarray(start, reader.at), hasKeys };
   });
 }
 
@@ -133,8 +140,8 @@ export function inOnes({ count, bytes }: Run): Run[] {
 function piece({ run }: StreamEntry, from: number, to: number): Uint8Array {
   if (from === 0 && to === run.count) return run.bytes;
   const reader = new Reader(run.bytes);
-  for (let place = 0; place < from; place++) reader.skipPayload();
+  for (let place = 0; place < from; place++) skipItem(reader);
   const start = reader.at;
-  for (let place = from; place < to; place++) reader.skipPayload();
+  for (let place = from; place < to; place++) skipItem(reader);
   return run.bytes.subarray(start, reader.at);
 }

@@ -2,7 +2,7 @@
  * Publications from the history, for a stream that catches up: in pieces, because a client that reads slowly may stop it
  * after each. What was not written is read again later, so the node keeps nothing for a slow client.
  */
-import { maxRunBytes, type Position, Reader, type Run, type Topic } from '@fanfare/protocol';
+import { maxRunBytes, type Position, Reader, type Run, skipItem, type Topic } from '@fanfare/protocol';
 import { EventRun } from '../topics/event-run.js';
 
 export class PagePieces {
@@ -13,14 +13,14 @@ export class PagePieces {
    * publication. Returns whether all were written.
    */
   forEach(topic: Topic, first: Position, run: Run, write: (piece: EventRun) => boolean): boolean {
-    const { bytes, count } = run;
+    const { bytes, count, hasKeys } = run;
     const reader = new Reader(bytes);
     let written = 0;
     let start = 0;
     for (let index = 0; index < count; index++) {
-      reader.skipPayload();
+      skipItem(reader);
       if (reader.at - start < maxRunBytes && index < count - 1) continue;
-      const piece = { count: index + 1 - written, bytes: bytes.subarray(start, reader.at) };
+      const piece = { count: index + 1 - written, bytes: bytes.subarray(start, reader.at), hasKeys };
       const position = { epoch: first.epoch, offset: first.offset + written };
       if (!write(this.#events.begin(topic, position, piece))) return false;
       written = index + 1;

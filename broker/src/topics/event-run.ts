@@ -3,12 +3,16 @@
  * the id of an event can differ between streams.
  */
 import {
+  emptyRun,
   JsonWriter,
+  type KeyedPayload,
+  keyMembers,
   type Payload,
   type Position,
   positionText,
   Reader,
   type Run,
+  readItem,
   type Topic,
   Writer,
   writeAsJson,
@@ -36,7 +40,7 @@ export class EventRun {
   first: Position | null = null;
   /** The position of the last publication. One object for all streams. */
   last: Position | null = null;
-  run: Run = { count: 0, bytes: new Uint8Array(0) };
+  run: Run = emptyRun;
   readonly #events: Readonly<Record<EventForm, Events>> = { bare: new Events(), envelope: new Events() };
   readonly #own = new Writer(4096);
 
@@ -88,7 +92,7 @@ export class EventRun {
     if (ends.length > 0) return;
     const reader = new Reader(this.run.bytes);
     for (let index = 0; index < this.run.count; index++) {
-      writeEvent(items, form, this.topic, this.first, index, reader.payload());
+      writeEvent(items, form, this.topic, this.first, index, readItem(reader));
       ends.push(items.length);
     }
   }
@@ -116,9 +120,10 @@ function writeEvent(
   topic: Topic,
   first: Position | null,
   index: number,
-  payload: Payload,
+  payload: KeyedPayload,
 ): void {
   const before = writer.length;
+  const key = payload.key === null || form === 'bare' ? '' : keyMembers(payload.key, payload.remove);
   writer.ascii('data: ');
   if (form === 'envelope') {
     writer.ascii(envelopeHead(topic, first, index));
@@ -130,10 +135,10 @@ function writeEvent(
     // A page that knows nothing of envelopes must not take the object for the data of a publication.
     const name = form === 'bare' ? 'event: undecodable\n' : '';
     const error = form === 'bare' ? '' : ',"error":"undecodable"';
-    writer.ascii(`${name}data: ${envelopeHead(topic, first, index)}${error}}\n`);
+    writer.ascii(`${name}data: ${envelopeHead(topic, first, index)}${error}${key}}\n`);
     return;
   }
-  writer.ascii(form === 'envelope' ? '}\n' : '\n');
+  writer.ascii(form === 'envelope' ? `${key}}\n` : '\n');
 }
 
 /** The beginning of an object with the topic and the position. */

@@ -15,6 +15,9 @@ const slotCount = 16_384;
 /** A server that takes longer counts as hanging. */
 const answerTimeoutMs = 1_000;
 
+/** The node timeout while it is created. */
+const creationTimeoutMs = 1_000;
+
 /** For `MIGRATE`: no reply of the target for this long is an error. */
 const migrateTimeoutMs = 5_000;
 
@@ -53,8 +56,16 @@ export async function startRedisCluster(options: RedisClusterOptions = {}): Prom
     return await startRedis({ args: ['--cluster-enabled', 'yes', ...ports, ...masterArgs, ...args] });
   };
   const servers = await startAll(Array.from({ length: masters * (1 + replicasPerMaster) }, start));
+  const setNodeTimeout = async (timeoutMs: number): Promise<void> => {
+    const command = ['CONFIG', 'SET', 'cluster-node-timeout', String(timeoutMs)];
+    await Promise.all(servers.map(({ port }) => redisCommand(port, command)));
+  };
   try {
-    return await RedisClusterProcess.create(servers, masters);
+    // Servers report what has changed within half of it.
+    await setNodeTimeout(Math.min(creationTimeoutMs, nodeTimeoutMs));
+    const cluster = await RedisClusterProcess.create(servers, masters);
+    await setNodeTimeout(nodeTimeoutMs);
+    return cluster;
   } catch (error) {
     await endAll(servers);
     throw error;
