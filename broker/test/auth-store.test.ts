@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AuthError } from '../src/auth/auth-error.js';
 import type { AuthStore } from '../src/auth/auth-store.js';
 import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
-import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
+import { type FollowHome, type Home, RedisAuthStore } from '../src/auth/redis-auth-store.js';
 import { forever, keptForMs, maxRevocations, type Revocation, Revocations } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/observe/metrics.js';
@@ -45,21 +45,32 @@ interface Opening {
   readonly redisUrl?: string;
   readonly rememberedMs?: number;
   readonly maxRevocationLagSeconds?: number;
+  /** Calls the listener again when the store moves. */
+  readonly followHome?: FollowHome;
 }
 
 interface OpenedRedisStore extends OpenedStore {
   readonly known: Revocations;
 }
 
+function settingsAt(redisUrl: string) {
+  return { redisUrl, redisTimeoutMs: 5_000, nodeName: 'test' };
+}
+
+function homeAt(redisUrl: string, redisPrefix: string): Home {
+  return { settings: settingsAt(redisUrl), keys: new Keys(redisPrefix, 0, new Partitions(64)) };
+}
+
 async function openRedisStore(redisPrefix = `p${++prefixes}`, opening: Opening = {}): Promise<OpenedRedisStore> {
   const { redisUrl = redis.url, rememberedMs = hourMs, maxRevocationLagSeconds = 3_600 } = opening;
+  const { followHome = (listener) => listener(homeAt(redisUrl, redisPrefix)) } = opening;
   const known = new Revocations(rememberedMs);
   const revoked: Revocation[] = [];
   const nodeId = newNodeId();
   await addNode(redisPrefix, nodeId, redisUrl);
   const store = new RedisAuthStore(
-    { redisUrl, redisPrefix, redisTimeoutMs: 5_000, nodeName: 'test', nodeId, maxRevocationLagSeconds },
-    new Keys(redisPrefix, 0, new Partitions(64)),
+    { ...settingsAt(redisUrl), redisPrefix, nodeId, maxRevocationLagSeconds },
+    followHome,
     known,
     (news) => {
       for (const revocation of news) known.add(revocation);
@@ -91,6 +102,60 @@ async function entriesOf(redisPrefix: string, redisUrl = redis.url): Promise<rea
   direct.disconnect();
   return entries.map(([, fields]) => fields);
 }
+
+describe('a store whose partition moves to another Redis', () => {
+  it('takes its revocations and its key along, and continues there', async () => {
+    await using other = await startRedis();
+    const prefix = `p${++prefixes}`;
+    let move: (home: Home) => void = () => undefined;
+    const followHome: FollowHome = (listener) => {
+      move = listener;
+      listener(homeAt(redis.url, prefix));
+    };
+    const { store } = await openRedisStore(prefix, { followHome });
+    const [key] = await store.clusterKeys();
+    await store.revoke({ kind: 'subject', value: 'before', ...later });
+    move(homeAt(other.url, prefix));
+    await until('the revocation is there', async () => (await entriesOf(prefix, other.url)).length === 1);
+    await until(
+      'it is served',
+      async () =>
+        store.isCurrent &&
+        (await store.keep('t', 'v', 1_000).then(
+          () => true,
+          () => false,
+        )),
+    );
+    expect(await store.take('t')).toBe('v');
+    const { store: next, revoked } = await openRedisStore(prefix, { redisUrl: other.url });
+    await until('a new node knows the revocation', () => revoked.some(({ value }) => value === 'before'));
+    await until('it has the same key', async () => (await next.clusterKeys())[0].equals(key));
+    await store.revoke({ kind: 'subject', value: 'after', ...later });
+    await until('it learns the next one', () => revoked.some(({ value }) => value === 'after'));
+    expect(await entriesOf(prefix)).toHaveLength(1);
+  });
+
+  it('answers unavailable before it is known', async () => {
+    const prefix = `p${++prefixes}`;
+    const known = new Revocations(hourMs);
+    const settings = { ...settingsAt(redis.url), redisPrefix: prefix, nodeId: newNodeId(), maxRevocationLagSeconds: 1 };
+    const log = pino({ level: 'silent' });
+    const store = new RedisAuthStore(
+      settings,
+      () => undefined,
+      known,
+      () => undefined,
+      log,
+      new Metrics().counters,
+    );
+    opened.push(store);
+    await expect(store.take('t')).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(store.revoke({ kind: 'subject', value: 'a', ...later })).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+    expect(store.isCurrent).toBe(false);
+  });
+});
 
 /** Each once: a store may receive an entry several times. */
 const valuesOf = (revoked: readonly Revocation[]): readonly string[] => [...new Set(revoked.map(({ value }) => value))];

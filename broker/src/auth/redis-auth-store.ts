@@ -26,6 +26,19 @@ interface RedisAuthStoreSettings extends RedisSettings {
   readonly maxRevocationLagSeconds: number;
 }
 
+/** The Redis of the store. */
+export interface Home {
+  readonly settings: RedisSettings;
+  /** The nodes that send heartbeats (relay/keys.ts). */
+  readonly keys: Pick<Keys, 'nodes'>;
+}
+
+/**
+ * Calls the listener with the Redis of the store: now if it is known, and whenever it is another one, because its
+ * partition has moved.
+ */
+export type FollowHome = (listener: (home: Home) => void) => void;
+
 const pollMs = 500;
 
 /** The maximum number of revocations that are read, written or removed at once. */
@@ -52,14 +65,14 @@ const scripts = {
 type Entry = readonly [id: string, fields: readonly string[]];
 
 export class RedisAuthStore implements AuthStore {
-  readonly #link: StoreLink;
+  /** Null before it is known which Redis has the store. */
+  #link: StoreLink | null = null;
   readonly #revocationsKey: string;
   readonly #keptPrefix: string;
   readonly #clusterKeyName: string;
   readonly #budgetPrefix: string;
   readonly #connectionsPrefix: string;
-  /** The nodes that send heartbeats (relay/keys.ts). */
-  readonly #nodesKey: string;
+  #nodesKey = '';
   readonly #node: string;
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
@@ -68,6 +81,7 @@ export class RedisAuthStore implements AuthStore {
   /** Id of the last revocation that was read. As long as the stream contains it, no earlier revocation was lost. */
   #cursor = start;
   #isPolling = false;
+  #isClosed = false;
   /** When the last complete read began, by performance.now(); before the first one, when the store was opened. */
   #readAtMs = performance.now();
   #hasRead = false;
@@ -83,25 +97,34 @@ export class RedisAuthStore implements AuthStore {
   /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
   constructor(
     settings: RedisAuthStoreSettings,
-    { nodes }: Pick<Keys, 'nodes'>,
+    followHome: FollowHome,
     known: Revocations,
     onRevoked: OnRevoked,
     log: Log,
     counters: RedisCounters,
   ) {
-    this.#link = new StoreLink(settings, log, counters, { onReady: () => void this.#pollOnce() });
     this.#revocationsKey = `${settings.redisPrefix}:revocations`;
     this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
     this.#clusterKeyName = `${settings.redisPrefix}:streamKey`;
     this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
     this.#connectionsPrefix = `${settings.redisPrefix}:connections:`;
-    this.#nodesKey = nodes;
     this.#node = settings.nodeId;
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#maxLagMs = settings.maxRevocationLagSeconds * 1_000;
     this.#poll = setInterval(() => void this.#pollOnce(), pollMs);
     this.#poll.unref();
+    followHome((home) => {
+      if (this.#isClosed) return;
+      const isAnother = this.#link !== null;
+      void this.#link?.close();
+      this.#nodesKey = home.keys.nodes;
+      this.#link = new StoreLink({ ...settings, ...home.settings }, log, counters, {
+        onReady: () => void this.#pollOnce(),
+      });
+      // The new Redis lacks what the nodes know, as if it had lost its state.
+      if (isAnother) this.#startOver();
+    });
   }
 
   async revoke(revocation: Revocation): Promise<void> {
@@ -140,25 +163,25 @@ export class RedisAuthStore implements AuthStore {
   async spend(spendings: readonly Spending[]): Promise<readonly number[]> {
     const keys = spendings.map(({ name }) => this.#budgetPrefix + name);
     const args = spendings.flatMap(({ perSecond, burst, amount }) => [perSecond, burst, amount]);
-    const [left] = (await this.#answer(this.#link.evaluate([{ script: scripts.spend, keys, args }]))) as [
+    const [left] = (await this.#answer(this.#store.evaluate([{ script: scripts.spend, keys, args }]))) as [
       readonly unknown[],
     ];
     return left.map(Number);
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
-    await this.#answer(this.#link.run([['SET', this.#keptPrefix + name, value, 'PX', ttlMs]]));
+    await this.#answer(this.#store.run([['SET', this.#keptPrefix + name, value, 'PX', ttlMs]]));
   }
 
   async take(name: string): Promise<string | null> {
-    const [value] = await this.#answer(this.#link.run([['GETDEL', this.#keptPrefix + name]]));
+    const [value] = await this.#answer(this.#store.run([['GETDEL', this.#keptPrefix + name]]));
     return typeof value === 'string' ? value : null;
   }
 
   async admit(name: string, count: number, most: number): Promise<boolean> {
     const keys = [this.#connectionsPrefix + name, this.#nodesKey];
     const args = [this.#node, count, most, reportedForMs];
-    const [isAdmitted] = await this.#answer(this.#link.evaluate([{ script: scripts.admit, keys, args }]));
+    const [isAdmitted] = await this.#answer(this.#store.evaluate([{ script: scripts.admit, keys, args }]));
     return isAdmitted === 1;
   }
 
@@ -171,7 +194,7 @@ export class RedisAuthStore implements AuthStore {
   async #readClusterKey(): Promise<void> {
     const mine = this.#clusterKeys[0] ?? randomBytes(clusterKeyBytes);
     const [, text] = await this.#answer(
-      this.#link.run([
+      this.#store.run([
         ['SET', this.#clusterKeyName, mine.toString('base64'), 'NX'],
         ['GET', this.#clusterKeyName],
       ]),
@@ -194,7 +217,7 @@ export class RedisAuthStore implements AuthStore {
       const keys = slice.map(([name]) => this.#connectionsPrefix + name);
       const args = [this.#node, reportedForMs, ...slice.map(([, count]) => count)];
       try {
-        await this.#link.evaluate([{ script: scripts.report, keys, args }]);
+        await this.#store.evaluate([{ script: scripts.report, keys, args }]);
       } catch {
         // The link has logged why. The previous report remains valid until it expires.
       }
@@ -202,8 +225,14 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#poll);
-    await this.#link.close();
+    await this.#link?.close();
+  }
+
+  get #store(): StoreLink {
+    if (this.#link === null) throw new AuthError('unavailable', 'This node has no connection to Redis yet. Retry.');
+    return this.#link;
   }
 
   async #answer(answers: Promise<readonly unknown[]>): Promise<readonly unknown[]> {
@@ -216,7 +245,7 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async #pollOnce(): Promise<void> {
-    if (this.#isPolling || !this.#link.isReady) return;
+    if (this.#isPolling || !this.#link?.isReady) return;
     this.#isPolling = true;
     try {
       while (await this.#readPage());
@@ -233,7 +262,7 @@ export class RedisAuthStore implements AuthStore {
   /** Returns whether there is more to read. */
   async #readPage(): Promise<boolean> {
     const beganAtMs = performance.now();
-    const [entries, clusterKey] = (await this.#link.run([
+    const [entries, clusterKey] = (await this.#store.run([
       ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
       ['GET', this.#clusterKeyName],
     ])) as [readonly Entry[], string | null];
@@ -288,7 +317,7 @@ export class RedisAuthStore implements AuthStore {
 
   async #write(revocations: readonly Revocation[]): Promise<void> {
     for (let at = 0; at < revocations.length; at += pageSize) {
-      await this.#link.evaluate(revocations.slice(at, at + pageSize).map((revocation) => this.#callOf(revocation)));
+      await this.#store.evaluate(revocations.slice(at, at + pageSize).map((revocation) => this.#callOf(revocation)));
     }
   }
 
@@ -300,7 +329,7 @@ export class RedisAuthStore implements AuthStore {
   async #removeStale(): Promise<void> {
     while (this.#stale.length > 0) {
       const ids = this.#stale.slice(0, pageSize);
-      await this.#link.run([['XDEL', this.#revocationsKey, ...ids]]);
+      await this.#store.run([['XDEL', this.#revocationsKey, ...ids]]);
       this.#stale.splice(0, ids.length);
     }
   }

@@ -13,7 +13,6 @@ import { RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
 import { RelayShare, type RelayShareSettings } from './relay-share.js';
 import { RoutedRelay } from './routed-relay.js';
-import { firstMap } from './shard-map.js';
 import { type MappedShard, ShardMaps } from './shard-maps.js';
 
 export interface RelaySettings
@@ -26,11 +25,19 @@ export interface RelaySettings
 
 interface RelayCounters extends RedisRelayCounters, ConnectionsCounters {}
 
+interface Home {
+  readonly settings: RedisSettings;
+  readonly keys: Keys;
+}
+
 interface OpenedRelay {
   readonly relay: RoutedRelay;
-  /** The Redis that keeps what does not belong to a topic. */
-  readonly home: { readonly settings: RedisSettings; readonly keys: Keys };
-  /** Call this when the relay is closed, and nothing else uses {@link home}. */
+  /**
+   * Calls the listener with the Redis that keeps what does not belong to a topic: now if it is known, and whenever it is
+   * another one.
+   */
+  followHome(listener: (home: Home) => void): void;
+  /** Call this when the relay is closed, and nothing else uses its Redis. */
   close(): void;
 }
 
@@ -72,8 +79,14 @@ export function openRelay(
     return { name, relay, keys, settings: shardSettings, sentinels };
   });
 
+  let home: Home | null = null;
+  const followers: ((home: Home) => void)[] = [];
   const relays = new Map(opened.map(({ name, relay }) => [name, relay]));
-  const moving = new PartitionPlaces(relays, partitions, settings, share, counters);
+  const moving = new PartitionPlaces(relays, partitions, settings, share, counters, (shard) => {
+    const found = opened.find(({ name }) => name === shard) as Home;
+    home = found;
+    for (const listener of followers) listener(found);
+  });
   const maps = new ShardMaps(
     opened.map(({ name, relay }) => mapped(name, relay)),
     partitions.count,
@@ -81,12 +94,15 @@ export function openRelay(
     log,
   );
   const [first] = opened as unknown as readonly [(typeof opened)[number]];
+  if (!isSharded) home = first;
   const places: Places = isSharded ? moving : fixedPlaces(partitions, () => first.relay);
   const units = opened.map(({ name, relay }) => ({ shard: name, relay }));
-  const map = firstMap([...relays.keys()], partitions.count);
   return {
     relay: new RoutedRelay(units, places, share, () => maps.fault),
-    home: opened.find(({ name }) => name === map.shards[0]) as OpenedRelay['home'],
+    followHome(listener) {
+      followers.push(listener);
+      if (home !== null) listener(home);
+    },
     close() {
       credentialWatch?.close();
       for (const { sentinels } of opened) sentinels?.close();

@@ -46,13 +46,17 @@ export function fixedPlaces(partitions: Partitions, relayOf: (partition: number)
 export class PartitionPlaces implements MapFollower, Places {
   readonly #places: readonly Place[];
 
-  /** `relays`: by the names of the shards. All shards of each map must be among them. */
+  /**
+   * `relays`: by the names of the shards. All shards of each map must be among them. `onHome` is called with the shard
+   * of partition 0, now and then another one: it also has what belongs to no topic.
+   */
   constructor(
     private readonly relays: ReadonlyMap<string, RedisRelay>,
     private readonly partitions: Partitions,
     private readonly settings: HeldSettings,
     private readonly share: RelayShare,
     private readonly counters: HeldCounters,
+    private readonly onHome: (shard: string) => void,
   ) {
     this.#places = Array.from({ length: partitions.count }, () => ({ relay: null, other: null, held: null }));
   }
@@ -91,8 +95,8 @@ export class PartitionPlaces implements MapFollower, Places {
     const move = map.moves.get(partition);
     const isOfPartition = (topic: Topic): boolean => this.partitions.of(topic) === partition;
     const other = move === undefined ? null : this.#relay(home === this.#relay(move.from) ? move.to : move.from);
-    place.relay ??= home;
-    const before = place.relay;
+    if (place.relay === null) this.#serve(place, partition, map);
+    const before = place.relay ?? home;
     // The move was taken back, or is over.
     if (place.other !== null && place.other !== other && place.other !== home) place.other.release(isOfPartition);
     place.other = other;
@@ -109,7 +113,7 @@ export class PartitionPlaces implements MapFollower, Places {
       // What others published in the old shard arrives before what they will publish in the new one.
       await before.readAll();
       before.handOver(isOfPartition, home);
-      place.relay = home;
+      this.#serve(place, partition, map);
       if (other !== before) before.release(isOfPartition);
     }
     if (place.held !== null && !isHalted(map, partition)) {
@@ -118,6 +122,11 @@ export class PartitionPlaces implements MapFollower, Places {
       held.release((...publication) => home.publish(...publication));
     }
     return isComplete;
+  }
+
+  #serve(place: Place, partition: number, map: ShardMap): void {
+    place.relay = this.#homeIn(map, partition);
+    if (partition === 0) this.onHome(map.shards[0] as string);
   }
 
   #homeIn(map: ShardMap, partition: number): RedisRelay {
