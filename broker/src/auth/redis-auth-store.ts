@@ -34,7 +34,7 @@ export interface Home {
 }
 
 /**
- * Calls the listener with the Redis of the store: now if it is known, and whenever it is another one, because its
+ * Calls the listener with the Redis of the store: now if it is known, and again when it changes because its
  * partition has moved.
  */
 export type FollowHome = (listener: (home: Home) => void) => void;

@@ -33,8 +33,8 @@ interface Home {
 interface OpenedRelay {
   readonly relay: RoutedRelay;
   /**
-   * Calls the listener with the Redis that keeps what does not belong to a topic: now if it is known, and whenever it is
-   * another one.
+   * Calls the listener with the Redis that keeps what does not belong to a topic: now if it is known, and again
+   * when it changes.
    */
   followHome(listener: (home: Home) => void): void;
   /** Call this when the relay is closed, and nothing else uses its Redis. */
