@@ -35,5 +35,6 @@ describe.concurrent('nothing is lost, duplicated, out of order or missing withou
     // A second fault in the same cluster would be too much: until all memory is restored, it may cause resets.
     [['redis-failover-behind'], 'recoverable'],
     [['redis-failover-behind'], 'durable'],
+    [['shard-hung'], 'recoverable'],
   ] as const)('with %j, at level %s', (names, level) => expectNoLoss(inTurn(names), { level }));
 });

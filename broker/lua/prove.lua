@@ -9,24 +9,20 @@
 -- KEYS[5]  its older messageIds
 -- ARGV[1]  minimum epoch: lower ones have ended
 -- ARGV[2]  epoch of the entries
--- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of messageIds, the
--- messageIds. If an entry has messageIds, the script finds it by them, and the entry may be ''. If it is '' and has no
--- messageIds, it cannot be proved
+-- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of groups of messageIds, the
+-- groups (message-ids.lua). If an entry has messageIds, the script finds it by them, and the entry may be ''. If it is
+-- '' and has no messageIds, it cannot be proved
 --
 -- Returns 1 if the topic got another epoch, else 0. A publication older than the whole history counts as present.
 local stream, epoch = KEYS[3], ARGV[2]
 local last = lastId(stream, ARGV[1])
 if not last then return 0 end
 
-local function knows(from, count)
-  local names = {}
-  for i = 1, count do names[i] = ARGV[from + i - 1] end
-  local recent = redis.call('HMGET', KEYS[4], unpack(names))
-  local old = redis.call('HMGET', KEYS[5], unpack(names))
-  for i = 1, count do
-    if not recent[i] and not old[i] then return false end
-  end
-  return true
+local function knows(from, to)
+  local known, count = findKnown(readIds(KEYS[4], KEYS[5], ARGV, from, to), ARGV, from, to) or {}, 0
+  for i = from, to, 3 do count = count + #ARGV[i + 1] end
+  for _ in pairs(known) do count = count - 1 end
+  return count == 0
 end
 
 local function holds(first, entry)
@@ -40,13 +36,13 @@ end
 
 local at = 3
 while at <= #ARGV do
-  local first, entry, ids = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
+  local first, entry, from, to = tonumber(ARGV[at]), ARGV[at + 1], at + 3, at + 2 + 3 * ARGV[at + 2]
   local isThere
-  if ids > 0 then isThere = knows(at + 3, ids) else isThere = holds(first, entry) end
+  if from < to then isThere = knows(from, to) else isThere = holds(first, entry) end
   if not isThere then
     renew(stream, last, ARGV[1])
     return 1
   end
-  at = at + 3 + ids
+  at = to + 1
 end
 return 0

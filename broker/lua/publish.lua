@@ -1,9 +1,9 @@
 -- Publishes runs of publications, each of one topic. It numbers them without holes, adds them to the topic's stream,
 -- and sends them to every node that listens. All of this is one atomic step.
 --
--- The script has three parts: this file, stream.lua and publish-rest.lua. Redis creates the functions of the other two
--- in each call that reaches them. That takes a third of the time of a call with one run. So this file comes first, and
--- does what most calls need.
+-- The script has four parts: message-ids.lua, this file, stream.lua and publish-rest.lua. Redis creates the functions of
+-- the last two in each call that reaches them. That takes a third of the time of a call with one run. So this file comes
+-- before them, and does what most calls need.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
@@ -23,7 +23,7 @@
 --   number of publications
 --   the entry (stream-entry.ts): version, count, length of the run, run, messageIds
 --   1 to check whether old messageIds can be forgotten, or ''
---   number of messageIds, then for each: place in the run (counted from 0), messageId
+--   number of groups of messageIds, then the groups (message-ids.lua)
 --
 -- Returns for each run one of
 --   'epoch-offset' of its first publication
@@ -51,30 +51,34 @@ if dataId == '' or not string.find(redis.call('INFO', 'replication'), 'master_re
   return redis.error_reply('STALE Redis has restarted or was a replica')
 end
 
-local answers = {}
+local window, answers = tonumber(ARGV[3]), {}
 -- The next run: its key, and where its arguments begin.
 local k, at = 4, 5
 
 -- Publishes the next run if nothing needs to be done in addition: the node knows the epoch, the stream is not trimmed,
--- its expiry is not extended, and there are no messageIds. Returns nil if more must be done; then it has done nothing.
-local function publishUsual()
-  local epoch, oldest, ttl, count, entry, idCount = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 6]
-  if epoch == '' or oldest ~= '' or idCount ~= '0' or string.byte(ttl) ~= 45 then return nil end
-  local stream = KEYS[k]
+-- its expiry is not extended, and no messageId is known. Its groups of messageIds are ARGV[from] to ARGV[to]. Returns nil
+-- if more must be done; then it has done nothing.
+local function publishUsual(from, to)
+  local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  if epoch == '' or oldest ~= '' or string.byte(ttl) ~= 45 then return nil end
+  local stream, recentIds, oldIds = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+  local ids = from < to and readIds(recentIds, oldIds, ARGV, from, to)
+  if ids and findKnown(ids, ARGV, from, to) then return nil end
   local id = redis.pcall('XADD', stream, 'NOMKSTREAM', epoch .. '-*', '', entry)
   if type(id) ~= 'string' then return nil end
-  -- See `finish` in publish-rest.lua.
-  if count ~= '1' then
-    redis.call('XSETID', stream, epoch .. '-' .. string.format('%.0f', string.sub(id, #epoch + 2) + count - 1))
-  end
+  local first = string.sub(id, #epoch + 2)
+  -- As in publish-rest.lua.
+  if count ~= '1' then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
+  if ids then remember(recentIds, oldIds, ARGV[at + 5] ~= '' and window, ids, ARGV, from, to, epoch, first) end
   redis.call('SPUBLISH', stream, id .. ' ' .. entry)
   return id
 end
 
 while k <= #KEYS do
-  local id = publishUsual()
+  local from, to = at + 7, at + 6 + 3 * ARGV[at + 6]
+  local id = publishUsual(from, to)
   if not id then break end
   answers[#answers + 1] = id
-  k, at = k + 1, at + 7
+  k, at = k + (from < to and 3 or 1), to + 1
 end
 if k > #KEYS then return answers end

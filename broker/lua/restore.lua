@@ -12,7 +12,7 @@
 -- ARGV[4]  epoch of the topic, as the node knows it
 -- ARGV[5]  offset after which that epoch began, '' if the node does not know
 -- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number
--- of messageIds, then for each: place, messageId
+-- of groups of messageIds, the groups (message-ids.lua)
 --
 -- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, the
 -- script restores nothing. If there is a hole, it restores nothing after the hole, and the topic gets another epoch.
@@ -21,35 +21,15 @@ local generationKey, newestEpochKey, stream = KEYS[1], KEYS[2], KEYS[3]
 local minEpoch, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local firstEntry = 6
 
--- The messageIds of an entry that follow its first `skipped` publications, as {place, text} with places counted from
--- there. The arguments begin at `from`.
-local function messageIdsAfter(skipped, from, count)
-  local ids = {}
-  for i = 1, count do
-    local place, text = ARGV[from + 2 * i - 2] - skipped, ARGV[from + 2 * i - 1]
-    if place >= 0 then ids[#ids + 1] = { place = place, text = text } end
-  end
-  return ids
-end
-
--- An entry without its first `skipped` publications, and how many are left.
-local function withoutFirst(skipped, entry, ids)
-  local places = {}
-  for place = 0, skipped - 1 do places[place] = true end
-  return without(entry, places, ids)
-end
-
 -- Adds an entry to the end of the stream. Returns the offset of its last publication.
-local function append(entryEpoch, first, entry, count, ids)
+local function append(entryEpoch, first, entry, count, groups, from, to)
   redis.call('XADD', stream, idOf(entryEpoch, first), '', entry)
   local last = first + count - 1
   if count > 1 then redis.call('XSETID', stream, idOf(entryEpoch, last)) end
-  local args = {}
-  for i, id in ipairs(ids) do
-    args[2 * i - 1] = id.text
-    args[2 * i] = idOf(entryEpoch, first + id.place)
+  if from < to then
+    local ids = readIds(KEYS[4], KEYS[5], groups, from, to)
+    remember(KEYS[4], KEYS[5], window, ids, groups, from, to, entryEpoch, first)
   end
-  if #args > 0 then remember(KEYS[4], KEYS[5], window, args) end
   return last
 end
 
@@ -70,7 +50,9 @@ if epoch > (redis.call('GET', newestEpochKey) or '0') then redis.call('SET', new
 local head, streamEpoch = offsetOf(last), epochOf(last)
 local at = firstEntry
 while at <= #ARGV do
-  local entryEpoch, first, entry, idCount = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
+  local entryEpoch, first, entry = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+  local groups, from, to = ARGV, at + 4, at + 3 + 3 * ARGV[at + 3]
+  at = to + 1
   -- No node has the publications between. The topic gets another epoch, so that their offsets are not used again for
   -- others.
   if first > head + 1 then return { renew(stream, idOf(epoch, head), minEpoch), 1 } end
@@ -79,14 +61,16 @@ while at <= #ARGV do
   -- How many publications of the entry are in the stream already: another node has restored a part of it, or all.
   local there = head + 1 - first
   if there < count then
-    local ids = messageIdsAfter(there, at + 4, idCount)
     if there > 0 then
-      entry, count = withoutFirst(there, entry, ids)
+      local places = {}
+      for place = 0, there - 1 do places[place] = true end
+      groups = idsWithout(places, groups, from, to)
+      from, to = 1, #groups
+      entry, count = without(entry, places, groups)
     end
-    head = append(streamEpoch, head + 1, entry, count, ids)
+    head = append(streamEpoch, head + 1, entry, count, groups, from, to)
     restored = 1
   end
-  at = at + 4 + 2 * idCount
 end
 if streamEpoch < epoch then redis.call('XSETID', stream, idOf(epoch, head)) end
 keepAlive(stream, ttl)

@@ -1,4 +1,5 @@
--- Functions that the scripts share. The node puts this file in front of each script (publish.lua: in the middle).
+-- Functions that the scripts share. The node puts this file, after message-ids.lua, in front of each script (publish.lua:
+-- in the middle).
 --
 -- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of
 -- the stream is the position of the topic's newest publication: XSETID moves it to the end of the run.
@@ -15,10 +16,6 @@ end
 
 local function offsetOf(id)
   return tonumber(string.match(id, '%d+$'))
-end
-
-local function idOf(epoch, offset)
-  return epoch .. '-' .. string.format('%.0f', offset)
 end
 
 -- Whether a node that knows this generation may write. `stored` is the generation of Redis, or false. Both are
@@ -146,18 +143,25 @@ local function stateOfServer()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. idOfData()
 end
 
--- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each
--- messageId for at least that many ms and less than three times that. Pass `window` with the first messageId, and then
--- once in each half window.
-local function remember(recentIds, oldIds, window, args)
-  local ttl = window and redis.call('PTTL', recentIds)
-  -- The older table expires after one and a half windows, less the time since the last check.
-  if ttl and ttl >= 0 and ttl < 1.5 * window then
-    redis.call('RENAME', recentIds, oldIds)
-    ttl = -2
+-- The groups of messageIds (message-ids.lua) without those of the publications at `places` (a set), as a list. Their places are
+-- those after the publications were removed.
+local function idsWithout(places, groups, from, to)
+  local left, next, gone = {}, 0, 0
+  for i = from, to, 3 do
+    for c = 1, #groups[i + 1] do
+      local place = groups[i + 2] + c - 1
+      while next < place do
+        if places[next] then gone = gone + 1 end
+        next = next + 1
+      end
+      if not places[place] then
+        left[#left + 1] = groups[i]
+        left[#left + 1] = string.sub(groups[i + 1], c, c)
+        left[#left + 1] = place - gone
+      end
+    end
   end
-  redis.call('HSET', recentIds, unpack(args))
-  if ttl and ttl < 0 then redis.call('PEXPIRE', recentIds, string.format('%.0f', 2.5 * window)) end
+  return left
 end
 
 -- Where the publication of a run that begins at `at` ends: the position after it. Its data, at `data`, may have a key
@@ -173,8 +177,8 @@ local function endOfItem(entry, at)
   return data + 5 + struct.unpack('>I4', entry, data + 1)
 end
 
--- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids`, each as
--- {place, text}. Also returns the number of remaining publications.
+-- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids` (from
+-- idsWithout). Also returns the number of remaining publications.
 local function without(entry, places, ids)
   local version, count, length, at = struct.unpack('>BHI4', entry)
   local kept, left, number = {}, 0, 0
@@ -190,8 +194,9 @@ local function without(entry, places, ids)
   end
   local run = table.concat(kept)
   local tail = {}
-  for _, id in ipairs(ids) do
-    tail[#tail + 1] = struct.pack('>HB', id.place, #id.text) .. id.text
+  for i = 1, #ids, 3 do
+    local text = ids[i] .. ids[i + 1]
+    tail[#tail + 1] = struct.pack('>HB', ids[i + 2], #text) .. text
   end
   return struct.pack('>BHI4', version, left, #run) .. run .. table.concat(tail), left
 end

@@ -5,11 +5,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AuthError } from '../src/auth/auth-error.js';
 import type { AuthStore } from '../src/auth/auth-store.js';
 import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
-import { type FollowHome, type Home, RedisAuthStore } from '../src/auth/redis-auth-store.js';
+import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
 import { forever, keptForMs, maxRevocations, type Revocation, Revocations } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/observe/metrics.js';
+import { StoreLink } from '../src/redis/redis.js';
 import { Keys } from '../src/relay/keys.js';
+import type { FollowHome, Home } from '../src/relay/open-relay.js';
 import { Partitions } from '../src/relay/partitions.js';
 import { newNodeId } from '../src/relay/redis-message.js';
 import { authStoreContract, type OpenedStore } from './auth-store.contract.js';
@@ -53,12 +55,13 @@ interface OpenedRedisStore extends OpenedStore {
   readonly known: Revocations;
 }
 
-function settingsAt(redisUrl: string) {
-  return { redisUrl, redisTimeoutMs: 5_000, nodeName: 'test' };
-}
-
-function homeAt(redisUrl: string, redisPrefix: string): Home {
-  return { settings: settingsAt(redisUrl), keys: new Keys(redisPrefix, 0, new Partitions(64)) };
+function homeAt(redisUrl: string, prefix: string): Home {
+  const settings = { redisUrl, redisTimeoutMs: 5_000, nodeName: 'test' };
+  return {
+    open: (events) => new StoreLink(settings, pino({ level: 'silent' }), new Metrics().counters, events),
+    prefix,
+    nodes: new Keys(prefix, 0, new Partitions(64)).nodes,
+  };
 }
 
 async function openRedisStore(redisPrefix = `p${++prefixes}`, opening: Opening = {}): Promise<OpenedRedisStore> {
@@ -68,17 +71,10 @@ async function openRedisStore(redisPrefix = `p${++prefixes}`, opening: Opening =
   const revoked: Revocation[] = [];
   const nodeId = newNodeId();
   await addNode(redisPrefix, nodeId, redisUrl);
-  const store = new RedisAuthStore(
-    { ...settingsAt(redisUrl), redisPrefix, nodeId, maxRevocationLagSeconds },
-    followHome,
-    known,
-    (news) => {
-      for (const revocation of news) known.add(revocation);
-      revoked.push(...news);
-    },
-    pino({ level: 'silent' }),
-    new Metrics().counters,
-  );
+  const store = new RedisAuthStore({ nodeId, maxRevocationLagSeconds }, followHome, known, (news) => {
+    for (const revocation of news) known.add(revocation);
+    revoked.push(...news);
+  });
   opened.push(store);
   await until('Redis answers', async () => (await store.take('nothing').catch(() => undefined)) === null);
   return { store, revoked, known };
@@ -136,17 +132,13 @@ describe('a store whose partition moves to another Redis', () => {
   });
 
   it('answers unavailable before it is known', async () => {
-    const prefix = `p${++prefixes}`;
     const known = new Revocations(hourMs);
-    const settings = { ...settingsAt(redis.url), redisPrefix: prefix, nodeId: newNodeId(), maxRevocationLagSeconds: 1 };
-    const log = pino({ level: 'silent' });
+    const settings = { nodeId: newNodeId(), maxRevocationLagSeconds: 1 };
     const store = new RedisAuthStore(
       settings,
       () => undefined,
       known,
       () => undefined,
-      log,
-      new Metrics().counters,
     );
     opened.push(store);
     await expect(store.take('t')).rejects.toMatchObject({ code: 'unavailable' });

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import {
+  findFreePort,
   type RedisClusterProcess,
   type RedisProcess,
   redisCommand,
@@ -11,6 +12,7 @@ import {
 import { type Logger, pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
+import { readMoved, SlotMap } from '../src/redis/cluster/slot-map.js';
 import {
   ClusterConnections,
   type ClusterSettings,
@@ -20,6 +22,7 @@ import {
   scriptOf,
 } from '../src/redis/redis.js';
 import { slotOf } from '../src/relay/partitions.js';
+import { CertificateFolder } from './certificates.js';
 import { until } from './wait.js';
 
 interface LogLine {
@@ -393,6 +396,116 @@ describe('partitions of a Redis Cluster', () => {
       return (await store.run([['DEL', 'test:{a}:value']]).catch(() => [null]))[0] === 1;
     });
     await store.close();
+  });
+});
+
+describe('a Redis Cluster of one server', () => {
+  /** Stops itself, and has all slots. */
+  async function startOne(...args: readonly string[]): Promise<RedisProcess> {
+    const redis = await startRedis({ args: ['--cluster-enabled', 'yes', ...args] });
+    await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTSRANGE', '0', '16383']);
+    await untilServing(redis);
+    return redis;
+  }
+
+  const untilServing = (redis: RedisProcess): Promise<true> =>
+    until('it serves', async () =>
+      String(await redisCommand(redis.port, ['CLUSTER', 'INFO'])).includes('cluster_state:ok'),
+    );
+
+  it('is used with TLS, and with the user and password of the seed', async () => {
+    using folder = new CertificateFolder('redis');
+    const port = await findFreePort();
+    const files = ['--tls-cert-file', folder.certFile, '--tls-key-file', folder.keyFile];
+    const tls = ['--tls-port', String(port), '--tls-cluster', 'yes', ...files, '--tls-ca-cert-file', folder.certFile];
+    const user = ['--user', 'node', 'on', '>secret', '~test:*', '&test:*', '+@all'];
+    await using redis = await startOne(...tls, '--tls-auth-clients', 'no', ...user);
+    const seeds = [`rediss://node:secret@localhost:${port}`];
+    await using node = new Node({ servers: [redis] }, ['a'], { seeds, redisCaFile: folder.certFile });
+    const listener = node.listener('a');
+    await until('it listens', () => listener.at === `localhost:${port}`);
+    await listener.expectDelivery('with TLS');
+  });
+
+  it('is used again as soon as it has the slot again', async () => {
+    await using redis = await startOne();
+    await using node = new Node({ servers: [redis] }, ['a']);
+    const listener = node.listener('a');
+    await until('it listens', () => listener.at !== null);
+    await redisCommand(redis.port, ['CLUSTER', 'DELSLOTS', String(slotOf('a'))]);
+    await until('its subscription has ended', () => listener.at === null);
+    expect(listener.links.publisher.isReady).toBe(false);
+    await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTS', String(slotOf('a'))]);
+    await until('it listens', () => listener.at !== null);
+    await listener.expectDelivery('again');
+  });
+
+  it('is not left while it refuses all commands because another slot has no server', async () => {
+    await using redis = await startOne('--cluster-allow-pubsubshard-when-down', 'no');
+    await using node = new Node({ servers: [redis] }, ['a']);
+    const { links, events, channel } = node.listener('a');
+    await until('it listens', () => node.listener('a').at !== null);
+    await redisCommand(redis.port, ['CLUSTER', 'DELSLOTS', String(slotOf('b'))]);
+    const down = 'The Redis Cluster is down: a master has failed and has no replacement yet, or slots have no server.';
+    await until('it refuses publications', async () => {
+      const [error = null] = await links.publisher.publish([{ channel, message: Buffer.from('refused') }]);
+      links.publisher.noteWrite(error);
+      return error?.message.startsWith('CLUSTERDOWN') === true;
+    });
+    expect(links.fault).toContain(down);
+    // As if two probes had been refused.
+    links.replace('it accepts no publications');
+    expect(events).toEqual(['publisherReady', 'subscriberReady']);
+    // A new subscription is refused, so everything is subscribed again when that is possible.
+    await expect(links.subscriber.subscribe([`${channel}2`])).rejects.toThrow('CLUSTERDOWN');
+    expect(events).toEqual(['publisherReady', 'subscriberReady', 'subscriberLost']);
+    await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTS', String(slotOf('b'))]);
+    await untilServing(redis);
+    await until('it listens', () => node.listener('a').at !== null);
+    await node.listener('a').expectDelivery('again');
+    expect(events).not.toContain('publisherLost');
+    expect(node.log.filter(({ event }) => event === 'busDead')).toEqual([]);
+  });
+});
+
+describe('the map of slots', () => {
+  const text = (value: string): Buffer => Buffer.from(value);
+
+  it('has the addresses that the servers announce', () => {
+    const slots = SlotMap.read(
+      [
+        [0, 99, [text('10.0.0.1'), 6379, text('id'), []], [text('10.0.0.2'), 6380, text('id'), []]],
+        [200, 200, [text('fd00::1'), 6379, text('id'), []]],
+        [300, 399, [text(''), 7000, text('id'), []]],
+        [400, 499, [null, 7001, text('id'), []]],
+        [500, 599, [text('?'), 7002, text('id'), []]],
+      ],
+      '[::1]:6379',
+    );
+    expect([0, 99, 100, 200, 350, 450, 550].map((slot) => slots.ownerOf(slot))).toEqual([
+      '10.0.0.1:6379',
+      '10.0.0.1:6379',
+      null,
+      '[fd00::1]:6379',
+      '[::1]:7000',
+      '[::1]:7001',
+      null,
+    ]);
+    expect([...slots.servers]).toContain('10.0.0.2:6380');
+  });
+
+  it.each([
+    ['MOVED 3999 10.0.0.1:6379', { slot: 3999, server: '10.0.0.1:6379' }],
+    ['MOVED 1 fd00::1:6379', { slot: 1, server: '[fd00::1]:6379' }],
+    ['MOVED 1 :7000', { slot: 1, server: 'redis:7000' }],
+    ['ASK 3999 10.0.0.1:6379', null],
+    ['CLUSTERDOWN Hash slot not served', null],
+  ])('is corrected by MOVED: %s', (message, moved) => {
+    expect(readMoved(new Error(message), 'redis:6379')).toEqual(moved);
+  });
+
+  it('is not read from a reply of another kind', () => {
+    expect(() => SlotMap.read('OK', 'redis:6379')).toThrow('unexpected reply to CLUSTER SLOTS');
   });
 });
 

@@ -2,7 +2,7 @@
 import { startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
-import { EvictionWatch } from '../src/relay/eviction-watch.js';
+import { EvictionWatch } from '../src/redis/eviction-watch.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 

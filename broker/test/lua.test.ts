@@ -4,6 +4,7 @@ import { Writer, writeItem } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Script } from '../src/redis/redis.js';
+import { groupIds, idGroupArgs } from '../src/relay/id-group.js';
 import { publishScript, scripts } from '../src/relay/scripts.js';
 import { decodeEntry, encodeEntry, inOnes, messageIdsOf } from '../src/relay/stream-entry.js';
 import { json } from './relay.contract.js';
@@ -41,6 +42,11 @@ function entryOf(texts: readonly string[], ids: readonly string[] = [], key: str
   return encodeEntry({ count: texts.length, bytes: writer.view(), hasKeys: key !== null }, places);
 }
 
+/** The messageIds `ids` of publications with these texts, as the scripts take them. */
+function idsIn(texts: readonly string[], ids: readonly string[]): (string | number)[] {
+  return idGroupArgs(groupIds(new Map(ids.map((id) => [id, texts.indexOf(id)]))));
+}
+
 function run({ source }: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]) {
   return redis.call('EVAL', source, keys.length, ...keys, ...args);
 }
@@ -51,7 +57,7 @@ async function publications(): Promise<string[]> {
     const [epoch = '', offset = '0'] = id.toString().split('-');
     const entry = decodeEntry({ epoch, offset: Number(offset) }, bytes);
     if (entry === null) throw new Error('Not an entry.');
-    const names = new Map(messageIdsOf(entry));
+    const names = new Map([...messageIdsOf(entry)].map(([id, place]) => [place, id]));
     return inOnes(entry.run).map(({ bytes: item }, place) => {
       const id = names.get(place);
       return `${entry.first + place} ${Buffer.from(item)
@@ -69,10 +75,7 @@ describe('the script that restores what Redis lost', () => {
     run(
       scripts.restore,
       ['generation', 'newest', ...withIds],
-      [
-        ...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids), ids.length],
-        ...ids.flatMap((id) => [texts.indexOf(id), id]),
-      ],
+      [...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids)], ...idsIn(texts, ids)],
     );
 
   it('adds only those publications of an entry that no other node has restored', async () => {
@@ -81,7 +84,7 @@ describe('the script that restores what Redis lost', () => {
     expect(await publications()).toEqual(['10 a a', '11 b', '12 c c']);
     await give(11, ['b', 'c'], ['c']);
     expect(await publications()).toHaveLength(3);
-    expect(await redis.hgetall('t:ids')).toEqual({ a: `${epoch}-10`, c: `${epoch}-12` });
+    expect(await redis.hgetall('t:ids')).toEqual({ '': `ac\n 1:${epoch}-9 2:${epoch}-10` });
     await give(13, ['d'], []);
     expect((await publications()).at(-1)).toBe('13 d');
   });
@@ -89,8 +92,8 @@ describe('the script that restores what Redis lost', () => {
   it('keeps the keys of publications', async () => {
     await give(10, ['a'], ['a']);
     const entry = entryOf(['a', 'b', 'c'], ['c'], 'key');
-    const args = [floor, ageMs, ageMs, epoch, '', epoch, 10, entry, 1, 2, 'c'];
-    await run(scripts.restore, ['generation', 'newest', 't'], args);
+    const args = [floor, ageMs, ageMs, epoch, '', epoch, 10, entry, ...idsIn(['a', 'b', 'c'], ['c'])];
+    await run(scripts.restore, ['generation', 'newest', ...withIds], args);
     expect(await publications()).toEqual(['10 a a', '11 keyb', '12 keyc c']);
     // What is left of the entry still says that it has keys.
     const rows = (await redis.callBuffer('XRANGE', 't', '-', '+')) as [Buffer, [Buffer, Buffer]][];
@@ -182,7 +185,7 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   const positions: string[] = [];
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
-    const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
+    const args = [known, '', ageMs, 1, entryOf([text], named), '', ...idsIn([text], named)];
     const keys = ['generation', 'newest', 'run', ...(named.length > 0 ? withIds : ['t'])];
     const answer = await run(publishScript(''), keys, ['g', floor, ageMs, '', ...args]);
     positions.push(String((answer as unknown[]).flat()[0]));
@@ -362,8 +365,7 @@ describe('a call with several runs', () => {
 
   /** `ms`: the expiry of the stream; negative if it applies only to a new one. */
   const runOf = (epoch: string, texts: readonly string[], ids: readonly string[] = [], oldest = '', ms = -ageMs) => {
-    const places = ids.flatMap((id) => [texts.indexOf(id), id]);
-    return [epoch, oldest, ms, texts.length, entryOf(texts, ids), '', ids.length, ...places];
+    return [epoch, oldest, ms, texts.length, entryOf(texts, ids), '', ...idsIn(texts, ids)];
   };
 
   it('publishes them in order, whether they need more than adding an entry or not', async () => {
@@ -430,7 +432,7 @@ describe('a repeated publication', () => {
     const offset = async () => Number(/master_repl_offset:(\d+)/.exec(await info())?.[1]);
     await complete(admin);
     const { source } = publishScript('');
-    const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+    const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', ...idsIn(['a'], ['a'])];
     const publishIt = () =>
       admin.call('EVAL', source, 6, 'generation', 'newest', 'run', ...withIds, 'g', floor, ageMs, 1, ...run);
     const [first] = (await publishIt()) as string[];
@@ -445,7 +447,7 @@ describe('a repeated publication', () => {
     await redis.config('SET', 'maxmemory', '1');
     try {
       const again = (wait: string) => {
-        const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+        const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', ...idsIn(['a'], ['a'])];
         return run(publishScript(''), ['generation', 'newest', 'run', ...withIds], args);
       };
       expect(await again('')).toEqual([['', first]]);
@@ -453,6 +455,84 @@ describe('a repeated publication', () => {
     } finally {
       await redis.config('SET', 'maxmemory', '0');
     }
+  });
+});
+
+describe('messageIds', () => {
+  const windowMs = 60_000;
+
+  /** Publishes a run, each publication with its text as messageId. Returns the position of each. */
+  const publishRun = async (texts: readonly string[], { rotates = false, ids = texts } = {}): Promise<string[]> => {
+    const args = ['', '', ageMs, texts.length, entryOf(texts, ids), rotates ? 1 : '', ...idsIn(texts, ids)];
+    const keys = ['generation', 'newest', 'run', ...withIds];
+    const [answer] = (await run(publishScript(''), keys, ['g', floor, windowMs, '', ...args])) as unknown[];
+    if (Array.isArray(answer)) return answer.map(String);
+    const [named, first] = String(answer).split('-');
+    return texts.map((_, place) => `${named}-${Number(first) + place}`);
+  };
+  const offsets = (positions: readonly string[]) => positions.map((position) => position.split('-')[1] ?? '');
+
+  beforeEach(async () => {
+    await complete(redis);
+  });
+
+  it('of several publishers whose publications alternate each have their own position', async () => {
+    await publishRun(['a0', 'b0', 'x', 'a1', 'b1'], { ids: ['a0', 'b0', 'a1', 'b1'] });
+    await publishRun(['c', 'a2', 'a3', 'b2']);
+    const [first, ...known] = await publishRun(['b2', 'b1', 'a3', 'a0', 'c', 'a1', 'a2', 'b0']);
+    expect(first).toBe('');
+    expect(offsets(known)).toEqual(['9', '5', '8', '1', '6', '4', '7', '2']);
+  });
+
+  it('that are unknown are published and remembered, in a run with known ones', async () => {
+    await publishRun(['a1', 'a3']);
+    const run = ['a0', 'a1', 'a2', 'x', 'a3', 'b9', 'a4'];
+    const answer = await publishRun(run, { ids: run.filter((text) => text !== 'x') });
+    expect(offsets(answer)).toEqual(['3', '', '1', '', '2', '', '']);
+    expect(await publications()).toEqual(['1 a a1', '2 a a3', '3 a a0', '4 a a2', '5 x', '6 b b9', '7 a a4']);
+    const [, ...known] = await publishRun(['a4', 'b9', 'a2', 'a0']);
+    expect(offsets(known)).toEqual(['7', '6', '4', '3']);
+  });
+
+  it('are known if their history has ended, and the next one has lower offsets', async () => {
+    const texts = Array.from({ length: 30 }, (_, index) => `k${String.fromCharCode(0x41 + index)}`);
+    const positions = await publishRun(texts);
+    await redis.del('t');
+    const [next = ''] = await publishRun(['k0']);
+    expect(next).toMatch(/-1$/);
+    const [, ...known] = await publishRun([...texts, 'k0']);
+    expect(known).toEqual([...positions, next]);
+  });
+
+  it('may contain digits and spaces, as those of authenticated publishers do', async () => {
+    const texts = ['scope 1', 'scope :', 'scope -', '7', '-', 'scope x1'];
+    const positions = await publishRun(texts);
+    expect(
+      (await publishRun(['scope 2', 'scope 0', '8', 'scope x2'])).map((position) => position.split('-')[1]),
+    ).toEqual(['7', '8', '9', '10']);
+    const [, ...known] = await publishRun(texts);
+    expect(known).toEqual(positions);
+  });
+
+  it('are remembered for a window after the two hashes have replaced each other, and not forever', async () => {
+    const [first] = await publishRun(['a0'], { rotates: true });
+    const pass = async () => {
+      // As if one and a half windows had passed.
+      await redis.pexpire('t:ids', windowMs);
+      await redis.pexpire('t:ids:old', 1);
+      await until('the older hash has expired', async () => (await redis.exists('t:ids:old')) === 0);
+    };
+    await pass();
+    const [second] = await publishRun(['a1'], { rotates: true });
+    expect(await redis.pttl('t:ids:old')).toBeGreaterThan(0);
+    expect(await redis.pttl('t:ids')).toBeGreaterThan(2 * windowMs);
+    expect(await publishRun(['a0', 'a1'])).toEqual(['', first, second]);
+    await pass();
+    await publishRun(['b0'], { rotates: true });
+    expect(await publishRun(['a0', 'a1'])).toEqual(['', first, second]);
+    await pass();
+    await publishRun(['b1'], { rotates: true });
+    expect(offsets(await publishRun(['a0', 'a1']))).toEqual(['5', '6']);
   });
 });
 
@@ -465,18 +545,23 @@ describe('proving that Redis has what was published to a replaced master', () =>
     run(
       scripts.prove,
       ['generation', 'newest', ...withIds],
-      [floor, epoch, ...entries.flatMap(([first, bytes, ids]) => [first, bytes, ids.length, ...ids])],
+      [
+        ...[floor, epoch],
+        ...entries.flatMap(([first, bytes, ids]) => {
+          return [first, bytes, ...idsIn(ids, ids)];
+        }),
+      ],
     );
   const [a, b] = [entryOf(['a']), entryOf(['b'])];
 
   it('recognizes publications by their messageIds, each of them', async () => {
     await stream(epoch, [1, a]);
-    await redis.hset('t:ids', 'x', 'p');
-    await redis.hset('t:ids:old', 'y', 'p');
-    expect(await prove([1, '', ['x', 'y']], [3, '', ['y']])).toBe(0);
-    expect(await prove([1, '', ['x', 'z']])).toBe(1);
+    await redis.hset('t:ids', 'kx', `01\n 1:${epoch}-0`);
+    await redis.hset('t:ids:old', 'ky', `0\n 1:${epoch}-2`);
+    expect(await prove([1, '', ['kx0', 'kx1', 'ky0']], [3, '', ['ky0']])).toBe(0);
+    expect(await prove([1, '', ['kx0', 'ky1']])).toBe(1);
     await stream(epoch, [1, a]);
-    expect(await prove([1, '', ['z']], [2, '', ['x']])).toBe(1);
+    expect(await prove([1, '', ['kz0']], [2, '', ['kx0']])).toBe(1);
   });
 
   it('recognizes publications without messageId by their bytes', async () => {

@@ -94,29 +94,39 @@ describe('a node whose Redis requires a password', () => {
   });
 });
 
-describe('a node whose Redis contains the data of an unknown release', () => {
-  it('neither serves clients nor writes, and reports that in the log and readiness, until it has another prefix', async () => {
-    await using redis = await startRedis();
-    const admin = new Redis(redis.url);
-    await admin.set('fanfare:layout', '7');
-    await using cluster = await startCluster({ redis, env: { FANFARE_REDIS_TIMEOUT_MS: '500' }, waitReady: false });
-    const node = cluster.node();
-    await until('the node logs it', () =>
-      node.log.some(
-        ({ msg }) =>
-          msg ===
-          'The data in Redis was written by an incompatible release of Fanfare (layout 7 is not 3.64). Use a different FANFARE_REDIS_PREFIX for this release (docs/operations.md, Upgrades).',
-      ),
-    );
-    expect((await node.readiness()).status).toBe(503);
-    const client = await cluster.connect();
-    expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable' });
-    expect(await admin.keys('*')).toEqual(['fanfare:layout']);
-    await using other = await startCluster({ redis, env: { FANFARE_REDIS_PREFIX: 'next' } });
-    expect(await (await other.connect()).publish('t', 1)).toMatchObject({ type: 'published' });
-    expect(await admin.get('next:layout')).toBe('3.64');
-    admin.disconnect();
-  });
+describe('a node whose Redis contains other data', () => {
+  const release = (layout: string): string =>
+    `The data in Redis was written by an incompatible release of Fanfare (layout ${layout} is not 3.64). Use a different FANFARE_REDIS_PREFIX for this release (docs/operations.md, Upgrades).`;
+
+  it.each([
+    // Of releases before partitions, in database 0 and in the others.
+    ['of layout 1', '1', release('1')],
+    ['of layout 2', '2', release('2')],
+    ['of an unknown layout', '7', release('7')],
+    [
+      'with another number of partitions',
+      '3.32',
+      'The data in Redis has 32 partitions, but FANFARE_REDIS_PARTITIONS is 64. Set it to 32: the number is fixed for the lifetime of FANFARE_REDIS_PREFIX.',
+    ],
+  ])(
+    '%s neither serves clients nor writes, and logs that, until it has another prefix',
+    async (_, layout, sentence) => {
+      await using redis = await startRedis();
+      const admin = new Redis(redis.url);
+      await admin.set('fanfare:layout', layout);
+      await using cluster = await startCluster({ redis, env: { FANFARE_REDIS_TIMEOUT_MS: '500' }, waitReady: false });
+      const node = cluster.node();
+      await until('the node logs it', () => node.log.some(({ msg }) => msg === sentence));
+      expect((await node.readiness()).status).toBe(503);
+      const client = await cluster.connect();
+      expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable' });
+      expect(await admin.keys('*')).toEqual(['fanfare:layout']);
+      await using other = await startCluster({ redis, env: { FANFARE_REDIS_PREFIX: 'next' } });
+      expect(await (await other.connect()).publish('t', 1)).toMatchObject({ type: 'published' });
+      expect(await admin.get('next:layout')).toBe('3.64');
+      admin.disconnect();
+    },
+  );
 });
 
 describe('a node whose Redis is taken over by another release', () => {

@@ -3,6 +3,7 @@ import {
   type RedisClusterProcess,
   type RedisProcess,
   type RedisShards,
+  startRedisCluster,
   startRedisShards,
 } from '@fanfare/local-cluster';
 import type { ReplyError } from '@fanfare/protocol';
@@ -23,6 +24,7 @@ function settingsFor({ url }: { readonly url: string }): Pick<RelaySettings, 're
 
 const placements: Readonly<Record<string, () => Promise<RedisShards | RedisClusterProcess>>> = {
   'two shards': () => startRedisShards(2),
+  'a Redis Cluster of three masters with a replica each': () => startRedisCluster(),
 };
 
 describe.each(Object.entries(placements))('with %s,', (_, start) => {

@@ -45,6 +45,20 @@ async function subscribers(topic: string, count: number): Promise<void> {
 }
 
 describe('fanfare publish', () => {
+  it('takes a key, and --json shows it', async () => {
+    const topic = newTopic();
+    expect(await fanfare('publish', topic, '1', '--key', '42')).toMatchObject({ code: 0 });
+    const input = `{"topic":"${topic}","data":null,"key":"43","remove":true}\n`;
+    expect(await run(['publish', '--ndjson'], { env, input })).toMatchObject({ code: 0 });
+    const bad = await run(['publish', '--ndjson'], { env, input: `{"topic":"${topic}","data":1,"key":"a b"}\n` });
+    expect(bad).toMatchObject({ code: 1, err: expect.stringContaining('On line 1: key must be 1 to 64') });
+    const keyed = '"data":1,"key":"42"}\n(.*)"data":null,"key":"43","remove":true}\n$';
+    for (const command of [['history'], ['subscribe', '--last', '2', '-n', '2'], ['tap', '--last', '2', '-n', '2']]) {
+      expect((await fanfare(...command, topic, '--json')).out).toMatch(new RegExp(keyed));
+    }
+    expect((await fanfare('tap', topic, '--last', '2', '-n', '2')).out).toMatch(/ {2}42: 1\n.* {2}43 removed: null\n$/);
+  });
+
   it('prints the position', async () => {
     const topic = newTopic();
     expect(await fanfare('publish', topic, '{"text":"hello"}')).toEqual({
@@ -117,6 +131,9 @@ describe('fanfare publish', () => {
     [['publish', 't'], 'Give the data as JSON, or -'],
     [['publish', 't', 'hello'], 'is not JSON: "hello". Quote it for the shell'],
     [['publish', 't', '9007199254740993'], 'does not fit into a number of JavaScript'],
+    [['publish', 't', '1', '--key', 'a b'], '--key must be 1 to 64 characters of printable ASCII without spaces.'],
+    [['publish', 't', '1', '--remove'], '--remove needs --key.'],
+    [['publish', 't', '--ndjson', '--key', 'a'], 'With --ndjson, give "key" and "remove" in each line'],
     [['publish', 't', '1', '--ndjson'], 'from standard input only'],
     [['publish', 't', '1', '--url', 'localhost:8080'], 'The URL has no scheme: write ws://localhost:8080'],
     [['publish', 't', '1', '--url', 'ftp://x'], 'The URL must begin with ws://'],

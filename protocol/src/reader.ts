@@ -3,7 +3,7 @@
  * length with the available bytes before it uses the length, so a short hostile frame cannot make it allocate much.
  */
 import { PeerError } from './errors.js';
-import type { Payload } from './payload.js';
+import type { KeyedPayload } from './payload.js';
 
 /** The bytes do not match the layout. The message explains where and why. */
 export class LayoutError extends PeerError {
@@ -87,11 +87,12 @@ export class Reader {
     throw this.#unexpected(head, what);
   }
 
-  /** A payload: `bin` holds MessagePack data, `str` holds JSON text. */
-  payload(): Payload {
+  /** A payload: `bin` holds MessagePack data, `str` holds JSON text. Its key was read before. */
+  payload(key: string | null = null, remove = false): KeyedPayload {
     const isText = this.#isStrNext();
     const length = this.#payloadLength(isText);
-    return { encoding: isText ? 'json' : 'msgpack', bytes: this.bytes, start: this.at - length, end: this.at };
+    const encoding = isText ? 'json' : 'msgpack';
+    return { encoding, bytes: this.bytes, start: this.at - length, end: this.at, key, remove };
   }
 
   /** Takes a payload without decoding it. */

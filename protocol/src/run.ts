@@ -64,14 +64,11 @@ export function writeData(writer: Writer, payload: Payload): void {
 
 /** Reads the next publication of a run. Throws `LayoutError`. */
 export function readItem(reader: Reader): KeyedPayload {
-  const start = reader.at;
+  const { at, bytes } = reader;
   const keyLength = skipKey(reader);
-  const { encoding, bytes, start: dataStart, end } = reader.payload();
-  if (keyLength === 0) return { encoding, bytes, start: dataStart, end, key: null, remove: false };
-  let key = '';
-  for (let at = start + keyHeadBytes; key.length < keyLength; at++) key += String.fromCharCode(bytes[at] as number);
-  const remove = ((bytes[start + 2] as number) & removeBit) !== 0;
-  return { encoding, bytes, start: dataStart, end, key, remove };
+  if (keyLength === 0) return reader.payload();
+  const key = String.fromCharCode(...bytes.subarray(at + keyHeadBytes, at + keyHeadBytes + keyLength));
+  return reader.payload(key, ((bytes[at + 2] as number) & removeBit) !== 0);
 }
 
 /** Takes the next publication of a run without decoding it. Throws `LayoutError`. */

@@ -4,40 +4,18 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Spending } from '../limits/shared-bucket.js';
-import type { Log } from '../observe/log.js';
-import {
-  type RedisCounters,
-  type RedisSettings,
-  readLua,
-  type ScriptCall,
-  StoreLink,
-  scriptOf,
-} from '../redis/redis.js';
-import type { Keys } from '../relay/keys.js';
+import { readLua, type ScriptCall, scriptOf } from '../redis/redis.js';
+import type { FollowHome, Home } from '../relay/open-relay.js';
 import { AuthError } from './auth-error.js';
 import { type AuthStore, clusterKeyBytes, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
-interface RedisAuthStoreSettings extends RedisSettings {
-  readonly redisPrefix: string;
+interface RedisAuthStoreSettings {
   /** The id with which the relay of this node sends its heartbeats. */
   readonly nodeId: string;
   /** How old the last read of the revocations may be for {@link AuthStore.isCurrent}. */
   readonly maxRevocationLagSeconds: number;
 }
-
-/** The Redis of the store. */
-export interface Home {
-  readonly settings: RedisSettings;
-  /** The nodes that send heartbeats (relay/keys.ts). */
-  readonly keys: Pick<Keys, 'nodes'>;
-}
-
-/**
- * Calls the listener with the Redis of the store: now if it is known, and again when it changes because its
- * partition has moved.
- */
-export type FollowHome = (listener: (home: Home) => void) => void;
 
 const pollMs = 500;
 
@@ -65,14 +43,8 @@ const scripts = {
 type Entry = readonly [id: string, fields: readonly string[]];
 
 export class RedisAuthStore implements AuthStore {
-  /** Null before it is known which Redis has the store. */
-  #link: StoreLink | null = null;
-  readonly #revocationsKey: string;
-  readonly #keptPrefix: string;
-  readonly #clusterKeyName: string;
-  readonly #budgetPrefix: string;
-  readonly #connectionsPrefix: string;
-  #nodesKey = '';
+  /** Where the store is, and the connection to it; null before it is known. */
+  #opened: { readonly home: Home; readonly link: ReturnType<Home['open']> } | null = null;
   readonly #node: string;
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
@@ -95,36 +67,14 @@ export class RedisAuthStore implements AuthStore {
   #clusterKeys: readonly Buffer[] = [];
 
   /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
-  constructor(
-    settings: RedisAuthStoreSettings,
-    followHome: FollowHome,
-    known: Revocations,
-    onRevoked: OnRevoked,
-    log: Log,
-    counters: RedisCounters,
-  ) {
-    this.#revocationsKey = `${settings.redisPrefix}:revocations`;
-    this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
-    this.#clusterKeyName = `${settings.redisPrefix}:streamKey`;
-    this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
-    this.#connectionsPrefix = `${settings.redisPrefix}:connections:`;
+  constructor(settings: RedisAuthStoreSettings, followHome: FollowHome, known: Revocations, onRevoked: OnRevoked) {
     this.#node = settings.nodeId;
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#maxLagMs = settings.maxRevocationLagSeconds * 1_000;
     this.#poll = setInterval(() => void this.#pollOnce(), pollMs);
     this.#poll.unref();
-    followHome((home) => {
-      if (this.#isClosed) return;
-      const isAnother = this.#link !== null;
-      void this.#link?.close();
-      this.#nodesKey = home.keys.nodes;
-      this.#link = new StoreLink({ ...settings, ...home.settings }, log, counters, {
-        onReady: () => void this.#pollOnce(),
-      });
-      // The new Redis lacks what the nodes know, as if it had lost its state.
-      if (isAnother) this.#startOver();
-    });
+    followHome((home) => this.#moveTo(home));
   }
 
   async revoke(revocation: Revocation): Promise<void> {
@@ -161,27 +111,27 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async spend(spendings: readonly Spending[]): Promise<readonly number[]> {
-    const keys = spendings.map(({ name }) => this.#budgetPrefix + name);
+    const keys = spendings.map(({ name }) => this.#key('budget', name));
     const args = spendings.flatMap(({ perSecond, burst, amount }) => [perSecond, burst, amount]);
-    const [left] = (await this.#answer(this.#store.evaluate([{ script: scripts.spend, keys, args }]))) as [
+    const [left] = (await this.#answer(this.#link.evaluate([{ script: scripts.spend, keys, args }]))) as [
       readonly unknown[],
     ];
     return left.map(Number);
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
-    await this.#answer(this.#store.run([['SET', this.#keptPrefix + name, value, 'PX', ttlMs]]));
+    await this.#answer(this.#link.run([['SET', this.#key('ticket', name), value, 'PX', ttlMs]]));
   }
 
   async take(name: string): Promise<string | null> {
-    const [value] = await this.#answer(this.#store.run([['GETDEL', this.#keptPrefix + name]]));
+    const [value] = await this.#answer(this.#link.run([['GETDEL', this.#key('ticket', name)]]));
     return typeof value === 'string' ? value : null;
   }
 
   async admit(name: string, count: number, most: number): Promise<boolean> {
-    const keys = [this.#connectionsPrefix + name, this.#nodesKey];
+    const keys = [this.#key('connections', name), this.#home.nodes];
     const args = [this.#node, count, most, reportedForMs];
-    const [isAdmitted] = await this.#answer(this.#store.evaluate([{ script: scripts.admit, keys, args }]));
+    const [isAdmitted] = await this.#answer(this.#link.evaluate([{ script: scripts.admit, keys, args }]));
     return isAdmitted === 1;
   }
 
@@ -194,9 +144,9 @@ export class RedisAuthStore implements AuthStore {
   async #readClusterKey(): Promise<void> {
     const mine = this.#clusterKeys[0] ?? randomBytes(clusterKeyBytes);
     const [, text] = await this.#answer(
-      this.#store.run([
-        ['SET', this.#clusterKeyName, mine.toString('base64'), 'NX'],
-        ['GET', this.#clusterKeyName],
+      this.#link.run([
+        ['SET', this.#key('streamKey'), mine.toString('base64'), 'NX'],
+        ['GET', this.#key('streamKey')],
       ]),
     );
     const current = Buffer.from(String(text), 'base64');
@@ -214,10 +164,10 @@ export class RedisAuthStore implements AuthStore {
   async #report(counts: readonly (readonly [name: string, count: number])[]): Promise<void> {
     for (let at = 0; at < counts.length; at += reportSize) {
       const slice = counts.slice(at, at + reportSize);
-      const keys = slice.map(([name]) => this.#connectionsPrefix + name);
+      const keys = slice.map(([name]) => this.#key('connections', name));
       const args = [this.#node, reportedForMs, ...slice.map(([, count]) => count)];
       try {
-        await this.#store.evaluate([{ script: scripts.report, keys, args }]);
+        await this.#link.evaluate([{ script: scripts.report, keys, args }]);
       } catch {
         // The link has logged why. The previous report remains valid until it expires.
       }
@@ -227,12 +177,35 @@ export class RedisAuthStore implements AuthStore {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#poll);
-    await this.#link?.close();
+    await this.#opened?.link.close();
   }
 
-  get #store(): StoreLink {
-    if (this.#link === null) throw new AuthError('unavailable', 'This node has no connection to Redis yet. Retry.');
-    return this.#link;
+  #moveTo(home: Home): void {
+    if (this.#isClosed) return;
+    const before = this.#opened;
+    this.#opened = { home, link: home.open({ onReady: () => void this.#pollOnce() }) };
+    if (before === null) return;
+    void before.link.close();
+    // The new Redis lacks what the nodes know, as if it had lost its state.
+    this.#startOver();
+  }
+
+  get #link(): ReturnType<Home['open']> {
+    return this.#now.link;
+  }
+
+  get #home(): Home {
+    return this.#now.home;
+  }
+
+  get #now() {
+    if (this.#opened === null) throw new AuthError('unavailable', 'This node has no connection to Redis yet. Retry.');
+    return this.#opened;
+  }
+
+  /** A name in Redis. */
+  #key(...parts: readonly string[]): string {
+    return [this.#home.prefix, ...parts].join(':');
   }
 
   async #answer(answers: Promise<readonly unknown[]>): Promise<readonly unknown[]> {
@@ -245,7 +218,7 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async #pollOnce(): Promise<void> {
-    if (this.#isPolling || !this.#link?.isReady) return;
+    if (this.#isPolling || !this.#opened?.link.isReady) return;
     this.#isPolling = true;
     try {
       while (await this.#readPage());
@@ -262,9 +235,9 @@ export class RedisAuthStore implements AuthStore {
   /** Returns whether there is more to read. */
   async #readPage(): Promise<boolean> {
     const beganAtMs = performance.now();
-    const [entries, clusterKey] = (await this.#store.run([
-      ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
-      ['GET', this.#clusterKeyName],
+    const [entries, clusterKey] = (await this.#link.run([
+      ['XRANGE', this.#key('revocations'), this.#cursor, '+', 'COUNT', pageSize],
+      ['GET', this.#key('streamKey')],
     ])) as [readonly Entry[], string | null];
     const isWhole = this.#cursor === start || entries[0]?.[0] === this.#cursor;
     if (!isWhole) {
@@ -317,19 +290,19 @@ export class RedisAuthStore implements AuthStore {
 
   async #write(revocations: readonly Revocation[]): Promise<void> {
     for (let at = 0; at < revocations.length; at += pageSize) {
-      await this.#store.evaluate(revocations.slice(at, at + pageSize).map((revocation) => this.#callOf(revocation)));
+      await this.#link.evaluate(revocations.slice(at, at + pageSize).map((revocation) => this.#callOf(revocation)));
     }
   }
 
   #callOf({ kind, value, atMs, untilMs }: Revocation): ScriptCall {
     const args = [maxRevocations, kind, value, atMs, untilMs];
-    return { script: scripts.revoke, keys: [this.#revocationsKey], args };
+    return { script: scripts.revoke, keys: [this.#key('revocations')], args };
   }
 
   async #removeStale(): Promise<void> {
     while (this.#stale.length > 0) {
       const ids = this.#stale.slice(0, pageSize);
-      await this.#store.run([['XDEL', this.#revocationsKey, ...ids]]);
+      await this.#link.run([['XDEL', this.#key('revocations'), ...ids]]);
       this.#stale.splice(0, ids.length);
     }
   }

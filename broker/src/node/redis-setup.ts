@@ -35,7 +35,7 @@ export function openRedis(
   const { relay, followHome, close } = openRelay(settings, fanout, log, counters, load, tracer);
   return {
     relay,
-    openAuthStore: (known, onRevoked) => new RedisAuthStore(settings, followHome, known, onRevoked, log, counters),
+    openAuthStore: (known, onRevoked) => new RedisAuthStore(settings, followHome, known, onRevoked),
     close,
   };
 }

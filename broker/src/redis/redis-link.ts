@@ -25,6 +25,8 @@ export interface RedisCounters {
   redisUnsubscribeCommands: number;
   redisPipelines: number;
   redisReconnects: number;
+  /** Keys that Redis has evicted since this node connected. */
+  redisEvictions: number;
 }
 
 export interface LinkEvents {

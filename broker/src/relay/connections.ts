@@ -4,9 +4,14 @@
  * all are replaced.
  */
 import type { Log } from '../observe/log.js';
-import { PublisherLink, type RedisCounters, type RedisSettings, SubscriberLink } from '../redis/redis.js';
+import {
+  EvictionWatch,
+  PublisherLink,
+  type RedisCounters,
+  type RedisSettings,
+  SubscriberLink,
+} from '../redis/redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
-import { type EvictionCounters, EvictionWatch } from './eviction-watch.js';
 import type { LinksOwner, RelayLinks } from './relay-links.js';
 
 export interface ConnectionsSettings extends RedisSettings {
@@ -14,13 +19,12 @@ export interface ConnectionsSettings extends RedisSettings {
   readonly durableTimeoutMs: number;
 }
 
-export interface ConnectionsCounters extends RedisCounters, EvictionCounters {}
-
 export class Connections implements RelayLinks {
   readonly publisher: PublisherLink;
   /** Null if no topic is `durable`. */
   readonly durable: PublisherLink | null;
   readonly subscriber: SubscriberLink;
+  readonly master = null;
   readonly #evictions: EvictionWatch;
   #outputBufferBytes = 0;
 
@@ -28,7 +32,7 @@ export class Connections implements RelayLinks {
     settings: ConnectionsSettings,
     owner: LinksOwner,
     private readonly log: Log,
-    counters: ConnectionsCounters,
+    counters: RedisCounters,
   ) {
     this.publisher = new PublisherLink(settings, log, counters, {
       onReady: () => {

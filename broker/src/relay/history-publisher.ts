@@ -17,6 +17,7 @@ import {
 } from '../redis/redis.js';
 import { lifeMs, type TopicPolicy } from '../topics/policy.js';
 import type { Generation, GenerationSource } from './generation.js';
+import { groupIds, type IdGroup, partsPerIdGroup } from './id-group.js';
 import type { Keys } from './keys.js';
 import { Outcomes } from './outcomes.js';
 import { parsePosition, readPosition } from './position-id.js';
@@ -84,6 +85,7 @@ interface Sent {
   readonly receipts: readonly Receipt[];
   readonly places: readonly number[];
   readonly messageIds: ReadonlyMap<string, number>;
+  readonly idGroups: readonly IdGroup[];
   readonly payer: Payer | null;
   readonly beganAt: number;
 }
@@ -164,7 +166,8 @@ export class HistoryPublisher {
   readonly #runOf = (batch: Batch): Sent => {
     const { topic, policy, run, receipts, places, messageIds, payer, beganAt } = batch;
     const entry = encodeEntry(run, messageIds, this.#take);
-    const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, payer, beganAt };
+    const idGroups = groupIds(messageIds);
+    const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, idGroups, payer, beganAt };
     this.share.waiting.bytes += sizeOf(sent);
     this.#outcomes.onSent();
     return sent;
@@ -278,12 +281,12 @@ export class HistoryPublisher {
   }
 
   #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation): void {
-    let [keyCount, idCount] = [3, 0];
-    for (const { messageIds } of runs) {
-      keyCount += messageIds.size === 0 ? 1 : 3;
-      idCount += messageIds.size;
+    let [keyCount, groupCount] = [3, 0];
+    for (const { idGroups } of runs) {
+      keyCount += idGroups.length === 0 ? 1 : 3;
+      groupCount += idGroups.length;
     }
-    writer.command(7 + keyCount + runs.length * 7 + idCount * 2);
+    writer.command(7 + keyCount + runs.length * 7 + groupCount * partsPerIdGroup);
     writer.asciiPart('EVALSHA');
     writer.asciiPart(this.#script.sha);
     writer.numberPart(keyCount);
@@ -299,16 +302,16 @@ export class HistoryPublisher {
     writer.numberPart(this.settings.idempotencyWindowSeconds * 1_000);
     writer.asciiPart(this.wait === null ? '' : '1');
     for (const run of runs) {
-      const { count, entry, messageIds } = run;
+      const { count, entry, idGroups } = run;
       const rotatesIds = this.#writeUpkeep(writer, run);
       writer.numberPart(count);
       writer.bytesPart(entry);
       writer.asciiPart(rotatesIds ? '1' : '');
-      writer.numberPart(messageIds.size);
-      if (messageIds.size === 0) continue;
-      for (const [id, place] of messageIds) {
+      writer.numberPart(idGroups.length);
+      for (const { stem, lastCharacters, place } of idGroups) {
+        writer.asciiPart(stem);
+        writer.asciiPart(lastCharacters);
         writer.numberPart(place);
-        writer.asciiPart(id);
       }
     }
   }

@@ -1,18 +1,19 @@
-/** Creates the relay of a node and its connections to Redis. */
+/** Creates the relay of a node and its connections to Redis: to one, to several shards, or to a Redis Cluster. */
 import type { Log } from '../observe/log.js';
-import { readPlacement } from '../redis/placement.js';
-import { type RedisSettings, SentinelWatch } from '../redis/redis.js';
+import { type Placement, readPlacement } from '../redis/placement.js';
+import { ClusterConnections, ClusterStoreLink, type RedisCounters, SentinelWatch, StoreLink } from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
 import { readRedisUrl } from '../redis/redis-url.js';
-import { Connections, type ConnectionsCounters, type ConnectionsSettings } from './connections.js';
+import { Connections, type ConnectionsSettings } from './connections.js';
 import { Keys } from './keys.js';
-import { fixedPlaces, PartitionPlaces, type Places } from './partition-places.js';
+import { fixedPlaces, PartitionPlaces } from './partition-places.js';
 import { Partitions } from './partitions.js';
-import { RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
+import { type MapSource, RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
+import type { LinksOwner, RelayLinks } from './relay-links.js';
 import { RelayShare, type RelayShareSettings } from './relay-share.js';
-import { RoutedRelay } from './routed-relay.js';
+import { type RelayUnit, RoutedRelay } from './routed-relay.js';
 import { type MappedShard, ShardMaps } from './shard-maps.js';
 
 export interface RelaySettings
@@ -23,23 +24,36 @@ export interface RelaySettings
   readonly redisPartitions: number;
 }
 
-interface RelayCounters extends RedisRelayCounters, ConnectionsCounters {}
+interface RelayCounters extends RedisRelayCounters, RedisCounters {}
 
-interface Home {
-  readonly settings: RedisSettings;
-  readonly keys: Keys;
+/** The Redis that keeps what does not belong to a topic: the one that has partition 0. */
+export interface Home {
+  /** Opens a connection for authentication. */
+  open(events: { onReady(): void }): Pick<StoreLink, 'run' | 'evaluate' | 'close' | 'isReady'>;
+  /** Begins all names. */
+  readonly prefix: string;
+  /** The nodes that send heartbeats ({@link Keys.nodes}). */
+  readonly nodes: string;
 }
+
+/** Calls the listener with the home: now if it is known, and again when it changes because partition 0 has moved. */
+export type FollowHome = (listener: (home: Home) => void) => void;
 
 interface OpenedRelay {
   readonly relay: RoutedRelay;
-  /**
-   * Calls the listener with the Redis that keeps what does not belong to a topic: now if it is known, and again
-   * when it changes.
-   */
-  followHome(listener: (home: Home) => void): void;
-  /** Call this when the relay is closed, and nothing else uses its Redis. */
+  readonly followHome: FollowHome;
+  /** Call this when the relay and the connections of the home are closed. */
   close(): void;
 }
+
+/** Creates the relay of the topics with these names. `log` names the shard if there are several. */
+type NewRelay = (
+  keys: Keys,
+  openLinks: (owner: LinksOwner) => RelayLinks,
+  share: RelayShare,
+  log: Log,
+  maps?: MapSource,
+) => RedisRelay;
 
 /** `load`: the load of this node for the other nodes; null while it takes no connections. */
 export function openRelay(
@@ -51,61 +65,92 @@ export function openRelay(
   tracer: PublishTracer | null = null,
 ): OpenedRelay {
   const placement = readPlacement(settings.redisUrl);
-  if (placement.kind === 'cluster')
-    throw new Error('FANFARE_REDIS_URL names a Redis Cluster, which this release does not support.');
-  const isSharded = placement.kind === 'shards';
-  const shards = placement.kind === 'single' ? [{ name: 'redis', url: placement.url }] : placement.shards;
   const partitions = new Partitions(settings.redisPartitions);
-  const share = new RelayShare(settings, shards.length);
+  const newRelay: NewRelay = (keys, openLinks, share, relayLog, maps) =>
+    new RedisRelay(settings, keys, openLinks, share, delivery, relayLog, counters, load, tracer, maps);
+  const opened = openPlacement(placement, settings, partitions, newRelay, log, counters);
   const credentialWatch = filesOf(settings).length === 0 ? null : new RedisCredentialWatch(settings, log, counters);
+  return {
+    ...opened,
+    close() {
+      credentialWatch?.close();
+      opened.close();
+    },
+  };
+}
 
+function openPlacement(placement: Placement, ...rest: OpeningArgs): OpenedRelay {
+  switch (placement.kind) {
+    case 'single':
+      return openSingle(placement.url, ...rest);
+    case 'shards':
+      return openShards(placement.shards, ...rest);
+    case 'cluster':
+      return openCluster(placement.seeds, ...rest);
+  }
+}
+
+type OpeningArgs = readonly [
+  settings: RelaySettings,
+  partitions: Partitions,
+  newRelay: NewRelay,
+  log: Log,
+  counters: RelayCounters,
+];
+
+/** One Redis has all partitions under one generation. */
+function openSingle(url: string, ...[settings, partitions, newRelay, log, counters]: OpeningArgs): OpenedRelay {
+  const share = new RelayShare(settings, 1);
+  const server = openServer(url, settings, partitions, log, counters);
+  const relay = newRelay(server.keys, server.openLinks, share, log);
+  const places = fixedPlaces(partitions, () => relay);
+  return {
+    relay: new RoutedRelay([{ shard: 'redis', relay }], places, share),
+    followHome: (listener) => listener(server.home),
+    close: () => server.close(),
+  };
+}
+
+interface Shard {
+  readonly name: string;
+  readonly url: string;
+}
+
+/** One relay for each shard, which has its partitions under one generation. The map says which ones. */
+function openShards(
+  shards: readonly Shard[],
+  ...[settings, partitions, newRelay, log, counters]: OpeningArgs
+): OpenedRelay {
+  const share = new RelayShare(settings, shards.length);
   const opened = shards.map(({ name, url }) => {
-    const shardLog = !isSharded ? log : log.child({ shard: name });
-    const sentinels = SentinelWatch.start({ ...settings, redisUrl: url }, shardLog);
-    const shardSettings: ConnectionsSettings = { ...settings, redisUrl: url, sentinels };
-    const keys = new Keys(settings.redisPrefix, readRedisUrl(url).database, partitions);
-    const relay: RedisRelay = new RedisRelay(
-      settings,
-      keys,
-      (owner) => new Connections(shardSettings, owner, shardLog, counters),
-      share,
-      delivery,
-      shardLog,
-      counters,
-      load,
-      tracer,
-      isSharded ? { learn: () => maps.exchange(mapped(name, relay)) } : null,
-    );
-    return { name, relay, keys, settings: shardSettings, sentinels };
+    const shardLog = log.child({ shard: name });
+    const server = openServer(url, settings, partitions, shardLog, counters);
+    const maps = { learn: () => shardMaps.exchange(mapped(name, relay)) };
+    const relay: RedisRelay = newRelay(server.keys, server.openLinks, share, shardLog, maps);
+    return { shard: name, relay, server };
   });
-
-  let home: Home | null = null;
   const followers: ((home: Home) => void)[] = [];
-  const relays = new Map(opened.map(({ name, relay }) => [name, relay]));
-  const moving = new PartitionPlaces(relays, partitions, settings, share, counters, (shard) => {
-    const found = opened.find(({ name }) => name === shard) as Home;
-    home = found;
-    for (const listener of followers) listener(found);
+  let home: Home | null = null;
+  const relays = new Map(opened.map(({ shard, relay }) => [shard, relay]));
+  const places = new PartitionPlaces(relays, partitions, settings, share, counters, (shard) => {
+    const now = (opened.find((each) => each.shard === shard) as (typeof opened)[number]).server.home;
+    home = now;
+    for (const listener of followers) listener(now);
   });
-  const maps = new ShardMaps(
-    opened.map(({ name, relay }) => mapped(name, relay)),
+  const shardMaps = new ShardMaps(
+    opened.map(({ shard, relay }) => mapped(shard, relay)),
     partitions.count,
-    moving,
+    places,
     log,
   );
-  const [first] = opened as unknown as readonly [(typeof opened)[number]];
-  if (!isSharded) home = first;
-  const places: Places = isSharded ? moving : fixedPlaces(partitions, () => first.relay);
-  const units = opened.map(({ name, relay }) => ({ shard: name, relay }));
   return {
-    relay: new RoutedRelay(units, places, share, () => maps.fault),
+    relay: new RoutedRelay(opened, places, share, () => shardMaps.fault),
     followHome(listener) {
       followers.push(listener);
       if (home !== null) listener(home);
     },
     close() {
-      credentialWatch?.close();
-      for (const { sentinels } of opened) sentinels?.close();
+      for (const { server } of opened) server.close();
     },
   };
 }
@@ -116,5 +161,54 @@ function mapped(name: string, relay: RedisRelay): MappedShard {
     name,
     exchangeMap: (known) => relay.exchangeMap(known),
     reportMap: (version) => relay.reportMap(version),
+  };
+}
+
+/** What all connections to one Redis, or to one master with its Sentinels, share. */
+function openServer(url: string, settings: RelaySettings, partitions: Partitions, log: Log, counters: RelayCounters) {
+  const sentinels = SentinelWatch.start({ ...settings, redisUrl: url }, log);
+  const own: ConnectionsSettings = { ...settings, redisUrl: url, sentinels };
+  const keys = new Keys(settings.redisPrefix, readRedisUrl(url).database, partitions);
+  const home: Home = {
+    open: (events) => new StoreLink(own, log, counters, events),
+    prefix: settings.redisPrefix,
+    nodes: keys.nodes,
+  };
+  const openLinks = (owner: LinksOwner): RelayLinks => new Connections(own, owner, log, counters);
+  return { keys, home, openLinks, close: () => sentinels?.close() };
+}
+
+/** One relay for each partition, because each can move to another master alone. */
+function openCluster(
+  seeds: readonly string[],
+  ...[settings, partitions, newRelay, log, counters]: OpeningArgs
+): OpenedRelay {
+  const share = new RelayShare(settings, partitions.count);
+  const usesDurable = settings.topics.uses('durable');
+  const clusterSettings = { ...settings, seeds, usesDurable };
+  const cluster = new ClusterConnections(clusterSettings, log, counters);
+  const units = Array.from({ length: partitions.count }, (_, partition): RelayUnit => {
+    const tag = partitions.tagOf(partition);
+    const keys = new Keys(settings.redisPrefix, 0, partitions, partition);
+    const openLinks = (owner: LinksOwner): RelayLinks => cluster.open(tag, partitions.slotOf(partition), owner);
+    const relay = newRelay(keys, openLinks, share, log.child({ partition }));
+    return {
+      relay,
+      get shard() {
+        return relay.master ?? 'unknown';
+      },
+    };
+  });
+  const home: Home = {
+    open: (events) =>
+      new ClusterStoreLink(cluster.topology, partitions.slotOf(0), clusterSettings, log, counters, events),
+    prefix: `${settings.redisPrefix}:{${partitions.tagOf(0)}}`,
+    nodes: new Keys(settings.redisPrefix, 0, partitions, 0).nodes,
+  };
+  const places = fixedPlaces(partitions, (partition) => (units[partition] as RelayUnit).relay);
+  return {
+    relay: new RoutedRelay(units, places, share),
+    followHome: (listener) => listener(home),
+    close: () => void cluster.close(),
   };
 }

@@ -110,6 +110,11 @@ export class Recovery implements GenerationSource {
     private readonly counters: RecoveryCounters,
   ) {}
 
+  /** Whether this node has known a generation at any time. */
+  get hasServed(): boolean {
+    return this.#last !== null;
+  }
+
   get generation(): Generation | null {
     return this.#generation;
   }

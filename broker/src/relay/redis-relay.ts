@@ -8,7 +8,6 @@ import type { KeyedPayload, Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import { maxChannelsPerCommand, type RedisCounters, type ScriptCall, type Wait } from '../redis/redis.js';
 import { type BeaconCounters, Beacons } from './beacons.js';
-import type { EvictionCounters } from './eviction-watch.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { noHistory, noHistoryError } from './history.js';
 import { HistoryPublisher, type HistoryPublisherCounters, type HistoryPublisherSettings } from './history-publisher.js';
@@ -78,8 +77,7 @@ export interface RedisRelayCounters
     ProbeCounters,
     BeaconCounters,
     ReceiverCounters,
-    RecoveryCounters,
-    EvictionCounters {}
+    RecoveryCounters {}
 
 /** The map of partitions, as a relay needs it that shares the topics of a node with others. */
 export interface MapSource {
@@ -277,6 +275,16 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   get state(): RelayState {
     return this.#status.state;
+  }
+
+  /** Whether Redis was complete at any time since the start. */
+  get hasServed(): boolean {
+    return this.#recovery.hasServed;
+  }
+
+  /** See {@link RelayLinks.master}. */
+  get master(): string | null {
+    return this.#links.master;
   }
 
   get fault(): string | null {

@@ -28,6 +28,8 @@ export interface RelayLinks {
   /** Null if no topic is `durable`. */
   readonly durable: PublishingLink | null;
   readonly subscriber: ListeningLink;
+  /** `host:port` of the master in a Redis Cluster; null elsewhere, and while it is unknown. */
+  readonly master: string | null;
   /** Whether Redis refuses publications because it is full. */
   readonly isOutOfMemory: boolean;
   /** What is wrong with a connection, in a sentence; null if nothing was found wrong recently. */

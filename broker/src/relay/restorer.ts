@@ -6,11 +6,12 @@
 import type { Topic } from '@fanfare/protocol';
 import type { ScriptCall } from '../redis/redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
+import { groupIds, type IdGroup, idGroupArgs } from './id-group.js';
 import type { Keys } from './keys.js';
 import type { LoggedEntry, PublishLog } from './publish-log.js';
 import type { RedisClock } from './redis-clock.js';
 import { scripts } from './scripts.js';
-import { decodeEntry, messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
+import { decodeEntry, messageIdsOf, type StreamEntry } from './stream-entry.js';
 import type { TopicStates } from './topic-state.js';
 
 export interface RestorerSettings {
@@ -96,8 +97,8 @@ export class Restorer {
     for (const logged of this.publishLog.topics(maxAgeMs)) {
       const { epoch, offset, entries, isThinned } = logged;
       for (const piece of inPieces(entries.flatMap(decoded).map(restorable), maxEntriesPerCall)) {
-        const args = piece.flatMap(({ first, bytes, ids }) => {
-          return [first, ids.length > 0 ? '' : bytes, ids.length, ...ids.map(([, id]) => id)];
+        const args = piece.flatMap(({ first, bytes, idGroups }) => {
+          return [first, idGroups.length > 0 ? '' : bytes, ...idGroupArgs(idGroups)];
         });
         calls.push(this.#callWithIds(scripts.prove, logged.topic, [minEpoch, epoch, ...args]));
       }
@@ -117,13 +118,9 @@ export class Restorer {
     const windowMs = this.settings.idempotencyWindowSeconds * 1_000;
     const topicArgs = [minEpoch, this.#lifeMs(topic), windowMs, epoch, begunAt ?? ''];
     return inPieces(entries, maxEntriesPerCall).map((piece) => {
-      const entryArgs = piece.flatMap(({ epoch, first, bytes, ids }) => [
-        epoch,
-        first,
-        bytes,
-        ids.length,
-        ...ids.flat(),
-      ]);
+      const entryArgs = piece.flatMap(({ epoch, first, bytes, idGroups }) => {
+        return [epoch, first, bytes, ...idGroupArgs(idGroups)];
+      });
       return this.#callWithIds(scripts.restore, topic, [...topicArgs, ...entryArgs]);
     });
   }
@@ -167,11 +164,12 @@ interface RestorableEntry {
   readonly epoch: string;
   readonly first: number;
   readonly bytes: Buffer;
-  readonly ids: readonly PlacedId[];
+  readonly idGroups: readonly IdGroup[];
 }
 
 function restorable(entry: StreamEntry): RestorableEntry {
-  return { epoch: entry.epoch, first: entry.first, bytes: entry.bytes, ids: messageIdsOf(entry) };
+  const { epoch, first, bytes } = entry;
+  return { epoch, first, bytes, idGroups: groupIds(messageIdsOf(entry)) };
 }
 
 function decoded({ epoch, first, bytes }: LoggedEntry): readonly StreamEntry[] {

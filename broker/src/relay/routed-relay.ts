@@ -23,6 +23,9 @@ import type { RelayShare } from './relay-share.js';
 import type { ScopedId } from './scoped-id.js';
 import { unknownCursor } from './topic-list.js';
 
+/** How long a node that starts waits for a Redis before it serves the topics of the others, in milliseconds. */
+const startMs = 5_000;
+
 /** A relay, and the Redis that holds its topics. */
 export interface RelayUnit {
   readonly relay: RedisRelay;
@@ -34,6 +37,8 @@ export interface RelayUnit {
 }
 
 export class RoutedRelay implements Relay {
+  readonly #openedAt = performance.now();
+
   /** `units`: each once. `mapFault`: why this node does not know where topics are, in a sentence; null if it does. */
   constructor(
     private readonly units: readonly RelayUnit[],
@@ -42,11 +47,17 @@ export class RoutedRelay implements Relay {
     private readonly mapFault: () => string | null = () => null,
   ) {}
 
-  /** `connected` if any Redis is: its topics are served. */
+  /**
+   * `connected` if any Redis is: its topics are served. A node that starts waits for all, but no longer than
+   * {@link startMs}.
+   */
   get state(): RelayState {
     const states = this.units.map(({ relay }) => relay.state);
     if (this.mapFault() !== null && !states.includes('closed')) return 'unproven';
-    return states.includes('connected') ? 'connected' : (states[0] as RelayState);
+    const other = states.find((state) => state !== 'connected') ?? 'connected';
+    const isStarting =
+      performance.now() - this.#openedAt < startMs && !this.units.every(({ relay }) => relay.hasServed);
+    return isStarting || !states.includes('connected') ? other : 'connected';
   }
 
   get fault(): string | null {

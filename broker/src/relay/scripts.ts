@@ -1,15 +1,16 @@
 /** The Lua scripts that Redis runs for us; each file documents its inputs and its answer. */
 import { readLua, type Script, type ScriptCall, scriptOf } from '../redis/redis.js';
 
-/** Functions that all scripts share. The node puts this file in front of each script but publish.lua. */
-const shared = readLua('stream.lua');
+/** Functions that all scripts share. The node puts these files in front of each script but publish.lua. */
+const messageIds = readLua('message-ids.lua');
+const shared = messageIds + readLua('stream.lua');
 
 function load(file: string): Script {
   return scriptOf(shared + readLua(file));
 }
 
-/** Its first part does what most calls need, without the shared functions. */
-const publish = scriptOf(readLua('publish.lua') + shared + readLua('publish-rest.lua'));
+/** Its first part does what most calls need, without the functions of stream.lua. */
+const publish = scriptOf(messageIds + readLua('publish.lua') + readLua('stream.lua') + readLua('publish-rest.lua'));
 
 /**
  * The script that publishes, as one of its copies: all copies do the same, but Redis can tell them apart

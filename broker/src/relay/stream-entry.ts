@@ -28,9 +28,6 @@ export interface StreamEntry {
   readonly bytes: Buffer;
 }
 
-/** A messageId and the place of its publication in the run. */
-export type PlacedId = readonly [place: number, messageId: string];
-
 /** `take`: gets memory for the entry. */
 export function encodeEntry(
   run: Run,
@@ -88,12 +85,13 @@ export function copyOf({ epoch, first, bytes }: StreamEntry): StreamEntry {
   return readEntry(epoch, first, Buffer.from(bytes));
 }
 
-export function messageIdsOf({ run, bytes }: StreamEntry): PlacedId[] {
-  const ids: PlacedId[] = [];
+/** The messageIds with their places in the run, in order. */
+export function messageIdsOf({ run, bytes }: StreamEntry): Map<string, number> {
+  const ids = new Map<string, number>();
   let at = headBytes + run.bytes.length;
   while (at + 3 <= bytes.length) {
     const end = at + 3 + bytes.readUInt8(at + 2);
-    ids.push([bytes.readUInt16BE(at), bytes.toString('latin1', at + 3, end)]);
+    ids.set(bytes.toString('latin1', at + 3, end), bytes.readUInt16BE(at));
     at = end;
   }
   return ids;

@@ -21,6 +21,7 @@ const noCounters = {
   redisUnsubscribeCommands: 0,
   redisPipelines: 0,
   redisReconnects: 0,
+  redisEvictions: 0,
 };
 const noLog = pino({ level: 'silent' });
 

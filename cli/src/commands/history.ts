@@ -37,7 +37,7 @@ export function historyCommand(): Command {
     .option('--since <position>', 'those after this position')
     .option('--before <position>', 'the newest ones before this position')
     .option('-l, --limit <n>', 'at most this many publications', parseCount, 100)
-    .option('--json', 'print an object for each publication: {"topic","epoch","offset","data"}');
+    .option('--json', 'print an object for each publication: {"topic","epoch","offset","data"}, and "key", "remove"');
   return addBrokerOptions(command).action(read);
 }
 
@@ -100,8 +100,8 @@ async function readBackward(
 }
 
 async function print(publications: readonly Received[], { json }: Options): Promise<void> {
-  for (const { topic, position, data } of publications) {
-    await writeLine(json ? jsonText({ topic, ...position, data }) : jsonText(data));
+  for (const { topic, position, data, ...rest } of publications) {
+    await writeLine(json ? jsonText({ topic, ...position, data, ...rest }) : jsonText(data));
   }
 }
 

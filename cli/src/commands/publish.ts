@@ -1,6 +1,6 @@
 /** `fanfare publish`: one publication, or one for each line of standard input. */
 import { untilStopped } from '@fanfare/kit/stop-signal';
-import { positionText } from '@fanfare/protocol';
+import { isKey, maxKeyBytes, positionText } from '@fanfare/protocol';
 import type { Command } from 'commander';
 import {
   addBrokerOptions,
@@ -18,6 +18,8 @@ import { counted, jsonText, note, Progress, writeLine } from '../output.js';
 
 interface Options extends BrokerOptions {
   readonly text?: true;
+  readonly key?: string;
+  readonly remove?: true;
   readonly ndjson?: true;
   readonly json?: true;
 }
@@ -30,6 +32,7 @@ export function publishCommand(): Command {
     { command: `fanfare publish chat.lobby '{"text":"hello"}'`, about: 'one publication; the data is JSON' },
     { command: 'fanfare publish chat.lobby --text hello', about: 'the data is the text "hello"' },
     { command: 'date | fanfare publish clock --text -', about: 'the data is the text of standard input' },
+    { command: `fanfare publish orders --key 42 '{"state":"paid"}'`, about: 'the publication is about "42"' },
     { command: 'fanfare publish orders --ndjson < orders.ndjson', about: 'each line is the data of one publication' },
     {
       command: `echo '{"topic":"a","data":1}' | fanfare publish --ndjson`,
@@ -39,6 +42,8 @@ export function publishCommand(): Command {
     .argument('[topic]', 'the topic; with --ndjson it may be missing')
     .argument('[data]', 'the data, as JSON; - reads it from standard input')
     .option('--text', 'the data is a text, not JSON')
+    .option('--key <key>', 'what the publication is about')
+    .option('--remove', 'the publication removes what was published with its key')
     .option('--ndjson', 'each line of standard input is one publication')
     .option('--json', 'print {"topic","epoch","offset"} for each publication');
   return addBrokerOptions(command).action(publish);
@@ -46,6 +51,7 @@ export function publishCommand(): Command {
 
 async function publish(topic: string | undefined, data: string | undefined, options: Options): Promise<void> {
   const broker = brokerOf(options);
+  checkKey(options);
   if (options.ndjson) {
     if (data !== undefined) throw new UsageFailure('With --ndjson, the data comes from standard input only.');
   } else if (topic === undefined) throw new UsageFailure('Name the topic. See fanfare publish --help.');
@@ -61,7 +67,7 @@ async function publish(topic: string | undefined, data: string | undefined, opti
   const work = async (): Promise<void> => {
     for (let item: IteratorResult<Item> = first; !item.done && outcome.error === null; item = await items.next()) {
       const { value } = item;
-      await outcome.add(value, client.publish(value.topic, value.data));
+      await outcome.add(value, client.publish(value.topic, value.data, value.options));
     }
   };
   try {
@@ -75,39 +81,51 @@ async function publish(topic: string | undefined, data: string | undefined, opti
   outcome.report();
 }
 
+function checkKey({ key, remove, ndjson }: Options): void {
+  if (ndjson && (key ?? remove) !== undefined) {
+    throw new UsageFailure('With --ndjson, give "key" and "remove" in each line, next to "topic" and "data".');
+  }
+  if (key !== undefined && !isKey(key)) {
+    throw new UsageFailure(`--key must be 1 to ${maxKeyBytes} characters of printable ASCII without spaces.`);
+  }
+  if (remove && key === undefined) throw new UsageFailure('--remove needs --key.');
+}
+
 /** One publication, with the place of its text in the input. */
 interface Item {
   readonly topic: string;
   readonly data: unknown;
+  readonly options: { readonly key?: string | undefined; readonly remove?: boolean | undefined };
   readonly place: string;
 }
 
-async function* singleItem(topic: string, given: string, { text }: Options): AsyncGenerator<Item> {
+async function* singleItem(topic: string, given: string, { text, key, remove }: Options): AsyncGenerator<Item> {
   const content = given === '-' ? await readInput() : given;
   // A command such as `date` ends its output with a line break, which nobody means.
   const data = text ? content.replace(/\r?\n$/, '') : parseData(content, 'The data');
-  yield { topic, data, place: '' };
+  yield { topic, data, options: { key, remove }, place: '' };
 }
 
 async function* linesOf(topic: string | undefined, { text }: Options): AsyncGenerator<Item> {
   for await (const [number, line] of readLines()) {
     const place = `line ${number}`;
-    if (topic !== undefined) yield { topic, data: text ? line : parseData(line, `Line ${number}`), place };
+    if (topic !== undefined) yield { topic, data: text ? line : parseData(line, `Line ${number}`), options: {}, place };
     else yield { ...readItem(parseData(line, `Line ${number}`), place), place };
   }
 }
 
-function readItem(value: unknown, place: string): Pick<Item, 'topic' | 'data'> {
-  const { topic, data, ...others } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Item>;
+function readItem(value: unknown, place: string): Pick<Item, 'topic' | 'data' | 'options'> {
+  const fields = (typeof value === 'object' && value !== null ? value : {}) as Partial<Item & Item['options']>;
+  const { topic, data, key, remove, ...others } = fields;
   if (typeof topic !== 'string' || data === undefined) {
     throw new UsageFailure(
       `On ${place}: without a topic in the command, each line must be an object such as {"topic":"a","data":1}.`,
     );
   }
   const [unknown] = Object.keys(others);
-  if (unknown === undefined) return { topic, data };
+  if (unknown === undefined) return { topic, data, options: { key, remove } };
   throw new UsageFailure(
-    `On ${place}: unknown field "${unknown}". A line has topic and data. To choose the messageId, use POST /v1/publications.`,
+    `On ${place}: unknown field "${unknown}". A line has topic, data, key and remove. To choose the messageId, use POST /v1/publications.`,
   );
 }
 

@@ -18,6 +18,8 @@ export interface Received {
   readonly topic: string;
   readonly position: Position | null;
   readonly data: unknown;
+  readonly key?: string;
+  readonly remove?: true;
 }
 
 /** What a command shows of a subscription. */
@@ -35,7 +37,7 @@ export function addSubscribeOptions(command: Command): Command {
       .option('--since <position>', 'begin after this position of the topic, such as 1764563000000000-42')
       .option('--last <n>', 'begin with the newest n publications of the history', parseCount)
       .option('-n, --count <n>', 'end after n publications', parseCount)
-      .option('--json', 'print an object for each publication: {"topic","epoch","offset","data"}'),
+      .option('--json', 'print an object for each publication: {"topic","epoch","offset","data"}, and "key", "remove"'),
   );
 }
 
@@ -141,8 +143,8 @@ class Lines implements View {
     private readonly isJson: boolean,
   ) {}
 
-  publication({ topic, position, data }: Received): Promise<void> {
-    if (this.isJson) return writeLine(jsonText({ topic, ...position, data }));
+  publication({ topic, position, data, ...rest }: Received): Promise<void> {
+    if (this.isJson) return writeLine(jsonText({ topic, ...position, data, ...rest }));
     return writeLine(this.hasSeveralTopics ? `${topic} ${jsonText(data)}` : jsonText(data));
   }
 

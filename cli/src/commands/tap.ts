@@ -55,13 +55,13 @@ class Tap implements View {
     this.#width = Math.max(...topics.map(({ length }) => length));
   }
 
-  publication({ topic, position, data }: Received): Promise<void> {
+  publication({ topic, position, data, ...rest }: Received): Promise<void> {
     const text = jsonText(data);
     const bytes = Buffer.byteLength(text);
     const now = new Date();
     this.#count++;
     this.#bytes += bytes;
-    if (this.isJson) return writeLine(jsonText({ receivedAt: now, topic, ...position, bytes, data }));
+    if (this.isJson) return writeLine(jsonText({ receivedAt: now, topic, ...position, bytes, data, ...rest }));
     const since = this.#lastAt === null ? '' : durationText(performance.now() - this.#lastAt);
     this.#lastAt = performance.now();
     const head = [
@@ -71,7 +71,8 @@ class Tap implements View {
       styled('green', (position === null ? '*' : String(position.offset)).padStart(6)),
       sizeText(bytes).padStart(8),
     ].join(' ');
-    return writeLine(`${head}  ${clipped(text, this.topics.length > 1 ? this.#width + 1 : 0)}`);
+    const shown = rest.key === undefined ? text : `${rest.key}${rest.remove ? ' removed' : ''}: ${text}`;
+    return writeLine(`${head}  ${clipped(shown, this.topics.length > 1 ? this.#width + 1 : 0)}`);
   }
 
   async loss(event: 'gap' | 'reset', topic: string, position: Position | null, sentence: string): Promise<void> {

@@ -46,6 +46,12 @@ const defaults = {
   existing: { rate: 200, topics: 40, subscribers: 40, seconds: 60 },
 } as const;
 
+/**
+ * How long a publication may wait on topics that a fault must not affect, in milliseconds: as long as a node waits for
+ * Redis before it answers `unavailable`.
+ */
+const maxWaitMs = 1_000;
+
 function withDefaults(about: string, name: keyof typeof defaults.started): string {
   return `${about}; by default ${defaults.started[name]}, with --url ${defaults.existing[name]}`;
 }
@@ -127,7 +133,13 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
     name: 'verify',
     faults: chosen,
     jsonFile: values.json,
-    options: { ...loadOf(values, defaults.started), redis, nodes: values.nodes ?? 3, clients: values.clients },
+    options: {
+      ...loadOf(values, defaults.started),
+      redis,
+      nodes: values.nodes ?? 3,
+      clients: values.clients,
+      maxWaitMs,
+    },
   };
 }
 
@@ -170,7 +182,7 @@ function parseExisting(values: Values, url: string): VerifyRequest {
 function loadOf(
   values: Values,
   preset: (typeof defaults)['started' | 'existing'],
-): Omit<FaultRunOptions, 'redis' | 'nodes' | 'clients'> {
+): Omit<FaultRunOptions, 'redis' | 'nodes' | 'clients' | 'maxWaitMs'> {
   const topics = values.topics ?? preset.topics;
   const topicsPerSubscriber = values['topics-each'];
   if (topicsPerSubscriber > topics)

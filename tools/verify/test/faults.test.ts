@@ -42,7 +42,7 @@ describe.concurrent('nothing is lost, duplicated, out of order or missing withou
   // The library that moves the clock must be compiled first.
   it.skipIf(!hasCompiler()).each(named(others.filter(movesClock)))('with fault %s', check, timeoutMs);
 
-  describe.each(['sentinel'] as const)('with --redis %s', (redis) => {
+  describe.each(['sentinel', 'shards'] as const)('with --redis %s', (redis) => {
     it.each(withOtherPlacements)('with fault %s', (name) => expectNoLoss(findFault(name), { redis }), timeoutMs);
   });
 });

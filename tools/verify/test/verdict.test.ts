@@ -10,7 +10,7 @@ const published = { published: 10, acknowledged: 10, refused: 0, unknown: 0 };
 
 function reasons(level: Level, resets: Resets, counts: Partial<Record<FindingCount, number>>): string[] {
   const findings = { ...noFindings(), delivered: 10, ...counts };
-  return reasonsAgainst({ findings, published, unaffected: null, problems: [] }, level, resets);
+  return reasonsAgainst({ findings, published, unaffected: null, maxWaitMs: 1_000, problems: [] }, level, resets);
 }
 
 const reportedLosses = ['reportedGaps', 'reportedResets', 'lostButReported'] as const;
@@ -39,10 +39,16 @@ it('the verdict is good if nothing is wrong', () => {
 
 it('the verdict is bad if nothing was delivered, or if the fault could not be made', () => {
   const findings = { ...noFindings(), delivered: 1 };
-  const evidence = { findings, published, unaffected: null, problems: ['it did not break'] };
+  const evidence = { findings, published, unaffected: null, maxWaitMs: 1_000, problems: ['it did not break'] };
   expect(reasonsAgainst(evidence, 'fast', 'allowed')).toEqual(['it did not break']);
   const unacknowledged = { ...published, acknowledged: 0 };
-  const nothing = { findings: noFindings(), published: unacknowledged, unaffected: null, problems: [] };
+  const nothing = {
+    findings: noFindings(),
+    published: unacknowledged,
+    unaffected: null,
+    maxWaitMs: 1_000,
+    problems: [],
+  };
   expect(reasonsAgainst(nothing, 'fast', 'allowed')).toEqual([
     'no publication was acknowledged',
     'nothing was delivered',
@@ -67,6 +73,8 @@ it.each([
     const latency = { before: deliveries, during: deliveries, after: deliveries };
     const unaffected = { topics: 3, latency, longestWaitMs: 20, failed: 0, ...some };
     const findings = { ...noFindings(), delivered: 10 };
-    expect(reasonsAgainst({ findings, published, unaffected, problems: [] }, 'recoverable', 'none')).toEqual(expected);
+    expect(
+      reasonsAgainst({ findings, published, unaffected, maxWaitMs: 1_000, problems: [] }, 'recoverable', 'none'),
+    ).toEqual(expected);
   },
 );

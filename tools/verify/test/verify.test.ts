@@ -24,6 +24,7 @@ const options: FaultRunOptions = {
   transports,
   seconds: 3,
   clients: null,
+  maxWaitMs: 1_000,
 };
 
 const timeoutMs = 180_000;

@@ -3,6 +3,7 @@
  * are any. All partitions of the master share them.
  */
 import type { Log } from '../../observe/log.js';
+import { EvictionWatch } from '../eviction-watch.js';
 import type { RedisCounters } from '../redis-link.js';
 import type { ChannelMessage } from '../reply-reader.js';
 import type { Script } from '../script.js';
@@ -34,6 +35,7 @@ export class ClusterServer {
   /** Null if no topic is `durable`. */
   readonly durable: MasterLink | null;
   readonly subscriber: SubscriberLink;
+  readonly #evictions: EvictionWatch;
   /** Whether the server was a master when it was last asked, on the current connection. */
   #isMaster = false;
   #outputBufferBytes = 0;
@@ -57,6 +59,7 @@ export class ClusterServer {
         this.durable?.reconnectNow();
         owner.onPublisherReady(this);
         void this.check();
+        void this.#evictions.look();
       },
       onLost: (wasSilent) => {
         this.#isMaster = false;
@@ -66,6 +69,7 @@ export class ClusterServer {
         if (wasSilent) this.subscriber.reset();
       },
     });
+    this.#evictions = new EvictionWatch(this.publisher, ownLog, counters);
     // WAIT blocks its connection. Publications that need no replicas must not wait behind it.
     const redisTimeoutMs = settings.redisTimeoutMs + settings.durableTimeoutMs;
     this.durable = settings.usesDurable
@@ -149,6 +153,7 @@ export class ClusterServer {
 
   async close(): Promise<void> {
     this.#isMaster = false;
+    this.#evictions.close();
     await Promise.all([this.publisher.close(), this.durable?.close(), this.subscriber.close()]);
   }
 }

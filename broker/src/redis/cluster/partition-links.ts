@@ -90,6 +90,11 @@ export class PartitionLinks {
     return this.#isListening;
   }
 
+  /** The name of {@link server}. */
+  get master(): string | null {
+    return this.#server?.name ?? null;
+  }
+
   /** The server that has the partition; null while there is none. */
   get server(): ClusterServer | null {
     return this.#server;

@@ -20,6 +20,8 @@ interface Evidence {
   readonly published: Published;
   /** Topics that the fault must not affect; null if there are none. */
   readonly unaffected: UnaffectedReport | null;
+  /** How long a publication to these topics may wait for its acknowledgement, in milliseconds. */
+  readonly maxWaitMs: number;
   /** Other problems, one sentence each: a fault that failed, subscribers that never caught up. */
   readonly problems: readonly string[];
 }
@@ -65,7 +67,7 @@ const words: Readonly<Partial<Record<FindingCount, string>>> = {
 
 /** The reasons for a bad verdict, a few words each; empty if it is good. */
 export function reasonsAgainst(
-  { findings, published, unaffected, problems }: Evidence,
+  { findings, published, unaffected, maxWaitMs, problems }: Evidence,
   level: Level,
   resets: Resets,
 ): string[] {
@@ -80,17 +82,11 @@ export function reasonsAgainst(
   // A run without publications proves nothing.
   if (published.acknowledged === 0) reasons.push('no publication was acknowledged');
   if (findings.delivered === 0) reasons.push('nothing was delivered');
-  if (unaffected !== null) reasons.push(...effectsOn(unaffected));
+  if (unaffected !== null) reasons.push(...effectsOn(unaffected, maxWaitMs));
   return [...reasons, ...problems];
 }
 
-/**
- * How long a publication of an unaffected topic may wait for its acknowledgement, in milliseconds: as long as a node
- * waits for Redis before it answers `unavailable`.
- */
-const maxWaitMs = 1_000;
-
-function effectsOn({ longestWaitMs, failed, latency }: UnaffectedReport): string[] {
+function effectsOn({ longestWaitMs, failed, latency }: UnaffectedReport, maxWaitMs: number): string[] {
   const reasons: string[] = [];
   if (failed > 0) reasons.push(`${failed} failed on topics that the fault must not affect`);
   if (longestWaitMs >= maxWaitMs)

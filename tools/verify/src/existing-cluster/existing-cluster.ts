@@ -75,7 +75,7 @@ export async function checkExistingCluster(
   for (const note of notesOn(options)) checker.note(note);
   const report = await checker.judge();
   const problems = report.findings.withoutPosition > 0 && level !== 'fast' ? [noHistory] : [];
-  const reasons = reasonsAgainst({ ...report, problems }, level, 'allowed');
+  const reasons = reasonsAgainst({ ...report, maxWaitMs: Number.POSITIVE_INFINITY, problems }, level, 'allowed');
   return { ...report, isGood: reasons.length === 0, reasons, seconds: ranSeconds, longestPauseMs: pauses.longestMs };
 }
 

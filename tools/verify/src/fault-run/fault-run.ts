@@ -18,6 +18,8 @@ export interface FaultRunOptions extends CheckerOptions {
   readonly seconds: number;
   /** Clients that a fault adds; null: the fault decides. */
   readonly clients: number | null;
+  /** As in the evidence of a verdict. A busy machine needs more time. */
+  readonly maxWaitMs: number;
 }
 
 export interface FaultRunResult extends CheckerReport {
@@ -36,7 +38,7 @@ export async function runFault(
   options: FaultRunOptions,
   say: (line: string) => void,
 ): Promise<FaultRunResult> {
-  const { clients, level, redis: placement, seconds } = options;
+  const { clients, level, maxWaitMs, redis: placement, seconds } = options;
   await using parts = new Disposables();
   say(`starting ${placementNames[placement]} and ${options.nodes} nodes`);
   const cluster = parts.use(
@@ -91,7 +93,7 @@ export async function runFault(
   say('waiting for answers and deliveries');
   await checker.settle();
   const report = await checker.judge();
-  const reasons = reasonsAgainst({ ...report, problems }, level, fault.resets);
+  const reasons = reasonsAgainst({ ...report, maxWaitMs, problems }, level, fault.resets);
   const { detection } = watch;
   return { ...report, fault: fault.name, isGood: reasons.length === 0, reasons, faultMs, detection };
 }

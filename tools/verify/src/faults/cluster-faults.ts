@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type RedisProcess, redisCommand } from '@fanfare/local-cluster';
 import { readTopicChannels } from '../cluster/topic-channels.js';
 import type { Fault, FaultEnvironment } from './fault.js';
-import { redisClusterOf } from './victim.js';
+import { redisClusterOf, topicsOfOthers } from './victim.js';
 
 const common = { resets: 'none', placements: ['cluster'] } as const;
 
@@ -79,16 +79,22 @@ async function addKeys({ port }: RedisProcess, channel: string, count: number): 
 export const masterKilled: Fault = {
   ...common,
   name: 'master-killed',
-  about: 'A master is killed (SIGKILL). Its replica takes over, and the killed master restarts as a replica.',
+  about:
+    'A master is killed (SIGKILL). Its replica takes over, and the killed master restarts as a replica. Topics on other masters must not notice it.',
   isDetectable: true,
-  async strike({ cluster, note }) {
-    const { redis } = cluster;
-    const beganMs = performance.now();
-    await redis.first.kill();
-    await redis.untilReplaced();
-    note(`The replica took over after ${Math.round(performance.now() - beganMs)} ms.`);
-    await redis.first.restart();
-    await redisClusterOf(cluster).untilHealthy();
+  async prepare({ cluster, expectUnaffected, note }) {
+    expectUnaffected(await topicsOfOthers(cluster));
+    return {
+      async strike() {
+        const { redis } = cluster;
+        const beganMs = performance.now();
+        await redis.first.kill();
+        await redis.untilReplaced();
+        note(`The replica took over after ${Math.round(performance.now() - beganMs)} ms.`);
+        await redis.first.restart();
+        await redisClusterOf(cluster).untilHealthy();
+      },
+    };
   },
 };
 

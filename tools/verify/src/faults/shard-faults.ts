@@ -1,12 +1,10 @@
 /** Faults of one of several Redis servers (shards), and changes of their list. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { VerifyTopic } from '../checker/numbered.js';
-import type { ClusterUnderTest } from '../cluster/cluster-under-test.js';
 import { changeShards } from '../cluster/shards-command.js';
 import { readTopicChannels } from '../cluster/topic-channels.js';
 import type { Fault, FaultEnvironment } from './fault.js';
 import { restartEach } from './node-faults.js';
-import { shardsOf } from './victim.js';
+import { shardsOf, topicsOfOthers } from './victim.js';
 
 const common = { resets: 'none', placements: ['shards'] } as const;
 
@@ -29,16 +27,6 @@ export const shardHung: Fault = {
     };
   },
 };
-
-/** The topics on other masters than the first. Throws if it has no topic either: then the fault would prove nothing. */
-async function topicsOfOthers({ redis }: ClusterUnderTest): Promise<ReadonlySet<VerifyTopic>> {
-  const others = await redis.otherMasters();
-  const channels = await Promise.all(others.map(readTopicChannels));
-  const topics = new Set(channels.flatMap((some) => [...some.keys()]));
-  const hasBoth = topics.size > 0 && (await readTopicChannels(redis.first)).size > 0;
-  if (!hasBoth) throw new Error('All topics are on one shard: use more topics.');
-  return topics;
-}
 
 export const shardAdded: Fault = {
   ...common,

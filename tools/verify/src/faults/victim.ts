@@ -1,7 +1,9 @@
 /** What faults do to one node, to one connection or to Redis. */
 import type { FaultProxy, RedisClusterProcess, RedisProcess } from '@fanfare/local-cluster';
+import type { VerifyTopic } from '../checker/numbered.js';
 import type { ClusterUnderTest, NodeUnderTest } from '../cluster/cluster-under-test.js';
 import type { ShardList } from '../cluster/redis-under-test.js';
+import { readTopicChannels } from '../cluster/topic-channels.js';
 
 /** The first node, which also has the proxy if there is one. */
 export function firstNode({ nodes }: ClusterUnderTest): NodeUnderTest {
@@ -25,6 +27,16 @@ export function redisClusterOf({ redis }: ClusterUnderTest): RedisClusterProcess
 export function shardsOf({ redis }: ClusterUnderTest): ShardList {
   if (redis.shards === null) throw new Error('There are no shards.');
   return redis.shards;
+}
+
+/** The topics on other masters than the first. Throws if it has no topic either: then the fault would prove nothing. */
+export async function topicsOfOthers({ redis }: ClusterUnderTest): Promise<ReadonlySet<VerifyTopic>> {
+  const others = await redis.otherMasters();
+  const channels = await Promise.all(others.map(readTopicChannels));
+  const topics = new Set(channels.flatMap((some) => [...some.keys()]));
+  const hasBoth = topics.size > 0 && (await readTopicChannels(redis.first)).size > 0;
+  if (!hasBoth) throw new Error('All topics are on one master: use more topics.');
+  return topics;
 }
 
 export async function restart(redis: RedisProcess): Promise<void> {

@@ -150,7 +150,7 @@ export async function runRollout(
   const mostOpenedAtOnce = mostWithin(replacing, spreadSeconds * 1_000 * timeScale);
   problems.push(...spreadProblems(mostOpenedAtOnce, clients));
   if (refused > 0) problems.push(`${refused} handshakes were refused because a pod was full`);
-  const reasons = reasonsAgainst({ ...report, problems }, 'recoverable', 'none');
+  const reasons = reasonsAgainst({ ...report, maxWaitMs: Number.POSITIVE_INFINITY, problems }, 'recoverable', 'none');
   return {
     ...report,
     isGood: reasons.length === 0,
