@@ -435,6 +435,9 @@ describe('a Redis Cluster of one server', () => {
     await redisCommand(redis.port, ['CLUSTER', 'DELSLOTS', String(slotOf('a'))]);
     await until('its subscription has ended', () => listener.at === null);
     expect(listener.links.publisher.isReady).toBe(false);
+    await until('the reason is known', () => {
+      return listener.links.fault?.startsWith(`No server of the Redis Cluster has slot ${slotOf('a')}.`) === true;
+    });
     await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTS', String(slotOf('a'))]);
     await until('it listens', () => listener.at !== null);
     await listener.expectDelivery('again');

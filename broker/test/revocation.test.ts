@@ -82,7 +82,7 @@ const isRevoked = {
   closed: closeReasons.unauthenticated,
 };
 
-it.each(['shards'] as const)('a revocation ends the connections at other nodes, with %s', async (redis) => {
+it.each(['shards', 'cluster'] as const)('a revocation ends the connections at other nodes, with %s', async (redis) => {
   await using cluster = await startCluster({ nodes: 2, redis, env });
   const token = await tokenOf('mallory');
   const there = await connectWith(token, 1, cluster);

@@ -84,7 +84,8 @@ export class Publisher {
         );
       if (signal) this.#onAbort(signal, abort);
       try {
-        const post = (): void => queue.post(posting, describe(posting.id, topic, data, this.#nextMessageId(), options));
+        const post = (): void =>
+          queue.post(posting, describe(posting.id, topic, data, this.#nextMessageId(topic), options));
         this.#inTurn(topic, data, post)?.catch(fail);
       } catch (error) {
         fail(error);

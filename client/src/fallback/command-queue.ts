@@ -67,9 +67,9 @@ export class CommandQueue {
 
   add(command: Command): void {
     // Browsers send a POST again if a kept-alive connection breaks. By this id, a node recognizes the repetition.
-    const isBare = command.type === 'publish' && command.messageId === undefined;
+    const { type, topic = '', messageId = type === 'publish' ? this.#newMessageId(topic) : undefined } = command;
     // The token is in the header.
-    const text = JSON.stringify({ ...command, token: undefined, ...(isBare && { messageId: this.#newMessageId() }) });
+    const text = JSON.stringify({ ...command, token: undefined, messageId });
     const bytes = utf8.encode(text).length;
     this.#waiting.push({ command, text, bytes });
     this.#bytes += bytes;

@@ -73,10 +73,11 @@ export class ClusterTopology {
     return server === null ? null : { server, at: this.#slotsAt };
   }
 
-  /** What is wrong with the connections to the seeds; null if nothing was found wrong recently. */
-  get fault(): string | null {
+  /** Why the owner of the slot is unknown; null if it is known, or if nothing was found wrong recently. */
+  faultOf(slot: number): string | null {
     for (const { link } of this.#seeds.values()) if (link.fault !== null) return link.fault;
-    return null;
+    if (this.#slots === null || this.ownerOf(slot) !== null) return null;
+    return `No server of the Redis Cluster has slot ${slot}. Run redis-cli --cluster check, and --cluster fix if it advises that.`;
   }
 
   /** Calls the listener each time that owners may have changed. */

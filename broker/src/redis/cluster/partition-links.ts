@@ -26,7 +26,7 @@ export interface PartitionOwner {
 
 /** All partitions and servers, as this file needs them. */
 interface PartitionCluster {
-  readonly topology: Pick<ClusterTopology, 'fault' | 'move' | 'refresh' | 'refreshLater'>;
+  readonly topology: Pick<ClusterTopology, 'faultOf' | 'move' | 'refresh' | 'refreshLater'>;
   /** The partition has left its server, and may go to another one. */
   onLeft(links: PartitionLinks): void;
   onClosed(links: PartitionLinks): void;
@@ -45,6 +45,8 @@ export class PartitionLinks {
   readonly durable: PartitionPublisher | null;
   /** The master that has the partition; null while it is unknown or cannot be used. */
   #server: ClusterServer | null = null;
+  /** The server that has the slot, as far as is known, although it may be unusable. */
+  #expected: ClusterServer | null = null;
   /** The server that the partition leaves, until everything that was sent there has its outcome. */
   #leaving: ClusterServer | null = null;
   #attachedAt = Number.NEGATIVE_INFINITY;
@@ -115,7 +117,8 @@ export class PartitionLinks {
   }
 
   get fault(): string | null {
-    return this.#server?.fault ?? this.cluster.topology.fault;
+    const server = this.#server ?? this.#expected;
+    return server?.fault ?? this.cluster.topology.faultOf(this.slot);
   }
 
   get outputBufferBytes(): number {
@@ -176,6 +179,7 @@ export class PartitionLinks {
 
   /** `server`: the one that had the slot when somebody was asked last. That was at the time `at`, or later. */
   follow(server: ClusterServer, at: number): void {
+    this.#expected = server;
     if (this.#isClosed || this.#leaving !== null) return;
     if (this.#server === null) {
       // What is older than the loss may be outdated.
