@@ -164,19 +164,6 @@ local function idsWithout(places, groups, from, to)
   return left
 end
 
--- Where the publication of a run that begins at `at` ends: the position after it. Its data, at `data`, may have a key
--- before it (run.ts of @fanfare/protocol).
-local function endOfItem(entry, at)
-  local data = at
-  if string.byte(entry, at) == 0xc7 then data = at + 3 + string.byte(entry, at + 1) end
-  -- MessagePack: bin 8, 16, 32; fixstr; str 8, 16, 32.
-  local head = string.byte(entry, data)
-  if head >= 0xa0 and head <= 0xbf then return data + 1 + head - 0xa0 end
-  if head == 0xc4 or head == 0xd9 then return data + 2 + struct.unpack('>B', entry, data + 1) end
-  if head == 0xc5 or head == 0xda then return data + 3 + struct.unpack('>H', entry, data + 1) end
-  return data + 5 + struct.unpack('>I4', entry, data + 1)
-end
-
 -- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids` (from
 -- idsWithout). Also returns the number of remaining publications.
 local function without(entry, places, ids)
@@ -184,7 +171,20 @@ local function without(entry, places, ids)
   local kept, left, number = {}, 0, 0
   local last = at + length
   while at < last do
-    local next = endOfItem(entry, at)
+    -- The data of a publication may have a key before it: `ext 8` (run.ts of @fanfare/protocol).
+    local data, next = at, nil
+    if string.byte(entry, at) == 0xc7 then data = at + 3 + string.byte(entry, at + 1) end
+    -- MessagePack: bin 8, 16, 32; fixstr; str 8, 16, 32.
+    local head = string.byte(entry, data)
+    if head >= 0xa0 and head <= 0xbf then
+      next = data + 1 + head - 0xa0
+    elseif head == 0xc4 or head == 0xd9 then
+      next = data + 2 + struct.unpack('>B', entry, data + 1)
+    elseif head == 0xc5 or head == 0xda then
+      next = data + 3 + struct.unpack('>H', entry, data + 1)
+    else
+      next = data + 5 + struct.unpack('>I4', entry, data + 1)
+    end
     if not places[number] then
       kept[#kept + 1] = string.sub(entry, at, next - 1)
       left = left + 1
