@@ -153,7 +153,8 @@ function checkDifferent(addresses: readonly RedisAddress[]): void {
   }
 }
 
-function nameOf({ servers, masterName }: RedisAddress): string {
+/** The name of a shard. */
+export function nameOf({ servers, masterName }: RedisAddress): string {
   return servers.map(hostAndPort).join(',') + (masterName === null ? '' : `/${masterName}`);
 }
 
