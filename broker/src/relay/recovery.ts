@@ -7,7 +7,13 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../observe/log.js';
 import type { ScriptCall } from '../redis/redis.js';
-import { type Generation, type GenerationChange, type GenerationSource, parseGeneration } from './generation.js';
+import {
+  type Generation,
+  type GenerationChange,
+  type GenerationSource,
+  markOf,
+  parseGeneration,
+} from './generation.js';
 import type { Keys } from './keys.js';
 import type { KnownNodes } from './known-nodes.js';
 import type { MemoryTimes } from './memory-times.js';
@@ -76,6 +82,7 @@ export class Recovery implements GenerationSource {
   #generation: Generation | null = null;
   /** The last generation that this node knew. */
   #last: Generation | null = null;
+  #mark: string | null = null;
   #isRunning = false;
   #isAsked = false;
   #isClosed = false;
@@ -100,6 +107,14 @@ export class Recovery implements GenerationSource {
   /** Whether this node has known a generation at any time. */
   get hasServed(): boolean {
     return this.#last !== null;
+  }
+
+  /**
+   * The mark of the generation whose messages this node may deliver as they arrive. Null from when this node checks what
+   * Redis has until it knows the next generation: what arrives meanwhile could be missing in Redis.
+   */
+  get mark(): string | null {
+    return this.#mark;
   }
 
   get generation(): Generation | null {
@@ -171,6 +186,7 @@ export class Recovery implements GenerationSource {
           part.stage = stages.restoredPublished;
           break;
         case 'verify':
+          this.#mark = null;
           await this.restorer.verify(this.#minEpoch);
           part.stage = stages.verified;
           break;
@@ -183,7 +199,8 @@ export class Recovery implements GenerationSource {
 
   async #serve(generation: Generation, part: Part): Promise<void> {
     const joinedRecovery = generation.recovery === this.#joined;
-    const isAnother = generation.recovery !== this.#last?.recovery;
+    // Without a mark, this node has not delivered what arrived since it checked Redis.
+    const isAnother = generation.recovery !== this.#last?.recovery || this.#mark === null;
     let change: GenerationChange = 'same';
     if (this.#last === null) change = 'first';
     else if (isAnother) change = joinedRecovery ? 'restored' : 'missed';
@@ -192,6 +209,7 @@ export class Recovery implements GenerationSource {
     await this.publishScript.ensure();
     this.#generation = generation;
     this.#last = generation;
+    this.#mark = markOf(generation);
     if (change === 'restored' || change === 'missed') this.counters.recoveries++;
     this.owner.onServing(change);
   }
