@@ -77,7 +77,7 @@ export class Receiver {
     if (state?.feed?.isOpen) state.feed.onBeacon(position);
   }
 
-  /** Whether the mark at `start` is that of the current generation. */
+  /** Whether the mark at `start` belongs to the current generation. */
   #isCurrent(bytes: Buffer, start: number): boolean {
     const { mark } = this.generations;
     if (mark === null) return false;
