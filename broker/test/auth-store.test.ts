@@ -11,6 +11,7 @@ import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/observe/metrics.js';
 import { StoreLink } from '../src/redis/redis.js';
 import { Keys } from '../src/relay/keys.js';
+import type { FollowHome, Home } from '../src/relay/open-relay.js';
 import { Partitions } from '../src/relay/partitions.js';
 import { newNodeId } from '../src/relay/redis-message.js';
 import { authStoreContract, type OpenedStore } from './auth-store.contract.js';
@@ -46,34 +47,34 @@ interface Opening {
   readonly redisUrl?: string;
   readonly rememberedMs?: number;
   readonly maxRevocationLagSeconds?: number;
+  /** Calls the listener again when the store moves. */
+  readonly followHome?: FollowHome;
 }
 
 interface OpenedRedisStore extends OpenedStore {
   readonly known: Revocations;
 }
 
+function homeAt(redisUrl: string, prefix: string): Home {
+  const settings = { redisUrl, redisTimeoutMs: 5_000, nodeName: 'test' };
+  return {
+    open: (events) => new StoreLink(settings, pino({ level: 'silent' }), new Metrics().counters, events),
+    prefix,
+    nodes: new Keys(prefix, 0, new Partitions(64)).nodes,
+  };
+}
+
 async function openRedisStore(redisPrefix = `p${++prefixes}`, opening: Opening = {}): Promise<OpenedRedisStore> {
   const { redisUrl = redis.url, rememberedMs = hourMs, maxRevocationLagSeconds = 3_600 } = opening;
+  const { followHome = (listener) => listener(homeAt(redisUrl, redisPrefix)) } = opening;
   const known = new Revocations(rememberedMs);
   const revoked: Revocation[] = [];
   const nodeId = newNodeId();
   await addNode(redisPrefix, nodeId, redisUrl);
-  const open = (events: { onReady(): void }): StoreLink =>
-    new StoreLink(
-      { redisUrl, redisTimeoutMs: 5_000, nodeName: 'test' },
-      pino({ level: 'silent' }),
-      new Metrics().counters,
-      events,
-    );
-  const store = new RedisAuthStore(
-    { nodeId, maxRevocationLagSeconds },
-    { open, prefix: redisPrefix, nodes: new Keys(redisPrefix, 0, new Partitions(64)).nodes },
-    known,
-    (news) => {
-      for (const revocation of news) known.add(revocation);
-      revoked.push(...news);
-    },
-  );
+  const store = new RedisAuthStore({ nodeId, maxRevocationLagSeconds }, followHome, known, (news) => {
+    for (const revocation of news) known.add(revocation);
+    revoked.push(...news);
+  });
   opened.push(store);
   await until('Redis answers', async () => (await store.take('nothing').catch(() => undefined)) === null);
   return { store, revoked, known };
@@ -97,6 +98,56 @@ async function entriesOf(redisPrefix: string, redisUrl = redis.url): Promise<rea
   direct.disconnect();
   return entries.map(([, fields]) => fields);
 }
+
+describe('a store whose partition moves to another Redis', () => {
+  it('takes its revocations and its key along, and continues there', async () => {
+    await using other = await startRedis();
+    const prefix = `p${++prefixes}`;
+    let move: (home: Home) => void = () => undefined;
+    const followHome: FollowHome = (listener) => {
+      move = listener;
+      listener(homeAt(redis.url, prefix));
+    };
+    const { store } = await openRedisStore(prefix, { followHome });
+    const [key] = await store.clusterKeys();
+    await store.revoke({ kind: 'subject', value: 'before', ...later });
+    move(homeAt(other.url, prefix));
+    await until('the revocation is there', async () => (await entriesOf(prefix, other.url)).length === 1);
+    await until(
+      'it is served',
+      async () =>
+        store.isCurrent &&
+        (await store.keep('t', 'v', 1_000).then(
+          () => true,
+          () => false,
+        )),
+    );
+    expect(await store.take('t')).toBe('v');
+    const { store: next, revoked } = await openRedisStore(prefix, { redisUrl: other.url });
+    await until('a new node knows the revocation', () => revoked.some(({ value }) => value === 'before'));
+    await until('it has the same key', async () => (await next.clusterKeys())[0].equals(key));
+    await store.revoke({ kind: 'subject', value: 'after', ...later });
+    await until('it learns the next one', () => revoked.some(({ value }) => value === 'after'));
+    expect(await entriesOf(prefix)).toHaveLength(1);
+  });
+
+  it('answers unavailable before it is known', async () => {
+    const known = new Revocations(hourMs);
+    const settings = { nodeId: newNodeId(), maxRevocationLagSeconds: 1 };
+    const store = new RedisAuthStore(
+      settings,
+      () => undefined,
+      known,
+      () => undefined,
+    );
+    opened.push(store);
+    await expect(store.take('t')).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(store.revoke({ kind: 'subject', value: 'a', ...later })).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+    expect(store.isCurrent).toBe(false);
+  });
+});
 
 /** Each once: a store may receive an entry several times. */
 const valuesOf = (revoked: readonly Revocation[]): readonly string[] => [...new Set(revoked.map(({ value }) => value))];

@@ -49,6 +49,7 @@ describe('the probe of a heartbeat', () => {
       probe,
       new KnownNodes(),
       () => null,
+      () => undefined,
     );
     const onProbe = (number: number): void => probe.onReturn(Buffer.from(String(number)));
     return { membership, probe, onProbe, dead, sent, counters, asked: () => asked };

@@ -265,8 +265,15 @@ describe('the fence of a shard', () => {
 });
 
 describe('the map in a shard', () => {
-  const exchange = (text: string, version: number, owner = '') =>
-    run(from, scripts.map, ['map', 'lock', 'control'], [text, version, owner]);
+  const exchange = async (text: string, version: number, owner = '') => {
+    const [map] = (await run(
+      from,
+      scripts.map,
+      ['map', 'lock', 'control', 'generation'],
+      [text, version, owner],
+    )) as string[];
+    return map;
+  };
   const map = (version: number): string => `{"version":${version},"partitions":16}`;
 
   it('is replaced only by a newer one', async () => {

@@ -1,4 +1,6 @@
-/** One of two shards fails in a running broker. */
+/** One of several Redis fails in a running broker. */
+import { isDeepStrictEqual } from 'node:util';
+import { startRedisCluster } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -27,4 +29,29 @@ it('a node with a failed shard stays ready, serves the topics of the other shard
   await victim.resume();
   await until('the node logs the end', () => node.log.some(({ event }) => event === 'shardBack'));
   expect(node.log.some(({ event }) => event === 'outageBegan')).toBe(false);
+});
+
+it('the metrics name a failed master of a Redis Cluster, and the partitions that it has', async () => {
+  await using redis = await startRedisCluster({ masters: 3, replicasPerMaster: 0 });
+  await using cluster = await startCluster({ redis, env: { FANFARE_REDIS_TIMEOUT_MS: '500' } });
+  const node = cluster.node();
+  const valuesOf = async (name: string): Promise<unknown> => {
+    const text = await node.broker.metrics(`fanfare_shard_${name}`);
+    const found = text.matchAll(/\{shard="127\.0\.0\.1:(\d+)"\} (\d+)$/gm);
+    return Object.fromEntries([...found].map(([, port = '', value]) => [port, Number(value)]));
+  };
+  const [victim, ...others] = redis.servers.map(({ port }) => port) as [number, ...number[]];
+  const healthy = Object.fromEntries(others.map((port) => [port, 1]));
+  await until('all masters are used', async () =>
+    isDeepStrictEqual(await valuesOf('connected'), { ...healthy, [victim]: 1 }),
+  );
+  const partitions = (await valuesOf('partitions')) as Record<string, number>;
+  await redis.servers[0]?.kill();
+  await until('the metrics name it', async () =>
+    isDeepStrictEqual(await valuesOf('connected'), { ...healthy, [victim]: 0 }),
+  );
+  expect(await valuesOf('partitions')).toEqual(partitions);
+  const noneMissing = Object.fromEntries(others.map((port) => [port, 0]));
+  expect(await valuesOf('partitions_unavailable')).toEqual({ ...noneMissing, [victim]: partitions[victim] });
+  expect((await node.readiness()).status).toBe(200);
 });

@@ -7,6 +7,7 @@ import { doctorCommand } from './commands/doctor.js';
 import { historyCommand } from './commands/history.js';
 import { apiKeyCommand, nodeCommand } from './commands/node.js';
 import { publishCommand } from './commands/publish.js';
+import { shardsCommand } from './commands/shards.js';
 import { subscribeCommand } from './commands/subscribe.js';
 import { tapCommand } from './commands/tap.js';
 import { tokenCommand } from './commands/token.js';
@@ -43,6 +44,7 @@ Exit codes: 0 all is well; 1 refused or failed; 2 wrong usage; 130 or 143 stoppe
     tapCommand(),
     tokenCommand(),
     doctorCommand(),
+    shardsCommand(),
 
     benchCommand(),
   ];

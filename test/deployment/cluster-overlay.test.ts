@@ -4,11 +4,17 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Child, findFreePort, hasKubectl, renderOverlay } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createApiKey } from '../../broker/src/auth/api-keys.js';
+import { startNode } from '../../broker/test/harness.js';
+import { MountedFolder } from '../../broker/test/mounted-folder.js';
+import { TestConnection } from '../../broker/test/test-connection.js';
 import { until } from '../../broker/test/wait.js';
+import { environmentWith } from '../../k8s/test/mounted-files.js';
+import { readDeployment } from '../../tools/verify/src/rollout/deployment-spec.js';
 import { missingPrograms } from './programs.js';
 
 const servers = 6;
@@ -115,6 +121,27 @@ describe.skipIf(missing !== '')(`k8s/overlays/cluster${missing}`, () => {
       }),
     );
     expect(values).toContain('kept');
+
+    // The nodes with their settings.
+    const given = readDeployment(await renderOverlay('cluster')).environment('fanfare-0');
+    const { key: apiKey, entry } = createApiKey('test');
+    const permissions = { publish: ['>'], subscribe: ['>'] };
+    using secret = new MountedFolder({ auth: JSON.stringify({ apiKeys: [{ ...entry, permissions }] }) });
+    await using node = await startNode({
+      ...environmentWith(given, (path) => secret.file(basename(path))),
+      FANFARE_REDIS_URL: (given['FANFARE_REDIS_URL'] ?? '').replace(
+        /redis-cluster-(\d)\.redis-cluster:6379/g,
+        (_, server: string) => `${addressOf(Number(server), 1)}:${port}`,
+      ),
+      ...{ FANFARE_TRUSTED_PROXIES: '127.0.0.1', FANFARE_HOST: '127.0.0.1', FANFARE_ADMIN_HOST: '127.0.0.1' },
+    });
+    await until('the node is ready', async () => (await node.readiness()).status === 200);
+    const reader = await TestConnection.open(node.url, 'json', { headers: { Authorization: `Bearer ${apiKey}` } });
+    expect(await reader.subscribe('t')).toMatchObject({ type: 'subscribed' });
+    expect(await reader.publish('t', 'through the Cluster')).toMatchObject({ type: 'published' });
+    expect(await reader.take('t', 1)).toEqual(['through the Cluster']);
+    expect(node.log.filter(({ event }) => event === 'redisError')).toEqual([]);
+    await reader.close();
     expect(JSON.stringify(values)).not.toContain(addressOf(0, 0).slice(0, -1));
   });
 });

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient } from '@fanfare/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { nodesOf } from './compose.js';
+import { nodesOf, variants } from './compose.js';
 import { missingPrograms } from './programs.js';
 import { alertsOf, asked, PrometheusApi, readDashboard, rulesFile } from './prometheus.js';
 import { Topology } from './topology.js';
@@ -154,6 +154,34 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
         .toBe(1);
     } finally {
       await Promise.all(clients.map((client) => client.close()));
+    }
+  });
+});
+
+const missingRedis = missingPrograms('redis-server', 'redis-cli');
+
+describe.skipIf(missingRedis !== '')(`the variants of docker-compose.yml as processes${missingRedis}`, () => {
+  it.each(variants)('%s: nodes share the topics of all servers', async (variant) => {
+    await using topology = await Topology.start({ variant, without: ['balancer', 'demo', 'prometheus', 'grafana'] });
+    const names = nodesOf(topology.compose);
+    for (const name of names) await topology.becomesHealthy(name);
+    const [reader, writer] = names.map((name) => createClient(`ws://${topology.address(name, 8_080)}/ws`));
+    if (reader === undefined || writer === undefined) throw new Error('There are too few nodes.');
+    try {
+      const topics = Array.from({ length: 20 }, (_, index) => `t${index}`);
+      const received: string[] = [];
+      for (const topic of topics) await reader.subscribe(topic, () => received.push(topic)).ready;
+      for (const topic of topics) await writer.publish(topic, 1);
+      await expect.poll(() => received.toSorted()).toEqual(topics.toSorted());
+      const url = `http://${topology.address(names[0] as string, 8_081)}/metrics`;
+      const metrics = await (await fetch(url)).text();
+      const counts = [...metrics.matchAll(/^fanfare_shard_partitions\{.*\} (\d+)$/gm)].map(([, count]) =>
+        Number(count),
+      );
+      expect(counts.length).toBe(variant === 'shards' ? 2 : 3);
+      expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+    } finally {
+      await Promise.all([reader.close(), writer.close()]);
     }
   });
 });

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Spending } from '../limits/shared-bucket.js';
 import { readLua, type ScriptCall, scriptOf } from '../redis/redis.js';
-import type { Home } from '../relay/open-relay.js';
+import type { FollowHome, Home } from '../relay/open-relay.js';
 import { AuthError } from './auth-error.js';
 import { type AuthStore, clusterKeyBytes, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
@@ -43,14 +43,8 @@ const scripts = {
 type Entry = readonly [id: string, fields: readonly string[]];
 
 export class RedisAuthStore implements AuthStore {
-  readonly #link: ReturnType<Home['open']>;
-  readonly #revocationsKey: string;
-  readonly #keptPrefix: string;
-  readonly #clusterKeyName: string;
-  readonly #budgetPrefix: string;
-  readonly #connectionsPrefix: string;
-  /** The nodes that send heartbeats (relay/keys.ts). */
-  readonly #nodesKey: string;
+  /** Where the store is, and the connection to it; null before it is known. */
+  #opened: { readonly home: Home; readonly link: ReturnType<Home['open']> } | null = null;
   readonly #node: string;
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
@@ -59,6 +53,7 @@ export class RedisAuthStore implements AuthStore {
   /** Id of the last revocation that was read. As long as the stream contains it, no earlier revocation was lost. */
   #cursor = start;
   #isPolling = false;
+  #isClosed = false;
   /** When the last complete read began, by performance.now(); before the first one, when the store was opened. */
   #readAtMs = performance.now();
   #hasRead = false;
@@ -72,20 +67,14 @@ export class RedisAuthStore implements AuthStore {
   #clusterKeys: readonly Buffer[] = [];
 
   /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
-  constructor(settings: RedisAuthStoreSettings, home: Home, known: Revocations, onRevoked: OnRevoked) {
-    this.#link = home.open({ onReady: () => void this.#pollOnce() });
-    this.#revocationsKey = `${home.prefix}:revocations`;
-    this.#keptPrefix = `${home.prefix}:ticket:`;
-    this.#clusterKeyName = `${home.prefix}:streamKey`;
-    this.#budgetPrefix = `${home.prefix}:budget:`;
-    this.#connectionsPrefix = `${home.prefix}:connections:`;
-    this.#nodesKey = home.nodes;
+  constructor(settings: RedisAuthStoreSettings, followHome: FollowHome, known: Revocations, onRevoked: OnRevoked) {
     this.#node = settings.nodeId;
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#maxLagMs = settings.maxRevocationLagSeconds * 1_000;
     this.#poll = setInterval(() => void this.#pollOnce(), pollMs);
     this.#poll.unref();
+    followHome((home) => this.#moveTo(home));
   }
 
   async revoke(revocation: Revocation): Promise<void> {
@@ -122,7 +111,7 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async spend(spendings: readonly Spending[]): Promise<readonly number[]> {
-    const keys = spendings.map(({ name }) => this.#budgetPrefix + name);
+    const keys = spendings.map(({ name }) => this.#key('budget', name));
     const args = spendings.flatMap(({ perSecond, burst, amount }) => [perSecond, burst, amount]);
     const [left] = (await this.#answer(this.#link.evaluate([{ script: scripts.spend, keys, args }]))) as [
       readonly unknown[],
@@ -131,16 +120,16 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
-    await this.#answer(this.#link.run([['SET', this.#keptPrefix + name, value, 'PX', ttlMs]]));
+    await this.#answer(this.#link.run([['SET', this.#key('ticket', name), value, 'PX', ttlMs]]));
   }
 
   async take(name: string): Promise<string | null> {
-    const [value] = await this.#answer(this.#link.run([['GETDEL', this.#keptPrefix + name]]));
+    const [value] = await this.#answer(this.#link.run([['GETDEL', this.#key('ticket', name)]]));
     return typeof value === 'string' ? value : null;
   }
 
   async admit(name: string, count: number, most: number): Promise<boolean> {
-    const keys = [this.#connectionsPrefix + name, this.#nodesKey];
+    const keys = [this.#key('connections', name), this.#home.nodes];
     const args = [this.#node, count, most, reportedForMs];
     const [isAdmitted] = await this.#answer(this.#link.evaluate([{ script: scripts.admit, keys, args }]));
     return isAdmitted === 1;
@@ -156,8 +145,8 @@ export class RedisAuthStore implements AuthStore {
     const mine = this.#clusterKeys[0] ?? randomBytes(clusterKeyBytes);
     const [, text] = await this.#answer(
       this.#link.run([
-        ['SET', this.#clusterKeyName, mine.toString('base64'), 'NX'],
-        ['GET', this.#clusterKeyName],
+        ['SET', this.#key('streamKey'), mine.toString('base64'), 'NX'],
+        ['GET', this.#key('streamKey')],
       ]),
     );
     const current = Buffer.from(String(text), 'base64');
@@ -175,7 +164,7 @@ export class RedisAuthStore implements AuthStore {
   async #report(counts: readonly (readonly [name: string, count: number])[]): Promise<void> {
     for (let at = 0; at < counts.length; at += reportSize) {
       const slice = counts.slice(at, at + reportSize);
-      const keys = slice.map(([name]) => this.#connectionsPrefix + name);
+      const keys = slice.map(([name]) => this.#key('connections', name));
       const args = [this.#node, reportedForMs, ...slice.map(([, count]) => count)];
       try {
         await this.#link.evaluate([{ script: scripts.report, keys, args }]);
@@ -186,8 +175,37 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#poll);
-    await this.#link.close();
+    await this.#opened?.link.close();
+  }
+
+  #moveTo(home: Home): void {
+    if (this.#isClosed) return;
+    const before = this.#opened;
+    this.#opened = { home, link: home.open({ onReady: () => void this.#pollOnce() }) };
+    if (before === null) return;
+    void before.link.close();
+    // The new Redis lacks what the nodes know, as if it had lost its state.
+    this.#startOver();
+  }
+
+  get #link(): ReturnType<Home['open']> {
+    return this.#now.link;
+  }
+
+  get #home(): Home {
+    return this.#now.home;
+  }
+
+  get #now() {
+    if (this.#opened === null) throw new AuthError('unavailable', 'This node has no connection to Redis yet. Retry.');
+    return this.#opened;
+  }
+
+  /** A name in Redis. */
+  #key(...parts: readonly string[]): string {
+    return [this.#home.prefix, ...parts].join(':');
   }
 
   async #answer(answers: Promise<readonly unknown[]>): Promise<readonly unknown[]> {
@@ -200,7 +218,7 @@ export class RedisAuthStore implements AuthStore {
   }
 
   async #pollOnce(): Promise<void> {
-    if (this.#isPolling || !this.#link.isReady) return;
+    if (this.#isPolling || !this.#opened?.link.isReady) return;
     this.#isPolling = true;
     try {
       while (await this.#readPage());
@@ -218,8 +236,8 @@ export class RedisAuthStore implements AuthStore {
   async #readPage(): Promise<boolean> {
     const beganAtMs = performance.now();
     const [entries, clusterKey] = (await this.#link.run([
-      ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
-      ['GET', this.#clusterKeyName],
+      ['XRANGE', this.#key('revocations'), this.#cursor, '+', 'COUNT', pageSize],
+      ['GET', this.#key('streamKey')],
     ])) as [readonly Entry[], string | null];
     const isWhole = this.#cursor === start || entries[0]?.[0] === this.#cursor;
     if (!isWhole) {
@@ -278,13 +296,13 @@ export class RedisAuthStore implements AuthStore {
 
   #callOf({ kind, value, atMs, untilMs }: Revocation): ScriptCall {
     const args = [maxRevocations, kind, value, atMs, untilMs];
-    return { script: scripts.revoke, keys: [this.#revocationsKey], args };
+    return { script: scripts.revoke, keys: [this.#key('revocations')], args };
   }
 
   async #removeStale(): Promise<void> {
     while (this.#stale.length > 0) {
       const ids = this.#stale.slice(0, pageSize);
-      await this.#link.run([['XDEL', this.#revocationsKey, ...ids]]);
+      await this.#link.run([['XDEL', this.#key('revocations'), ...ids]]);
       this.#stale.splice(0, ids.length);
     }
   }

@@ -32,10 +32,10 @@ export function openRedis(
   tracer: PublishTracer | null,
 ): RedisParts {
   const settings = { ...config, nodeId: newNodeId() };
-  const { relay, home, close } = openRelay(settings, fanout, log, counters, load, tracer);
+  const { relay, followHome, close } = openRelay(settings, fanout, log, counters, load, tracer);
   return {
     relay,
-    openAuthStore: (known, onRevoked) => new RedisAuthStore(settings, home, known, onRevoked),
+    openAuthStore: (known, onRevoked) => new RedisAuthStore(settings, followHome, known, onRevoked),
     close,
   };
 }

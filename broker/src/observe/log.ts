@@ -47,6 +47,9 @@ export const logEvents = {
   setprivMissing:
     'At startup: the system has no `setpriv` (util-linux). If the supervisor is killed while a worker hangs, the worker survives and keeps the port.',
   workerKilled: 'A stopping worker did not exit within `afterMs`. The supervisor kills it (SIGKILL).',
+  shardMap: 'Level debug: the node works according to this `map` of partitions (`fanfare shards`).',
+  shardMapFault:
+    'The node cannot follow the map of partitions, and is not ready. The message says why and what to do. Logged once for each reason.',
   outageBegan:
     'The node cannot reach the other nodes (`reason`). `connections`: how many clients it has. The message says what this means for them. Also logged if the node has no connection within 3 s of startup.',
   outageLasts: 'The outage has lasted for `lastsMs`. Logged once a minute, with the same counts as `outageOver`.',

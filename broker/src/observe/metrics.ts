@@ -354,7 +354,7 @@ interface ShardReading {
 export const shardMetrics: readonly (readonly [name: string, help: string, read: (shard: ShardReading) => number])[] = [
   [
     'shard_connected',
-    'By shard (label `shard`: a Redis, or a master of a Redis Cluster): 1 while this node can use topics there, otherwise 0.',
+    'By shard (label `shard`: a Redis, a master of a Redis Cluster, or `unknown`): 1 while this node can use topics there, otherwise 0.',
     ({ isConnected, partitions, unavailable }) => Number(isConnected || unavailable < partitions),
   ],
   [

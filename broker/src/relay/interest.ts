@@ -96,6 +96,22 @@ export class Interest {
     this.#sweep ??= setTimeout(() => this.#sweepLingering(), this.settings.unsubscribeLingerMs);
   }
 
+  /**
+   * The topics that are wanted. `isMeant`: leaves out others.
+   */
+  wanted(isMeant: (topic: Topic) => boolean): readonly TopicState[] {
+    return [...this.states.all()].filter(({ topic, isWanted }) => isWanted && isMeant(topic));
+  }
+
+  /**
+   * A topic that was listened to through another connection. `isCertain`: that one has delivered everything up to now.
+   */
+  adopt(state: TopicState, isCertain: boolean): void {
+    const isConfirmed = state.listening === 'confirmed';
+    if (!isCertain || !isConfirmed) state.wasLost = true;
+    if (isConfirmed && state.wasLost) this.#announceBack(state);
+  }
+
   /** Call it before a publication of the topic is delivered: subscribers must first be notified of a possible loss. */
   beforeDelivery(state: TopicState): void {
     if (state.wasLost) this.#announceBack(state);

@@ -34,6 +34,12 @@ export class Keys {
   readonly layout: string;
   /** The layout that these names belong to: its version and the number of partitions. */
   readonly layoutName: string;
+  /** The map of partitions (lua/shard-map.lua). */
+  readonly map: string;
+  /** Which command may change the map now. */
+  readonly mapLock: string;
+  /** Which version of the map each node has applied (lua/report-map.lua). */
+  readonly mapApplied: string;
   /** The pub/sub channel on which nodes call each other to a recovery. */
   readonly control: string;
   /** The pub/sub channel on which nodes ask all others for their subscribers (subscriber-counts.ts). */
@@ -73,6 +79,9 @@ export class Keys {
     this.connections = `${unit}:connections`;
     this.layout = `${prefix}${tag}:layout`;
     this.layoutName = `${redisLayout}.${partitions.count}`;
+    this.map = `${unit}:map`;
+    this.mapLock = `${unit}:map:lock`;
+    this.mapApplied = `${unit}:map:applied`;
     this.control = `${unit}:control`;
     this.questions = `${unit}:questions`;
     this.#answersPrefix = `${unit}:answers:`;
@@ -87,6 +96,16 @@ export class Keys {
   /** The stream of a topic's history and, by the same name, its pub/sub channel. */
   topic(topic: Topic): string {
     return (this.#topicPrefixes[this.partitions.of(topic)] as string) + topic;
+  }
+
+  /** How the names of the topics of a partition begin. */
+  topicPrefix(partition: number): string {
+    return this.#topicPrefixes[partition] as string;
+  }
+
+  /** How the names of all topics begin, up to the tag. */
+  get streamPrefix(): string {
+    return `${this.#root}:{`;
   }
 
   /** The stream of a topic, and its messageIds: recent and older ones. Scripts name every key that they may use. */

@@ -43,6 +43,9 @@ interface AskedGeneration extends GenerationSource {
 const leaving = 'left:';
 const publishing = 'publishing:';
 
+/** There is a new map of partitions (lua/shard-map.lua). */
+const mapChanged = 'map';
+
 export class Membership {
   readonly #timer: NodeJS.Timeout;
   readonly #beatsPerProbe: number;
@@ -66,6 +69,7 @@ export class Membership {
     private readonly probe: Probe,
     private readonly nodes: KnownNodes,
     private readonly load: () => Load | null,
+    private readonly onMapChanged: () => void,
   ) {
     const { probeIntervalMs, memoryTimes } = settings;
     const { maxHeartbeatMs } = memoryTimes;
@@ -145,6 +149,7 @@ export class Membership {
   onControl(message: Buffer): void {
     const text = message.toString('latin1');
     if (text === this.settings.nodeId) return;
+    if (text === mapChanged) return this.onMapChanged();
     if (text.startsWith(leaving)) return this.nodes.forget(text.slice(leaving.length));
     if (text.startsWith(publishing)) return this.nodes.markPublishing(text.slice(publishing.length));
     this.recovery.ask();

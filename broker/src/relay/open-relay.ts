@@ -7,13 +7,14 @@ import { filesOf } from '../redis/redis-credentials.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Connections, type ConnectionsSettings } from './connections.js';
 import { Keys } from './keys.js';
+import { fixedPlaces, PartitionPlaces } from './partition-places.js';
 import { Partitions } from './partitions.js';
-import { RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
+import { type MapSource, RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
 import type { LinksOwner, RelayLinks } from './relay-links.js';
 import { RelayShare, type RelayShareSettings } from './relay-share.js';
 import { type RelayUnit, RoutedRelay } from './routed-relay.js';
-import { firstMap } from './shard-map.js';
+import { type MappedShard, ShardMaps } from './shard-maps.js';
 
 export interface RelaySettings
   extends Omit<ConnectionsSettings, 'sentinels'>,
@@ -35,15 +36,24 @@ export interface Home {
   readonly nodes: string;
 }
 
+/** Calls the listener with the home: now if it is known, and again when it changes because partition 0 has moved. */
+export type FollowHome = (listener: (home: Home) => void) => void;
+
 interface OpenedRelay {
   readonly relay: RoutedRelay;
-  readonly home: Home;
-  /** Call this when the relay and the connections of {@link home} are closed. */
+  readonly followHome: FollowHome;
+  /** Call this when the relay and the connections of the home are closed. */
   close(): void;
 }
 
 /** Creates the relay of the topics with these names. `log` names the shard if there are several. */
-type NewRelay = (keys: Keys, openLinks: (owner: LinksOwner) => RelayLinks, share: RelayShare, log: Log) => RedisRelay;
+type NewRelay = (
+  keys: Keys,
+  openLinks: (owner: LinksOwner) => RelayLinks,
+  share: RelayShare,
+  log: Log,
+  maps?: MapSource,
+) => RedisRelay;
 
 /** `load`: the load of this node for the other nodes; null while it takes no connections. */
 export function openRelay(
@@ -56,12 +66,9 @@ export function openRelay(
 ): OpenedRelay {
   const placement = readPlacement(settings.redisUrl);
   const partitions = new Partitions(settings.redisPartitions);
-  const newRelay: NewRelay = (keys, openLinks, share, relayLog) =>
-    new RedisRelay(settings, keys, openLinks, share, delivery, relayLog, counters, load, tracer);
-  const opened =
-    placement.kind === 'cluster'
-      ? openCluster(settings, placement.seeds, partitions, newRelay, log, counters)
-      : openShards(settings, shardsOf(placement), partitions, newRelay, log, counters);
+  const newRelay: NewRelay = (keys, openLinks, share, relayLog, maps) =>
+    new RedisRelay(settings, keys, openLinks, share, delivery, relayLog, counters, load, tracer, maps);
+  const opened = openPlacement(placement, settings, partitions, newRelay, log, counters);
   const credentialWatch = filesOf(settings).length === 0 ? null : new RedisCredentialWatch(settings, log, counters);
   return {
     ...opened,
@@ -72,60 +79,109 @@ export function openRelay(
   };
 }
 
+function openPlacement(placement: Placement, ...rest: OpeningArgs): OpenedRelay {
+  switch (placement.kind) {
+    case 'single':
+      return openSingle(placement.url, ...rest);
+    case 'shards':
+      return openShards(placement.shards, ...rest);
+    case 'cluster':
+      return openCluster(placement.seeds, ...rest);
+  }
+}
+
+type OpeningArgs = readonly [
+  settings: RelaySettings,
+  partitions: Partitions,
+  newRelay: NewRelay,
+  log: Log,
+  counters: RelayCounters,
+];
+
+/** One Redis has all partitions under one generation. */
+function openSingle(url: string, ...[settings, partitions, newRelay, log, counters]: OpeningArgs): OpenedRelay {
+  const share = new RelayShare(settings, 1);
+  const server = openServer(url, settings, partitions, log, counters);
+  const relay = newRelay(server.keys, server.openLinks, share, log);
+  const places = fixedPlaces(partitions, () => relay);
+  return {
+    relay: new RoutedRelay([{ shard: 'redis', relay }], places, share),
+    followHome: (listener) => listener(server.home),
+    close: () => server.close(),
+  };
+}
+
 interface Shard {
   readonly name: string;
   readonly url: string;
 }
 
-function shardsOf(placement: Exclude<Placement, { kind: 'cluster' }>): readonly Shard[] {
-  return placement.kind === 'single' ? [{ name: 'redis', url: placement.url }] : placement.shards;
-}
-
-/** One relay for each Redis, which has all its partitions under one generation. */
+/** One relay for each shard, which has its partitions under one generation. The map says which ones. */
 function openShards(
-  settings: RelaySettings,
   shards: readonly Shard[],
-  partitions: Partitions,
-  newRelay: NewRelay,
-  log: Log,
-  counters: RelayCounters,
+  ...[settings, partitions, newRelay, log, counters]: OpeningArgs
 ): OpenedRelay {
   const share = new RelayShare(settings, shards.length);
   const opened = shards.map(({ name, url }) => {
-    const shardLog = shards.length === 1 ? log : log.child({ shard: name });
-    const sentinels = SentinelWatch.start({ ...settings, redisUrl: url }, shardLog);
-    const shardSettings: ConnectionsSettings = { ...settings, redisUrl: url, sentinels };
-    const keys = new Keys(settings.redisPrefix, readRedisUrl(url).database, partitions);
-    const openLinks = (owner: LinksOwner): RelayLinks => new Connections(shardSettings, owner, shardLog, counters);
-    const unit: RelayUnit = { shard: name, relay: newRelay(keys, openLinks, share, shardLog) };
-    return { unit, keys, settings: shardSettings, log: shardLog, sentinels };
+    const shardLog = log.child({ shard: name });
+    const server = openServer(url, settings, partitions, shardLog, counters);
+    const maps = { learn: () => shardMaps.exchange(mapped(name, relay)) };
+    const relay: RedisRelay = newRelay(server.keys, server.openLinks, share, shardLog, maps);
+    return { shard: name, relay, server };
   });
-  const names = shards.map(({ name }) => name);
-  const map = firstMap(names, partitions.count);
-  const unitOf = (partition: number): number => names.indexOf(map.shards[partition] as string);
-  const home = opened[unitOf(0)] as (typeof opened)[number];
-  const units = opened.map(({ unit }) => unit);
+  const followers: ((home: Home) => void)[] = [];
+  let home: Home | null = null;
+  const relays = new Map(opened.map(({ shard, relay }) => [shard, relay]));
+  const places = new PartitionPlaces(relays, partitions, settings, share, counters, (shard) => {
+    const now = (opened.find((each) => each.shard === shard) as (typeof opened)[number]).server.home;
+    home = now;
+    for (const listener of followers) listener(now);
+  });
+  const shardMaps = new ShardMaps(
+    opened.map(({ shard, relay }) => mapped(shard, relay)),
+    partitions.count,
+    places,
+    log,
+  );
   return {
-    relay: new RoutedRelay(units, partitions, unitOf, share),
-    home: {
-      open: (events) => new StoreLink(home.settings, home.log, counters, events),
-      prefix: settings.redisPrefix,
-      nodes: home.keys.nodes,
+    relay: new RoutedRelay(opened, places, share, () => shardMaps.fault),
+    followHome(listener) {
+      followers.push(listener);
+      if (home !== null) listener(home);
     },
     close() {
-      for (const { sentinels } of opened) sentinels?.close();
+      for (const { server } of opened) server.close();
     },
   };
 }
 
+/** A shard, as the maps need it. */
+function mapped(name: string, relay: RedisRelay): MappedShard {
+  return {
+    name,
+    exchangeMap: (known) => relay.exchangeMap(known),
+    reportMap: (version) => relay.reportMap(version),
+  };
+}
+
+/** What all connections to one Redis, or to one master with its Sentinels, share. */
+function openServer(url: string, settings: RelaySettings, partitions: Partitions, log: Log, counters: RelayCounters) {
+  const sentinels = SentinelWatch.start({ ...settings, redisUrl: url }, log);
+  const own: ConnectionsSettings = { ...settings, redisUrl: url, sentinels };
+  const keys = new Keys(settings.redisPrefix, readRedisUrl(url).database, partitions);
+  const home: Home = {
+    open: (events) => new StoreLink(own, log, counters, events),
+    prefix: settings.redisPrefix,
+    nodes: keys.nodes,
+  };
+  const openLinks = (owner: LinksOwner): RelayLinks => new Connections(own, owner, log, counters);
+  return { keys, home, openLinks, close: () => sentinels?.close() };
+}
+
 /** One relay for each partition, because each can move to another master alone. */
 function openCluster(
-  settings: RelaySettings,
   seeds: readonly string[],
-  partitions: Partitions,
-  newRelay: NewRelay,
-  log: Log,
-  counters: RelayCounters,
+  ...[settings, partitions, newRelay, log, counters]: OpeningArgs
 ): OpenedRelay {
   const share = new RelayShare(settings, partitions.count);
   const usesDurable = settings.topics.uses('durable');
@@ -143,15 +199,16 @@ function openCluster(
       },
     };
   });
-  const home = new Keys(settings.redisPrefix, 0, partitions, 0);
+  const home: Home = {
+    open: (events) =>
+      new ClusterStoreLink(cluster.topology, partitions.slotOf(0), clusterSettings, log, counters, events),
+    prefix: `${settings.redisPrefix}:{${partitions.tagOf(0)}}`,
+    nodes: new Keys(settings.redisPrefix, 0, partitions, 0).nodes,
+  };
+  const places = fixedPlaces(partitions, (partition) => (units[partition] as RelayUnit).relay);
   return {
-    relay: new RoutedRelay(units, partitions, (partition) => partition, share),
-    home: {
-      open: (events) =>
-        new ClusterStoreLink(cluster.topology, partitions.slotOf(0), clusterSettings, log, counters, events),
-      prefix: `${settings.redisPrefix}:{${partitions.tagOf(0)}}`,
-      nodes: home.nodes,
-    },
+    relay: new RoutedRelay(units, places, share),
+    followHome: (listener) => listener(home),
     close: () => void cluster.close(),
   };
 }

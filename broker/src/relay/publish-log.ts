@@ -148,6 +148,25 @@ export class PublishLog {
     }
   }
 
+  /** Another relay of this node has the topics now: it remembers their publications from now on. */
+  handOver(isMoved: (topic: Topic) => boolean, to: PublishLog): void {
+    const moved = [...this.topics()].filter(({ topic }) => isMoved(topic));
+    if (moved.length === 0) return;
+    const heads = new Set<Head | undefined>(moved.map(({ topic }) => this.#heads.get(topic)));
+    this.#entries = this.#entries.slice(this.#gone).filter((logged) => {
+      if (logged === null || !heads.has(logged.head)) return true;
+      this.share.logged.bytes -= logged.bytes.length + entryOverheadBytes;
+      return false;
+    });
+    this.#gone = 0;
+    for (const { topic, entries } of moved) {
+      const head = this.#heads.get(topic) as Head;
+      this.#periods[head.period - Math.max(0, this.#oldestPeriod)]?.delete(head);
+      this.#heads.delete(topic);
+      for (const entry of entries) to.add(topic, entry);
+    }
+  }
+
   get #oldestPeriod(): number {
     return this.#period - this.#windowPeriods + 1;
   }

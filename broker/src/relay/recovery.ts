@@ -13,6 +13,7 @@ import {
   type GenerationSource,
   markOf,
   parseGeneration,
+  withFence,
 } from './generation.js';
 import type { Keys } from './keys.js';
 import type { KnownNodes } from './known-nodes.js';
@@ -42,6 +43,11 @@ interface RecoveryOwner {
   isListening(): boolean;
   /** Whether this node receives the messages of the control channel. */
   isOnControlChannel(): boolean;
+  /**
+   * Resolves with the version of the map of partitions that this node knows, after it has compared it with this Redis.
+   * Infinity if there is no map, because there is only one Redis or a Cluster. Rejects if Redis does not answer.
+   */
+  learnMap(): Promise<number>;
   /** No generation is valid now: nothing can be published until {@link onServing}. */
   onSuspended(): void;
   /** Redis is complete, and publishing may continue. */
@@ -83,6 +89,8 @@ export class Recovery implements GenerationSource {
   /** The last generation that this node knew. */
   #last: Generation | null = null;
   #mark: string | null = null;
+  /** The lowest fence of the next generations: this node knows the map of this version. */
+  #fence = 0;
   #isRunning = false;
   #isAsked = false;
   #isClosed = false;
@@ -127,6 +135,15 @@ export class Recovery implements GenerationSource {
     this.owner.onSuspended();
   }
 
+  /**
+   * Publications name this fence from now on, although Redis may still have a lower one: it is about to get it, and
+   * would then refuse them (lua/shards/fence.lua).
+   */
+  raiseFence(fence: number): void {
+    this.#fence = Math.max(this.#fence, fence);
+    if (this.#generation !== null) this.#generation = withFence(this.#generation, fence);
+  }
+
   onStale(): void {
     this.suspend();
     this.ask();
@@ -164,6 +181,7 @@ export class Recovery implements GenerationSource {
    * one.
    */
   async #recover(): Promise<void> {
+    await this.owner.learnMap();
     const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
     while (!this.#isClosed) {
       const [word, name, since] = await this.#report(part);
@@ -207,7 +225,9 @@ export class Recovery implements GenerationSource {
     if (isAnother && !joinedRecovery) await this.restorer.prove(generation.minEpoch);
     if (change === 'restored' || change === 'missed') this.#logRecovery(change, generation, part);
     await this.publishScript.ensure();
-    this.#generation = generation;
+    // Partitions may have moved away from this Redis while this node did not know it.
+    if ((await this.owner.learnMap()) < generation.fence) throw new Error('No shard has the map that Redis requires.');
+    this.#generation = withFence(generation, this.#fence);
     this.#last = generation;
     this.#mark = markOf(generation);
     if (change === 'restored' || change === 'missed') this.counters.recoveries++;

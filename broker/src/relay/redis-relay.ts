@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KeyedPayload, Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
-import { maxChannelsPerCommand, type RedisCounters, type Wait } from '../redis/redis.js';
+import { maxChannelsPerCommand, type RedisCounters, type ScriptCall, type Wait } from '../redis/redis.js';
 import { type BeaconCounters, Beacons } from './beacons.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { noHistory, noHistoryError } from './history.js';
@@ -44,8 +44,11 @@ import type { RelayShare, RelayShareSettings } from './relay-share.js';
 import { RelayStatus } from './relay-status.js';
 import { Restorer, type RestorerSettings } from './restorer.js';
 import type { ScopedId } from './scoped-id.js';
+import { callScript, scripts } from './scripts.js';
+import { formatMap, parseMap, type ShardMap } from './shard-map.js';
+import type { StoredMap } from './shard-maps.js';
 import { SubscriberCounts } from './subscriber-counts.js';
-import type { FeedCounters } from './topic-feed.js';
+import type { FeedCounters, TopicFeed } from './topic-feed.js';
 import { TopicFeeds } from './topic-feeds.js';
 import { TopicList } from './topic-list.js';
 import { TopicStates } from './topic-state.js';
@@ -76,6 +79,15 @@ export interface RedisRelayCounters
     ReceiverCounters,
     RecoveryCounters {}
 
+/** The map of partitions, as a relay needs it that shares the topics of a node with others. */
+export interface MapSource {
+  /**
+   * Compares the map that this node knows with that of the relay's Redis. Resolves with the version that the node knows
+   * then. Rejects if Redis does not respond.
+   */
+  learn(): Promise<number>;
+}
+
 /** {@link Relay}, for the topics of one generation. */
 export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
   readonly #links: RelayLinks;
@@ -91,11 +103,15 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
   readonly #subscriberCounts: SubscriberCounts;
   readonly #topicList: TopicList;
   readonly #status: RelayStatus;
+  readonly #states: TopicStates;
 
-  /** `openLinks` opens the connections. `load`: the load of this node; null while it stops. */
+  /**
+   * `openLinks` opens the connections. `load`: the load of this node; null while it stops.
+   * `maps`: null if this is the only relay, or that of a Cluster.
+   */
   constructor(
     private readonly settings: RedisRelaySettings,
-    keys: Keys,
+    private readonly keys: Keys,
     openLinks: (owner: LinksOwner) => RelayLinks,
     share: RelayShare,
     delivery: LocalSubscribers,
@@ -103,9 +119,11 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     counters: RedisRelayCounters,
     load: () => Load | null,
     tracer: PublishTracer | null = null,
+    maps: MapSource | null = null,
   ) {
     const nodeId = Buffer.from(settings.nodeId, 'hex');
     const states = new TopicStates(settings.topics);
+    this.#states = states;
     this.#publishLog = new PublishLog(settings.memoryTimes, share);
 
     const links = openLinks({
@@ -173,6 +191,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       {
         isListening: () => subscriber.isReady && this.#interest.isComplete,
         isOnControlChannel: () => this.#membership.isListening,
+        learnMap: async () => maps?.learn() ?? Number.POSITIVE_INFINITY,
         onSuspended: () => probe.interrupt(),
         onServing: (change) => {
           this.#feeds.onServing(change);
@@ -206,6 +225,10 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       probe,
       this.#nodes,
       load,
+      () => {
+        // If this fails, the next connection learns the map.
+        maps?.learn().catch(() => undefined);
+      },
     );
     this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe });
 
@@ -340,6 +363,76 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     this.#feeds.close();
     this.#interest.close();
     await this.#links.close();
+  }
+
+  /** The topics that somebody here wants. */
+  wanted(isMeant: (topic: Topic) => boolean): readonly Topic[] {
+    return this.#interest.wanted(isMeant).map(({ topic }) => topic);
+  }
+
+  /** Listens to topics that another relay of this node serves. Resolves with whether Redis has confirmed all. */
+  async listen(topics: readonly Topic[]): Promise<boolean> {
+    const results = await Promise.allSettled(topics.map((topic) => this.#interest.want(topic)));
+    return this.#links.subscriber.isReady && results.every(({ status }) => status === 'fulfilled');
+  }
+
+  /** Listens no longer to these topics: another relay of this node serves them. */
+  release(isMeant: (topic: Topic) => boolean): void {
+    for (const topic of this.wanted(isMeant)) this.#interest.release(topic);
+  }
+
+  /** Resolves when everything was read that Redis has sent to this node up to now. */
+  async readAll(): Promise<void> {
+    // Redis confirms the channel after what it has sent before. A lost connection has nothing more to read.
+    await this.#links.subscriber.subscribe([this.keys.control]).catch(() => undefined);
+  }
+
+  /** Gives topics to another relay of this node, which listens to them: their feeds, and what was published to them. */
+  handOver(isMoved: (topic: Topic) => boolean, to: RedisRelay): void {
+    for (const state of this.#interest.wanted(isMoved)) {
+      const { feed } = state;
+      state.feed = null;
+      to.#adopt(state.topic, feed, state.listening === 'confirmed' && !state.wasLost);
+    }
+    this.#publishLog.handOver(isMoved, to.#publishLog);
+  }
+
+  /** `isCertain`: the other relay has delivered everything up to now. */
+  #adopt(topic: Topic, feed: TopicFeed | null, isCertain: boolean): void {
+    const state = this.#states.getOrCreate(topic);
+    if (feed !== null) {
+      state.feed?.forget();
+      state.feed = feed;
+      this.#feeds.adopt(feed);
+    }
+    this.#interest.adopt(state, isCertain);
+    this.#feeds.check();
+  }
+
+  /** See {@link Recovery.raiseFence}. */
+  raiseFence(fence: number): void {
+    this.#recovery.raiseFence(fence);
+  }
+
+  /** See MappedShard (shard-maps.ts). */
+  async exchangeMap(known: ShardMap | null): Promise<StoredMap> {
+    const { map, mapLock, control, generation } = this.keys;
+    const args = [known === null ? '' : formatMap(known), known?.version ?? 0, ''];
+    const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, generation], args });
+    const [text, isUsed] = answer as readonly [Buffer, number];
+    return { map: text.length === 0 ? null : parseMap(text.toString()), isUsed: isUsed === 1 };
+  }
+
+  /** See MappedShard (shard-maps.ts). */
+  async reportMap(version: number): Promise<void> {
+    const { nodeId } = this.settings;
+    await this.#call({ script: scripts.report, keys: [this.keys.mapApplied], args: [nodeId, version] });
+  }
+
+  async #call(call: ScriptCall): Promise<unknown> {
+    const answer = await callScript(this.#links.publisher, call);
+    if (answer instanceof Error) throw answer;
+    return answer;
   }
 
   hasHistory(topic: Topic): boolean {

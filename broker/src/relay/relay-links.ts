@@ -28,7 +28,7 @@ export interface RelayLinks {
   /** Null if no topic is `durable`. */
   readonly durable: PublishingLink | null;
   readonly subscriber: ListeningLink;
-  /** `host:port` of the master in a Redis Cluster; null elsewhere, and while it is unknown. */
+  /** `host:port` of the master in a Redis Cluster, even if it has failed; null elsewhere, and before one is known. */
   readonly master: string | null;
   /** Whether Redis refuses publications because it is full. */
   readonly isOutOfMemory: boolean;

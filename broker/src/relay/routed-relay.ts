@@ -2,8 +2,8 @@
  * The relay of many nodes through one or several Redis: gives each topic to the relay of the Redis that holds its
  * partition. A Redis that fails affects only its own topics.
  */
-import type { KeyedPayload, Position, Topic } from '@fanfare/protocol';
-import type { Partitions } from './partitions.js';
+import { type KeyedPayload, type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import type { Place, Places } from './partition-places.js';
 import type { RedisRelay } from './redis-relay.js';
 import type {
   HistoryPage,
@@ -38,18 +38,14 @@ export interface RelayUnit {
 
 export class RoutedRelay implements Relay {
   readonly #openedAt = performance.now();
-  /** The relay of each partition. */
-  readonly #relays: readonly RedisRelay[];
 
-  /** `units`: each once. `unitOf`: the index of the unit of a partition. */
+  /** `units`: each once. `mapFault`: why this node does not know where topics are, in a sentence; null if it does. */
   constructor(
     private readonly units: readonly RelayUnit[],
-    private readonly partitions: Partitions,
-    private readonly unitOf: (partition: number) => number,
+    private readonly places: Places,
     private readonly share: RelayShare,
-  ) {
-    this.#relays = Array.from({ length: partitions.count }, (_, partition) => this.#unit(unitOf(partition)).relay);
-  }
+    private readonly mapFault: () => string | null = () => null,
+  ) {}
 
   /**
    * `connected` if any Redis is: its topics are served. A node that starts waits for all, but no longer than
@@ -57,6 +53,7 @@ export class RoutedRelay implements Relay {
    */
   get state(): RelayState {
     const states = this.units.map(({ relay }) => relay.state);
+    if (this.mapFault() !== null && !states.includes('closed')) return 'unproven';
     const other = states.find((state) => state !== 'connected') ?? 'connected';
     const isStarting =
       performance.now() - this.#openedAt < startMs && !this.units.every(({ relay }) => relay.hasServed);
@@ -64,6 +61,8 @@ export class RoutedRelay implements Relay {
   }
 
   get fault(): string | null {
+    const mapFault = this.mapFault();
+    if (mapFault !== null) return mapFault;
     for (const { relay, shard } of this.units) {
       const { fault } = relay;
       if (fault !== null) return this.units.length === 1 ? fault : `${shard}: ${fault}`;
@@ -72,15 +71,10 @@ export class RoutedRelay implements Relay {
   }
 
   get shards(): readonly ShardStatus[] {
-    const partitionsOf = this.units.map(() => 0);
-    for (let partition = 0; partition < this.partitions.count; partition++) {
-      const index = this.unitOf(partition);
-      partitionsOf[index] = (partitionsOf[index] as number) + 1;
-    }
     const shards = new Map<string, ShardStatus>();
-    for (const [index, { relay, shard }] of this.units.entries()) {
+    for (const { relay, shard } of this.units) {
       const before = shards.get(shard) ?? { isConnected: true, partitions: 0, unavailable: 0 };
-      const [isConnected, partitions] = [relay.state === 'connected', partitionsOf[index] as number];
+      const [isConnected, partitions] = [relay.state === 'connected', this.places.countOf(relay)];
       shards.set(shard, {
         name: shard,
         isConnected: before.isConnected && isConnected,
@@ -109,11 +103,11 @@ export class RoutedRelay implements Relay {
   }
 
   hasHistory(topic: Topic): boolean {
-    return this.#of(topic).hasHistory(topic);
+    return this.#unit(0).relay.hasHistory(topic);
   }
 
   hasPublished(topic: Topic): boolean {
-    return this.#of(topic).hasPublished(topic);
+    return this.places.of(topic).relay?.hasPublished(topic) ?? false;
   }
 
   publish(
@@ -121,29 +115,44 @@ export class RoutedRelay implements Relay {
     payload: KeyedPayload,
     id: ScopedId | null,
     receipt: Receipt | null,
-    payer?: Payer | null,
+    payer: Payer | null = null,
   ): void {
-    this.#of(topic).publish(topic, payload, id, receipt, payer);
+    const { held, relay } = this.places.of(topic);
+    if (held !== null) return held.add(topic, payload, id, receipt, payer);
+    if (relay === null) throw this.#unavailable();
+    relay.publish(topic, payload, id, receipt, payer);
   }
 
-  subscribe(topic: Topic, since: Position | null): Promise<void> {
-    return this.#of(topic).subscribe(topic, since);
+  async subscribe(topic: Topic, since: Position | null): Promise<void> {
+    const place = this.places.of(topic);
+    for (;;) {
+      const relay = await this.#served(place);
+      // The other shard of a move. What is missed there is found when the topic has moved.
+      place.other?.listen([topic]).catch(() => undefined);
+      await relay.subscribe(topic, since);
+      // Otherwise the partition has moved meanwhile.
+      if (relay === place.relay) return;
+    }
   }
 
   subscribeResult(topic: Topic, since: Position | null): SubscribeResult {
-    return this.#of(topic).subscribeResult(topic, since);
+    const { relay } = this.places.of(topic);
+    if (relay === null) throw this.#unavailable();
+    return relay.subscribeResult(topic, since);
   }
 
   unsubscribe(topic: Topic): void {
-    this.#of(topic).unsubscribe(topic);
+    const { relay, other } = this.places.of(topic);
+    relay?.unsubscribe(topic);
+    other?.unsubscribe(topic);
   }
 
-  history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
-    return this.#of(topic).history(topic, request);
+  async history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
+    return (await this.#served(this.places.of(topic))).history(topic, request);
   }
 
-  topicInfo(topic: Topic): Promise<TopicInfo> {
-    return this.#of(topic).topicInfo(topic);
+  async topicInfo(topic: Topic): Promise<TopicInfo> {
+    return (await this.#served(this.places.of(topic))).topicInfo(topic);
   }
 
   /** One Redis after the other. The cursor is the index of a unit in it and, after a "-", the cursor of that Redis. */
@@ -151,7 +160,10 @@ export class RoutedRelay implements Relay {
     const [, text = '0', cursor = null] = /^(\d{1,4})-(\d{1,20})$/.exec(request.cursor ?? '0-0') ?? [];
     const index = Number(text);
     if (cursor === null || index >= this.units.length) throw unknownCursor();
-    const { topics, next } = await this.#unit(index).relay.topics({ ...request, cursor });
+    const { relay } = this.#unit(index);
+    const { topics: found, next } = await relay.topics({ ...request, cursor });
+    // During a move, both shards have the topics of the partition.
+    const topics = found.filter((topic) => this.places.of(topic).relay === relay);
     if (next !== null) return { topics, next: `${index}-${next}` };
     const seen = new Set(this.units.slice(0, index + 1).map(({ shard }) => shard));
     const following = this.units.findIndex(({ shard }, at) => at > index && !seen.has(shard));
@@ -159,6 +171,7 @@ export class RoutedRelay implements Relay {
   }
 
   async flush(): Promise<void> {
+    await this.places.settled();
     await Promise.all(this.units.map(({ relay }) => relay.flush()));
   }
 
@@ -167,12 +180,26 @@ export class RoutedRelay implements Relay {
   }
 
   async close(): Promise<void> {
+    this.places.close();
     await Promise.all(this.units.map(({ relay }) => relay.close()));
     this.share.close();
   }
 
-  #of(topic: Topic): RedisRelay {
-    return this.#relays[this.partitions.of(topic)] as RedisRelay;
+  /**
+   * The relay of a partition. While nothing may be published, no history may begin either: waits for a moment. Rejects
+   * with ReplyError if it is not known.
+   */
+  async #served(place: Place): Promise<RedisRelay> {
+    if (place.held !== null) await place.held.over;
+    if (place.relay === null) throw this.#unavailable();
+    return place.relay;
+  }
+
+  #unavailable(): ReplyError {
+    return new ReplyError(
+      'unavailable',
+      'This node does not know which Redis has the topic. Nothing was delivered. Retry.',
+    );
   }
 
   #unit(index: number): RelayUnit {

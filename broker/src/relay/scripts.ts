@@ -31,8 +31,8 @@ export const scripts = {
   prove: load('prove.lua'),
   recover: load('recover.lua'),
   heartbeat: load('heartbeat.lua'),
-  map: load('shards/map.lua'),
-  report: load('shards/report.lua'),
+  map: load('shard-map.lua'),
+  report: load('report-map.lua'),
 } as const satisfies Record<string, Script>;
 
 /** The scripts of `fanfare shards`. */

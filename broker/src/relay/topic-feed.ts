@@ -90,7 +90,7 @@ export class TopicFeed {
   constructor(
     readonly topic: Topic,
     maxPublications: number,
-    private readonly context: FeedContext,
+    private context: FeedContext,
   ) {
     this.#delivery = context.delivery;
     this.#sequencer = new Sequencer(
@@ -98,7 +98,7 @@ export class TopicFeed {
       () => 1,
       (entry, from) => this.#deliver(entry, from),
       (entry) => {
-        context.counters.publicationsRepeated += entry.run.count;
+        this.context.counters.publicationsRepeated += entry.run.count;
       },
     );
     this.cache = new TopicCache(context.budget, maxPublications);
@@ -176,6 +176,11 @@ export class TopicFeed {
     const doubt = this.#doubt;
     this.#doubt = 'none';
     return doubt;
+  }
+
+  /** The topic is in another Redis now. A read that is on its way is answered from the previous one, which is complete. */
+  moveTo(context: FeedContext): void {
+    this.context = context;
   }
 
   /**

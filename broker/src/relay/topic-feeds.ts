@@ -122,6 +122,12 @@ export class TopicFeeds {
     this.check();
   }
 
+  /** The feed of a topic that was in another Redis. It may have missed publications. */
+  adopt(feed: TopicFeed): void {
+    feed.moveTo(this.#context);
+    feed.suspect('tail');
+  }
+
   /** Publishing may begin or continue. */
   onServing(change: GenerationChange): void {
     // If Redis has lost data, messages may be lost too.

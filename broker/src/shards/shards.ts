@@ -14,6 +14,7 @@ import {
   beginMove,
   formatMap,
   type Move,
+  type MoveStep,
   newestMap,
   type PlannedMove,
   parseMap,
@@ -42,8 +43,16 @@ export interface ShardStatus {
   readonly name: string;
   /** The version of its map; null if it has none. */
   readonly version: number | null;
-  /** The ids of the nodes that use it. */
-  readonly nodes: readonly string[];
+  /** The nodes that use it, and the version of the map that each has applied; null if none is known. */
+  readonly nodes: readonly { readonly id: string; readonly version: number | null }[];
+}
+
+/** What happens, for the one who waits. */
+export interface Progress {
+  /** A partition has moved. */
+  onMoved?(line: string): void;
+  /** A partition is in a step of its move. */
+  onStep?(partition: number, step: MoveStep): void;
 }
 
 /** How long the lock holds after the command has died, in milliseconds. */
@@ -74,7 +83,7 @@ export class Shards {
     private readonly links: ReadonlyMap<string, ShardLink>,
     private readonly keys: ShardKeys,
     private readonly leaseMs: number,
-    private readonly onProgress: (line: string) => void = () => undefined,
+    private readonly progress: Progress = {},
   ) {}
 
   get names(): readonly string[] {
@@ -93,13 +102,14 @@ export class Shards {
     return map;
   }
 
-  /** Each shard of the list. */
+  /** Each shard of the list, and the nodes that have not applied the map. */
   async status(): Promise<readonly ShardStatus[]> {
     return Promise.all(
       [...this.links].map(async ([name, link]) => {
         const text = await this.#exchange(link, '', 0, '');
-        const nodes = await this.#nodesOf(link);
-        return { name, version: text === '' ? null : parseMap(text).version, nodes: nodes.ids };
+        const { ids, versions } = await this.#nodesOf(link);
+        const version = text === '' ? null : parseMap(text).version;
+        return { name, version, nodes: ids.map((id) => ({ id, version: versions.get(id) ?? null })) };
       }),
     );
   }
@@ -146,14 +156,22 @@ export class Shards {
     }
   }
 
-  /** Ends the moves that an earlier command has begun. */
-  async resume(): Promise<void> {
+  /** Ends the moves that an earlier command has begun. Resolves with the map. Call {@link lock} first. */
+  async resume(): Promise<ShardMap> {
     for (const partition of [...this.#current.moves.keys()]) await this.#moveOn(partition);
+    return this.#current;
   }
 
-  /** Moves partitions one after the other. Call {@link lock} first. */
-  async carryOut(plan: readonly PlannedMove[]): Promise<void> {
-    for (const { partition, to } of plan) {
+  /**
+   * Moves partitions one after the other. Call {@link lock} first. `signal`: if aborted, ends after the current one and
+   * rejects with {@link ShardsError}.
+   */
+  async carryOut(plan: readonly PlannedMove[], signal: AbortSignal | null = null): Promise<void> {
+    for (const [index, { partition, to }] of plan.entries()) {
+      if (signal?.aborted)
+        throw new ShardsError(
+          `Stopped after ${index} of ${plan.length} partitions. Run the command again to continue.`,
+        );
       await this.#write(beginMove(this.#current, partition, to), partition);
       await this.#moveOn(partition);
     }
@@ -179,12 +197,16 @@ export class Shards {
     const copyKeys = { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) };
     let copy = new PartitionCopy(from, to, copyKeys);
     let haltedAt = startedAt;
+    let haltedMs = 0;
     for (;;) {
       const step = this.#current.moves.get(partition)?.step;
+      if (step !== undefined) this.progress.onStep?.(partition, step);
       switch (step) {
         case undefined: {
           const ms = Math.round(performance.now() - startedAt);
-          this.onProgress(`Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms.`);
+          this.progress.onMoved?.(
+            `Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms. Publications waited for ${Math.round(haltedMs)} ms.`,
+          );
           return;
         }
         case 'prepare': {
@@ -221,10 +243,7 @@ export class Shards {
         }
       }
       await this.#write(advanceMove(this.#current, partition), partition);
-      if (step === 'switch')
-        this.onProgress(
-          `Partition ${partition}: publications waited for ${Math.round(performance.now() - haltedAt)} ms.`,
-        );
+      if (step === 'switch') haltedMs = performance.now() - haltedAt;
     }
   }
 
@@ -324,10 +343,10 @@ export class Shards {
 
   /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
   async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
-    const { map, mapLock, control } = this.keys;
-    return String(
-      await link.evaluate({ script: scripts.map, keys: [map, mapLock, control], args: [text, version, owner] }),
-    );
+    const { map, mapLock, control, generation } = this.keys;
+    const keys = [map, mapLock, control, generation];
+    const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
+    return String((answer as readonly Reply[])[0]);
   }
 
   /** Sends a command about the lock to each shard, if this command still has it. */

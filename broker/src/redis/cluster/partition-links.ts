@@ -92,9 +92,9 @@ export class PartitionLinks {
     return this.#isListening;
   }
 
-  /** The name of {@link server}. */
+  /** The name of the server that has the partition, or had it last, so that a fault has a name; null if none is known. */
   get master(): string | null {
-    return this.#server?.name ?? null;
+    return (this.#server ?? this.#expected)?.name ?? null;
   }
 
   /** The server that has the partition; null while there is none. */

@@ -3,16 +3,20 @@
 -- KEYS[1]  the map
 -- KEYS[2]  who may change the map now: `fanfare shards` locks it
 -- KEYS[3]  the control channel, on which nodes learn of a new map
+-- KEYS[4]  generation
 -- ARGV[1]  the map to write if it is newer; '' to read only
 -- ARGV[2]  its version
 -- ARGV[3]  the name under which the map is locked; '' for a node, which brings a shard up to date
 --
--- Returns the map that the shard has after the call, '' if none. It is the given one if that was written.
+-- Returns the map that the shard has after the call, '' if none (it is the given one if that was written), and 1 if the
+-- shard has a generation: nodes use it, or have used it.
 local stored = redis.call('GET', KEYS[1])
 local version = stored and tonumber(string.match(stored, '"version":(%d+)')) or 0
 local text, newVersion, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if text == '' or version >= newVersion then return stored or '' end
-if owner ~= '' and redis.call('GET', KEYS[2]) ~= owner then return stored or '' end
-redis.call('SET', KEYS[1], text)
-redis.call('SPUBLISH', KEYS[3], 'map')
-return text
+local isAllowed = owner == '' or redis.call('GET', KEYS[2]) == owner
+if text ~= '' and newVersion > version and isAllowed then
+  redis.call('SET', KEYS[1], text)
+  redis.call('SPUBLISH', KEYS[3], 'map')
+  stored = text
+end
+return { stored or '', redis.call('EXISTS', KEYS[4]) }

@@ -1,0 +1,113 @@
+/**
+ * Publications to the topics of a partition while it changes over to another shard. They wait here for a moment, and are
+ * published there in the order in which they arrived. If it takes too long, they are refused.
+ */
+import { type KeyedPayload, maxItemBytes, ReplyError, type Topic } from '@fanfare/protocol';
+import type { Payer, Receipt } from './relay.js';
+import type { ByteMeter } from './relay-share.js';
+import type { ScopedId } from './scoped-id.js';
+
+interface Held {
+  readonly topic: Topic;
+  readonly payload: KeyedPayload;
+  readonly id: ScopedId | null;
+  readonly receipt: Receipt | null;
+  readonly payer: Payer | null;
+  readonly bytes: number;
+}
+
+export interface HeldSettings {
+  /** Bytes of publications that may wait for Redis. Beyond it, publishes are refused with `overloaded`. */
+  readonly maxRelayBytes: number;
+}
+
+export interface HeldCounters {
+  publicationsUnrelayed: number;
+  publicationsOverloaded: number;
+}
+
+/** How long publications wait, in milliseconds. */
+const maxHeldMs = 1_000;
+
+export class HeldPublications {
+  /** Resolves when they wait no longer: they were released, or are refused. */
+  readonly over: Promise<void>;
+  #end: () => void = () => undefined;
+  /** In order; null if they are refused. */
+  #held: Held[] | null = [];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(
+    private readonly settings: HeldSettings,
+    private readonly waiting: ByteMeter,
+    private readonly counters: HeldCounters,
+  ) {
+    this.over = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#timer = setTimeout(() => this.refuse(), maxHeldMs);
+  }
+
+  /** Copies the payload. Throws ReplyError `overloaded`, or `unavailable` if publications are refused. */
+  add(topic: Topic, payload: KeyedPayload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
+    if (this.#held === null) {
+      if (receipt !== null) throw unavailable();
+      this.counters.publicationsUnrelayed++;
+      return;
+    }
+    const bytes = maxItemBytes(payload);
+    if (this.waiting.bytes + bytes > this.settings.maxRelayBytes) {
+      this.counters.publicationsOverloaded++;
+      throw new ReplyError(
+        'overloaded',
+        'Too many publications are queued for Redis. Nothing was delivered. Publish more slowly.',
+      );
+    }
+    this.waiting.bytes += bytes;
+    const copy = Buffer.from(payload.bytes.subarray(payload.start, payload.end));
+    this.#held.push({
+      topic,
+      payload: { ...payload, bytes: copy, start: 0, end: copy.length },
+      id,
+      receipt,
+      payer,
+      bytes,
+    });
+  }
+
+  /** Hands all to `publish`, in order. It may throw ReplyError. */
+  release(publish: (...held: [Topic, KeyedPayload, ScopedId | null, Receipt | null, Payer | null]) => void): void {
+    for (const { topic, payload, id, receipt, payer } of this.#take()) {
+      try {
+        publish(topic, payload, id, receipt, payer);
+      } catch (error) {
+        if (!(error instanceof ReplyError)) throw error;
+        receipt?.failed(error);
+      }
+    }
+  }
+
+  /** Refuses all, and all that follow. */
+  refuse(): void {
+    for (const { receipt } of this.#take()) {
+      if (receipt === null) this.counters.publicationsUnrelayed++;
+      else receipt.failed(unavailable());
+    }
+  }
+
+  #take(): readonly Held[] {
+    clearTimeout(this.#timer);
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const { bytes } of held) this.waiting.bytes -= bytes;
+    this.#end();
+    return held;
+  }
+}
+
+function unavailable(): ReplyError {
+  return new ReplyError(
+    'unavailable',
+    'The topic moves to another Redis, and this takes longer than usual. Nothing was delivered. Retry.',
+  );
+}

@@ -1,0 +1,154 @@
+/**
+ * The map of partitions as this node knows it. It reads the map of a shard after each new connection, when it is
+ * notified of a change, and before it publishes in a new generation. The newest one counts; the node writes it to shards
+ * that have an older one. `fanfare shards` makes new ones.
+ */
+import type { Log } from '../observe/log.js';
+import { firstMap, formatMap, mapOfOne, newestMap, type ShardMap, ShardMapError, shardsOf } from './shard-map.js';
+
+/** What a shard has. */
+export interface StoredMap {
+  /** Null if none. */
+  readonly map: ShardMap | null;
+  /** Whether nodes have used the shard before. */
+  readonly isUsed: boolean;
+}
+
+/** A shard, as this file needs it. */
+export interface MappedShard {
+  readonly name: string;
+  /** Writes `known` if it is newer than the map of the shard. Rejects if the shard does not respond. */
+  exchangeMap(known: ShardMap | null): Promise<StoredMap>;
+  /** Records which version this node has applied. Rejects like {@link exchangeMap}. */
+  reportMap(version: number): Promise<void>;
+}
+
+/** Follows the map. */
+export interface MapFollower {
+  /** From now on, what the map does not permit any more is not begun. */
+  halt(map: ShardMap): void;
+  /** Resolves when this node works according to the map; with false if it cannot fully do so now. */
+  apply(map: ShardMap): Promise<boolean>;
+}
+
+export class ShardMaps {
+  #map: ShardMap | null = null;
+  /** The version that was applied last. */
+  #applied = 0;
+  #isApplying = false;
+  /** The highest version that this node could not follow. */
+  #refused = 0;
+  #fault: string | null = null;
+
+  constructor(
+    private readonly shards: readonly MappedShard[],
+    private readonly partitions: number,
+    private readonly follower: MapFollower,
+    private readonly log: Log,
+  ) {}
+
+  /** Why this node cannot follow the map, in a sentence; null if it can. */
+  get fault(): string | null {
+    return this.#fault;
+  }
+
+  /**
+   * Compares the map with that of a shard. Resolves with the version that this node knows then. Rejects if the shard
+   * does not respond, or if this node cannot follow the map.
+   */
+  async exchange(shard: MappedShard): Promise<number> {
+    try {
+      const { map } = await shard.exchangeMap(this.#map);
+      if (map !== null) this.#learn(map);
+      else if (this.#map === null) await this.#begin();
+      if (this.version > this.#refused) this.#fault = null;
+    } catch (error) {
+      if (error instanceof ShardMapError) this.#report(error.message);
+      throw error;
+    }
+    return this.version;
+  }
+
+  /** The version that this node knows; 0 if none. */
+  get version(): number {
+    return this.#map?.version ?? 0;
+  }
+
+  /** No shard that was asked has a map. Only all shards together show where the data is. */
+  async #begin(): Promise<void> {
+    const stored = await Promise.all(
+      this.shards.map((shard) =>
+        shard.exchangeMap(null).catch(() => {
+          throw new ShardMapError(
+            `There is no map of partitions yet, and ${shard.name} does not respond. It may have data, so this node waits for it.`,
+          );
+        }),
+      ),
+    );
+    const map = newestMap(stored.flatMap(({ map }) => map ?? [])) ?? this.#firstMap(stored);
+    const written = await Promise.all(this.shards.map((shard) => shard.exchangeMap(map)));
+    // Another node may have written one at the same time.
+    this.#learn(newestMap(written.flatMap(({ map }) => map ?? [])) as ShardMap);
+  }
+
+  #firstMap(stored: readonly StoredMap[]): ShardMap {
+    const names = this.shards.map(({ name }) => name);
+    const used = names.filter((_, index) => stored[index]?.isUsed);
+    const [only] = used;
+    if (used.length > 1)
+      throw new ShardMapError(
+        `Several shards have data, but no map of partitions: ${used.join(', ')}. Were they brokers of their own? Keep one of them, and give the others a new FANFARE_REDIS_PREFIX or empty them.`,
+      );
+    return only === undefined ? firstMap(names, this.partitions) : mapOfOne(only, this.partitions);
+  }
+
+  #learn(map: ShardMap): void {
+    if (this.#map !== null && map.version <= this.#map.version) return;
+    const fault = this.#faultOf(map);
+    if (fault !== null) {
+      this.#refused = Math.max(this.#refused, map.version);
+      throw new ShardMapError(fault);
+    }
+    this.#map = map;
+    this.follower.halt(map);
+    for (const shard of this.shards) void this.#bringUpToDate(shard);
+    if (!this.#isApplying) void this.#apply();
+  }
+
+  /** Why this node cannot follow a map. */
+  #faultOf(map: ShardMap): string | null {
+    if (map.shards.length !== this.partitions)
+      return `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`;
+    const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
+    return missing.length === 0
+      ? null
+      : `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`;
+  }
+
+  /** A shard may not have the map yet, or even a newer one. */
+  async #bringUpToDate(shard: MappedShard): Promise<void> {
+    try {
+      await this.exchange(shard);
+    } catch {
+      // The shard does not respond: then this happens with the next connection. Or the fault is reported.
+    }
+  }
+
+  async #apply(): Promise<void> {
+    this.#isApplying = true;
+    while (this.#map !== null && this.#applied < this.#map.version) {
+      const map = this.#map;
+      const isComplete = await this.follower.apply(map);
+      this.#applied = map.version;
+      this.log.debug({ event: 'shardMap', map: formatMap(map) }, 'Applied a map of partitions.');
+      // Shards that do not respond now cannot take part in a move.
+      if (isComplete) await Promise.allSettled(this.shards.map((shard) => shard.reportMap(map.version)));
+    }
+    this.#isApplying = false;
+  }
+
+  #report(fault: string): void {
+    if (fault !== this.#fault) this.log.error({ event: 'shardMapFault' }, fault);
+    this.#fault = fault;
+  }
+}

@@ -1,0 +1,131 @@
+/** What `fanfare shards` does, without its command line. */
+
+import { countOf, formatRanges, type PlannedMove, parseRanges, planMoves, type ShardMap } from '../relay/shard-map.js';
+import { loadConfig } from '../settings/config.js';
+import { type OpenShards, openShards } from './open-shards.js';
+import { ShardsError } from './shard-link.js';
+import type { Progress } from './shards.js';
+
+export { ShardMapError } from '../relay/shard-map.js';
+export { ShardsError } from './shard-link.js';
+
+/** How to change the map. */
+export type Change =
+  | { readonly name: 'add' | 'remove'; readonly shard: string }
+  /** `partitions`: such as `0-3,7`. */
+  | { readonly name: 'move'; readonly partitions: string; readonly shard: string };
+
+export interface ChangeOptions extends Progress {
+  /** Only returns what would move. */
+  readonly isDryRun: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** A line for each shard. */
+export async function listShards(redisUrl: string): Promise<readonly string[]> {
+  await using opened = await open(redisUrl);
+  const map = await opened.shards.readMap();
+  return opened.shards.names.map((name) => {
+    const partitions = [...map.shards.keys()].filter((partition) => map.shards[partition] === name);
+    if (partitions.length === 0) return `${name}  no partitions`;
+    return `${name}  ${counted(partitions.length, 'partition')}: ${formatRanges(partitions)}`;
+  });
+}
+
+/** Lines about the state of the map, and what is wrong with it. */
+export async function statusOf(
+  redisUrl: string,
+): Promise<{ readonly lines: readonly string[]; readonly problems: readonly string[] }> {
+  await using opened = await open(redisUrl);
+  const { shards } = opened;
+  const map = await shards.readMap();
+  const all = await shards.status();
+  const lines = [
+    `Version ${map.version} of the map: ${counted(map.shards.length, 'partition')} in ${counted(new Set(map.shards).size, 'shard')}.`,
+    ...all.map(
+      ({ name, nodes }) => `${name}  ${counted(countOf(map, name), 'partition')}, ${counted(nodes.length, 'node')}`,
+    ),
+  ];
+  const moves = [...map.moves].map(([partition, { from, to, step }]) => {
+    const effect = step === 'copy' || step === 'switch' ? ' Publications to it are refused meanwhile.' : '';
+    return `Partition ${partition} moves from ${from} to ${to} and is in the step ${step}.${effect} If no "fanfare shards" runs, run it again to continue.`;
+  });
+  const outdated = all.flatMap(({ name, version }) =>
+    version === map.version
+      ? []
+      : [
+          `${name} has ${version === null ? 'no map' : `version ${version} of the map`}. The nodes write the newest one there.`,
+        ],
+  );
+  const late = new Map(
+    all.flatMap(({ nodes }) =>
+      nodes.flatMap(({ id, version }) => (version === map.version ? [] : [[id, version] as const])),
+    ),
+  );
+  const behind = [...late].map(
+    ([id, version]) =>
+      `The node ${id} has applied ${version === null ? 'no version' : `only version ${version}`} of the map.`,
+  );
+  return { lines, problems: [...moves, ...outdated, ...behind] };
+}
+
+/** Changes the map. Resolves with the partitions that have moved, or would move. */
+export async function changeShards(
+  redisUrl: string,
+  change: Change,
+  { isDryRun, signal, ...progress }: ChangeOptions,
+): Promise<readonly PlannedMove[]> {
+  await using opened = await open(redisUrl, progress);
+  const { shards } = opened;
+  const { shard } = change;
+  if (!shards.names.includes(shard))
+    throw new ShardsError(
+      `${shard} is not in the list of shards (${shards.names.join(', ')}). ${change.name === 'remove' ? 'Write it as it is there.' : 'Add it to FANFARE_REDIS_URL of all nodes, and to --redis.'}`,
+    );
+  if (isDryRun) return planOf(change, await shards.readMap());
+  let map = await shards.lock();
+  try {
+    map = await shards.resume();
+    const plan = planOf(change, map);
+    for (const to of new Set(plan.map(({ to }) => to))) await shards.checkNodes(to);
+    await shards.carryOut(plan, signal);
+    return plan;
+  } finally {
+    await shards.unlock();
+  }
+}
+
+function planOf(change: Change, map: ShardMap): readonly PlannedMove[] {
+  const members = new Set(map.shards);
+  switch (change.name) {
+    case 'add':
+      return planMoves(map, [...members.add(change.shard)].toSorted());
+    case 'remove':
+      members.delete(change.shard);
+      if (members.size === 0)
+        throw new ShardsError(`${change.shard} has all partitions. Add another shard first: fanfare shards add.`);
+      return planMoves(map, [...members].toSorted());
+    case 'move': {
+      const partitions = parseRanges(change.partitions);
+      if (partitions === null)
+        throw new ShardsError(`"${change.partitions}" is not a list of partitions. Write numbers and ranges: 0-3,7.`);
+      return partitions.flatMap((partition) => {
+        const from = map.shards[partition];
+        if (from === undefined)
+          throw new ShardsError(`There is no partition ${partition}. Partitions are 0-${map.shards.length - 1}.`);
+        return from === change.shard ? [] : [{ partition, from, to: change.shard }];
+      });
+    }
+  }
+}
+
+/** Uses the settings of the environment that nodes use for Redis: prefix, files with passwords and certificates. */
+function open(redisUrl: string, progress: Progress = {}): Promise<OpenShards> {
+  const ofRedis = Object.entries(process.env).filter(([name]) => name.startsWith('FANFARE_REDIS_'));
+  const config = loadConfig({ ...Object.fromEntries(ofRedis), FANFARE_REDIS_URL: redisUrl });
+  return openShards({ ...config, redisUrl: config.redisUrl ?? redisUrl, nodeName: 'shards' }, progress);
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,373 @@
+/** Partitions move between shards while clients publish and subscribe, and nobody notices. */
+import { type RedisProcess, type RedisShards, startNode, startRedisShards, startReplica } from '@fanfare/local-cluster';
+import type { ServerMessage, Topic } from '@fanfare/protocol';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../src/index.js';
+import { Partitions } from '../src/relay/partitions.js';
+import type { MoveStep, PlannedMove, ShardMap } from '../src/relay/shard-map.js';
+import { type OpenShards, openShards } from '../src/shards/open-shards.js';
+import { ShardsError } from '../src/shards/shard-link.js';
+import type { Progress } from '../src/shards/shards.js';
+import { startCluster, type TestCluster } from './harness.js';
+import { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+const partitions = new Partitions(16);
+const env = {
+  FANFARE_REDIS_PARTITIONS: '16',
+  FANFARE_TOPICS: JSON.stringify({
+    'fast.>': { level: 'fast' },
+    'durable.>': { level: 'durable' },
+    '>': { level: 'recoverable' },
+  }),
+};
+
+let redisShards: RedisShards;
+let servers: readonly RedisProcess[];
+
+beforeAll(async () => {
+  redisShards = await startRedisShards(3);
+  servers = redisShards.servers;
+});
+
+afterAll(async () => {
+  await redisShards?.[Symbol.asyncDispose]();
+});
+
+beforeEach(async () => {
+  for (const server of servers) {
+    const redis = new Redis(server.url);
+    await redis.flushall();
+    redis.disconnect();
+  }
+});
+
+function nameOf(index: number): string {
+  return `127.0.0.1:${servers[index]?.port}`;
+}
+
+/** The first `count` shards. */
+function urlOf(count: number): string {
+  return `redis+shards://${servers
+    .slice(0, count)
+    .map(({ port }) => `127.0.0.1:${port}`)
+    .join(';')}`;
+}
+
+function open(count: number, progress: Progress = {}): Promise<OpenShards> {
+  const config = loadConfig({ FANFARE_REDIS_URL: urlOf(count) });
+  return openShards({ ...config, redisUrl: urlOf(count) }, progress);
+}
+
+/** A partition of a shard, and its move to another one. */
+function moveOf(map: ShardMap, from: number, to: number): PlannedMove {
+  return { partition: map.shards.lastIndexOf(nameOf(from)), from: nameOf(from), to: nameOf(to) };
+}
+
+/** A command that dies in a step: what it has done stays, and its lock too. */
+async function dieIn(step: MoveStep, move: PlannedMove, count = 2): Promise<void> {
+  const onStep = (_partition: number, current: MoveStep): void => {
+    if (current === step) throw new Error('killed');
+  };
+  await using opened = await open(count, { onStep });
+  await opened.shards.lock();
+  await expect(opened.shards.carryOut([move])).rejects.toThrow('killed');
+}
+
+async function forgetLock(): Promise<void> {
+  for (const server of servers) {
+    const redis = new Redis(server.url);
+    await redis.del('fanfare:map:lock').catch(() => undefined);
+    redis.disconnect();
+  }
+}
+
+/** A topic of a partition. */
+function topicIn(partition: number, prefix = 't'): string {
+  for (let number = 0; ; number++) {
+    const topic = `${prefix}.${number}`;
+    if (partitions.of(topic as Topic) === partition) return topic;
+  }
+}
+
+/** Publishes 1, 2, 3, … one after the other, like a client: again if the node is unavailable. */
+class Publisher {
+  readonly #ended: Promise<void>;
+  #isStopping = false;
+  count = 0;
+  refused = 0;
+  longestMs = 0;
+
+  constructor(
+    connection: TestConnection,
+    readonly topic: string,
+  ) {
+    this.#ended = this.#run(connection);
+  }
+
+  async stop(): Promise<number> {
+    this.#isStopping = true;
+    await this.#ended;
+    return this.count;
+  }
+
+  async #run(connection: TestConnection): Promise<void> {
+    while (!this.#isStopping) {
+      const startedAt = performance.now();
+      for (;;) {
+        const reply = await connection.publish(this.topic, this.count + 1);
+        if (reply.type === 'published') break;
+        if (reply.type !== 'error' || reply.code !== 'unavailable') throw new Error(JSON.stringify(reply));
+        this.refused++;
+      }
+      this.longestMs = Math.max(this.longestMs, performance.now() - startedAt);
+      this.count++;
+    }
+  }
+}
+
+function sequence(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index + 1);
+}
+
+function lossesIn({ inbox }: TestConnection): readonly ServerMessage[] {
+  return inbox.waiting.filter(({ type }) => type === 'gap' || type === 'reset');
+}
+
+interface Traffic {
+  readonly publishers: readonly Publisher[];
+  readonly readers: readonly (readonly [TestConnection, string])[];
+}
+
+async function startTraffic(cluster: TestCluster, topics: readonly string[]): Promise<Traffic> {
+  const publishers: Publisher[] = [];
+  const readers: (readonly [TestConnection, string])[] = [];
+  for (const [index, topic] of topics.entries()) {
+    for (const node of cluster.nodes.keys()) readers.push([await cluster.subscriber(topic, node), topic]);
+    publishers.push(new Publisher(await cluster.connect(index % cluster.nodes.length), topic));
+  }
+  await until('all publish', () => publishers.every(({ count }) => count > 20));
+  return { publishers, readers };
+}
+
+/** Everything that was published has arrived everywhere once, in order, and nothing else. */
+async function expectAll({ publishers, readers }: Traffic): Promise<void> {
+  const counts = new Map<string, number>();
+  for (const publisher of publishers) counts.set(publisher.topic, await publisher.stop());
+  for (const [reader, topic] of readers) {
+    const count = counts.get(topic) as number;
+    expect(await reader.take(topic, count), topic).toEqual(sequence(count));
+    expect(lossesIn(reader), topic).toEqual([]);
+  }
+}
+
+describe('a partition that moves while clients publish', () => {
+  it('loses, repeats and reorders nothing at any level, and nobody gets a gap or a reset', async () => {
+    await using one = await startReplica(servers[0]?.port ?? 0);
+    await using other = await startReplica(servers[1]?.port ?? 0);
+    expect(other.port).not.toBe(one.port);
+    await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using opened = await open(2);
+    const { shards } = opened;
+    const map = await shards.lock();
+    const there = moveOf(map, 0, 1);
+    const { partition } = there;
+    const others = [map.shards.indexOf(nameOf(0)), map.shards.indexOf(nameOf(1))];
+    const traffic = await startTraffic(cluster, [
+      ...['t', 'fast', 'durable'].map((prefix) => topicIn(partition, prefix)),
+      ...others.map((other) => topicIn(other)),
+    ]);
+    for (const move of [there, { partition, from: nameOf(1), to: nameOf(0) }]) {
+      await shards.carryOut([move]);
+      const before = traffic.publishers.map(({ count }) => count);
+      await until('all publish again', () =>
+        traffic.publishers.every(({ count }, at) => count > (before[at] as number) + 10),
+      );
+    }
+    await expectAll(traffic);
+    for (const { topic, longestMs } of traffic.publishers) expect(longestMs, topic).toBeLessThan(1_000);
+    await shards.unlock();
+  });
+
+  it('keeps its history, its positions and its messageIds, and leaves nothing behind', async () => {
+    await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using opened = await open(2);
+    const move = moveOf(await opened.shards.lock(), 0, 1);
+    const topic = topicIn(move.partition) as Topic;
+    const idle = topicIn(move.partition, 'idle');
+    const reader = await cluster.subscriber(idle);
+    const connection = await cluster.connect();
+    const publish = (node: TestConnection, data: number) =>
+      node.requestServed({ type: 'publish', topic, data, messageId: `m${data}` });
+    const first = await publish(connection, 1);
+    const last = await publish(connection, 2);
+    if (first.type !== 'published' || first.position === null) throw new Error('Not published.');
+    await opened.shards.carryOut([move]);
+    const other = await cluster.connect(1);
+    expect(await publish(other, 2)).toMatchObject({ type: 'published', position: 'position' in last && last.position });
+    expect(await publish(other, 3)).toMatchObject({ position: { ...first.position, offset: 3 } });
+    const back = await other.request({ type: 'subscribe', topic, since: first.position });
+    expect(back).toMatchObject({ type: 'subscribed', recovered: true, position: { offset: 3 } });
+    await connection.publish(idle, 'after');
+    expect(await reader.take(idle, 1)).toEqual(['after']);
+    expect(lossesIn(reader)).toEqual([]);
+    const [old, present] = servers.slice(0, 2).map(({ url }) => new Redis(url)) as [Redis, Redis];
+    const pattern = `fanfare:{${partitions.tagOf(move.partition)}}:*`;
+    expect(await old.keys(pattern)).toEqual([]);
+    expect((await present.keys(pattern)).length).toBeGreaterThan(2);
+    for (const redis of [old, present]) redis.disconnect();
+  });
+});
+
+describe('a command that dies', () => {
+  it.each<MoveStep>(['prepare', 'copy', 'switch', 'clean'])(
+    'in the step %s is continued by the next one',
+    async (step) => {
+      await using cluster = await startCluster({
+        nodes: 2,
+        redis: false,
+        env: { ...env, FANFARE_REDIS_URL: urlOf(2) },
+      });
+      await using opened = await open(2);
+      const move = moveOf(await opened.shards.readMap(), 0, 1);
+      const traffic = await startTraffic(cluster, [topicIn(move.partition), topicIn(move.partition, 'fast')]);
+      await dieIn(step, move);
+      await expect(opened.shards.lock()).rejects.toThrow(/Another "fanfare shards" changes the map now/);
+      await forgetLock();
+      await opened.shards.lock();
+      const map = await opened.shards.resume();
+      expect(map.shards[move.partition]).toBe(move.to);
+      expect(map.moves.size).toBe(0);
+      const before = traffic.publishers.map(({ count }) => count);
+      await until('all publish', () => traffic.publishers.every(({ count }, at) => count > (before[at] as number)));
+      await expectAll(traffic);
+      await opened.shards.unlock();
+    },
+  );
+
+  it('while publications wait, lets them be refused after a second', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using opened = await open(2);
+    const move = moveOf(await opened.shards.readMap(), 0, 1);
+    const connection = await cluster.connect();
+    const topic = topicIn(move.partition);
+    await until('it is served', async () => (await connection.publish(topic, 1)).type === 'published');
+    await dieIn('copy', move);
+    const reply = await until('the step is applied', async () => {
+      const reply = await connection.publish(topic, 2);
+      return reply.type === 'error' && reply;
+    });
+    expect(reply).toMatchObject({ code: 'unavailable', retryable: true });
+    expect(await connection.publish(topicIn(0 === move.partition ? 1 : 0), 1)).toMatchObject({ type: 'published' });
+    await forgetLock();
+    await opened.shards.lock();
+    await opened.shards.resume();
+    await until('it is served', async () => (await connection.publish(topic, 2)).type === 'published');
+    await opened.shards.unlock();
+  });
+});
+
+describe('a node', () => {
+  it('that hangs during a move follows the map when it continues', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using process = await startNode({ env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using opened = await open(2);
+    const move = moveOf(await opened.shards.lock(), 0, 1);
+    const topic = topicIn(move.partition);
+    await using reader = await TestConnection.open(process.url);
+    await reader.subscribe(topic);
+    await using writer = await TestConnection.open(process.url);
+    expect(await writer.publish(topic, 1)).toMatchObject({ type: 'published' });
+    const traffic = [new Publisher(await cluster.connect(), topicIn(move.partition, 'u'))];
+    await process.pause();
+    // Sent while the node hangs: it reads this before it learns of the move.
+    writer.post(topic, 2);
+    await opened.shards.carryOut([move]);
+    await opened.shards.unlock();
+    await process.resume();
+    await until('it follows', async () => (await writer.publish(topic, 3)).type === 'published');
+    const connection = await cluster.connect();
+    expect(await connection.publish(topic, 4)).toMatchObject({ type: 'published' });
+    const seen: unknown[] = [];
+    while (seen.at(-1) !== 4) seen.push(...(await reader.take(topic, 1)));
+    // The node has refused the unacknowledged one, or has published it in the new shard.
+    expect(seen.filter((each) => each !== 2)).toEqual([1, 3, 4]);
+    expect(lossesIn(reader)).toEqual([]);
+    for (const publisher of traffic) await publisher.stop();
+  });
+
+  it('whose list lacks a shard of the map names it, and is not ready', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    expect(cluster.nodes).toHaveLength(1);
+    await using other = await startCluster({
+      redis: false,
+      env: { ...env, FANFARE_REDIS_URL: urlOf(1) },
+      waitReady: false,
+    });
+    await until('it has read the map', async () =>
+      (await other.node().readiness()).reason.includes(
+        `uses ${nameOf(1)}, which FANFARE_REDIS_URL of this node does not list`,
+      ),
+    );
+    expect((await other.node().readiness()).status).toBe(503);
+  });
+
+  it('that does not follow keeps a partition from moving', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using opened = await open(2);
+    const move = moveOf(await opened.shards.lock(), 0, 1);
+    const redis = new Redis(servers[0]?.url ?? '');
+    // A node that sends heartbeats and does nothing else.
+    const beat = async () => redis.zadd('fanfare:nodes', (await redis.get('fanfare:clock')) ?? 0, 'ghost');
+    await beat();
+    const beating = setInterval(() => void beat(), 100);
+    await expect(opened.shards.carryOut([move])).rejects.toThrow(
+      /stays in \S+: 1 node has not applied version \d+ of the map \(ghost\)/,
+    );
+    clearInterval(beating);
+    redis.disconnect();
+    const map = await opened.shards.readMap();
+    expect([map.shards[move.partition], map.moves.size]).toEqual([move.from, 0]);
+    const connection = await cluster.connect();
+    expect(await connection.publish(topicIn(move.partition), 1)).toMatchObject({ type: 'published' });
+    await opened.shards.unlock();
+  });
+});
+
+describe('a shard that is down', () => {
+  it('keeps the map from being changed, and its command says so', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(3) } });
+    expect(cluster.nodes).toHaveLength(1);
+    await servers[2]?.stop();
+    const opening = open(3);
+    await expect(opening).rejects.toThrow(ShardsError);
+    await expect(opening).rejects.toThrow(nameOf(2));
+    await servers[2]?.restart();
+  });
+
+  it('while it gets a partition, loses nothing of it', async () => {
+    await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using opened = await open(2);
+    const move = moveOf(await opened.shards.readMap(), 0, 1);
+    const traffic = await startTraffic(cluster, [topicIn(move.partition)]);
+    await dieIn('switch', move);
+    await servers[1]?.restart();
+    await forgetLock();
+    await until('all shards respond', async () => {
+      try {
+        await using again = await open(2);
+        await again.shards.lock();
+        await again.shards.resume();
+        await again.shards.unlock();
+        return true;
+      } catch (error) {
+        if (!(error instanceof ShardsError)) throw error;
+        return false;
+      }
+    });
+    const [before] = traffic.publishers.map(({ count }) => count);
+    await until('it publishes', () => (traffic.publishers[0]?.count ?? 0) > (before ?? 0));
+    await expectAll(traffic);
+  });
+});
