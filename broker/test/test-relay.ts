@@ -10,7 +10,7 @@ import { RecordedDelivery, type RelayFixture, topics } from './relay.contract.js
 import { until } from './wait.js';
 
 /** Its disposal closes the relay. */
-interface TestRelay extends AsyncDisposable {
+export interface TestRelay extends AsyncDisposable {
   readonly relay: RoutedRelay;
   readonly delivery: RecordedDelivery;
   readonly counters: Metrics['counters'];
