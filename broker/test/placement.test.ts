@@ -116,6 +116,9 @@ describe('the Redis URL', () => {
     ['redis+shards+sentinel://:secret@one,,two/m', 'has a mistake in shard 1: it has an empty entry in its list of'],
     ['redis+shards+sentinel://:secret@one/m;two/m/1', 'has a mistake in shard 2: it has a master name with characters'],
     ['redis+cluster://', 'has no servers. Write them after "://", with "," between them.'],
+    // Found by `npm run fuzz -- --target config`.
+    ['redis+cluster://:secret%@a,b', 'has a "%" that is not followed by two'],
+    ['redis+cluster://:sec ret@a,b', 'contains a space or a line break.'],
     ['redis+cluster://:secret@a,,b', 'has an empty entry in its list of servers. Separate them with a single ",".'],
     ['redis+cluster://:secret@a;b', 'has a ";" in a list of servers of a Redis Cluster. Separate them with ","'],
     ['redis+cluster://:secret@a,:secret@b', 'has an unexpected "/" or "@". Write the login once, before the first'],

@@ -7,6 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { startRedisCluster } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster, type TestNode } from '../../broker/test/harness.js';
@@ -160,6 +161,20 @@ describe.skipIf(missing !== '').concurrent(`the alerts, with the metrics of two 
       cluster,
       () => shard.pause(),
       () => shard.resume(),
+      async (node) => !/ 0$/m.test(await node.broker.metrics('fanfare_shard_connected')),
+    );
+  });
+
+  it('send one page that names the master if one of a Redis Cluster does not answer and has no replica', async () => {
+    await using redis = await startRedisCluster({ masters: 3, replicasPerMaster: 0 });
+    await using cluster = await startCluster({ nodes: 2, redis });
+    const [master] = redis.servers;
+    if (master === undefined) throw new Error('There is no master.');
+    await expectOnePage(
+      `alertname="FanfareShardUnavailable", shard="127.0.0.1:${master.port}"`,
+      cluster,
+      () => master.pause(),
+      () => master.resume(),
       async (node) => !/ 0$/m.test(await node.broker.metrics('fanfare_shard_connected')),
     );
   });

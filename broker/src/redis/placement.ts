@@ -79,9 +79,10 @@ function readSeeds(scheme: string, list: string, query: string): readonly string
   if (!/^(\/0?)?$/.test(path))
     throw new RedisUrlError('has a database, and a Redis Cluster has only database 0. Remove the "/" and its number.');
   const seeds = hosts.split(',');
+  // Mistakes in what all servers share are reported without the number of a server.
+  readRedisUrl(`${scheme}://${login}host`);
   checkList(seeds, 'servers', ',');
-  for (const [index, host] of seeds.entries()) checkServer(`${scheme}://${host}`, `server ${index + 1}`);
-  const names = seeds.map((host) => nameOf(readRedisUrl(`${scheme}://${host}`)));
+  const names = seeds.map((host, index) => nameOf(checkServer(`${scheme}://${host}`, `server ${index + 1}`)));
   if (new Set(names).size < names.length) throw new RedisUrlError('lists a server twice. Remove one.');
   return names.map((name) => `${scheme}://${login}${name}`);
 }
@@ -153,7 +154,8 @@ function checkDifferent(addresses: readonly RedisAddress[]): void {
   }
 }
 
-function nameOf({ servers, masterName }: RedisAddress): string {
+/** The name of a shard. */
+export function nameOf({ servers, masterName }: RedisAddress): string {
   return servers.map(hostAndPort).join(',') + (masterName === null ? '' : `/${masterName}`);
 }
 

@@ -1,9 +1,10 @@
 /** Tests passwords and certificates for Redis as soon as their files have changed. */
 import { FileWatch } from '../files/file-watch.js';
 import type { Log } from '../observe/log.js';
-import { readPlacement, urlsOf } from './placement.js';
+import { nameOf, readPlacement, urlsOf } from './placement.js';
 import { CheckLink, type RedisCounters, type RedisSettings } from './redis.js';
 import { filesOf, settingsOf } from './redis-credentials.js';
+import { readRedisUrl } from './redis-url.js';
 
 export class RedisCredentialWatch {
   readonly #watch: FileWatch;
@@ -30,7 +31,8 @@ export class RedisCredentialWatch {
     const placement = readPlacement(this.settings.redisUrl);
     const isCluster = placement.kind === 'cluster';
     for (const redisUrl of urlsOf(placement)) {
-      const check: CheckLink = new CheckLink({ ...this.settings, redisUrl, isCluster }, this.log, this.counters, {
+      const log = placement.kind === 'single' ? this.log : this.log.child({ shard: nameOf(readRedisUrl(redisUrl)) });
+      const check: CheckLink = new CheckLink({ ...this.settings, redisUrl, isCluster }, log, this.counters, {
         onReady: () => this.#accept(check),
       });
       this.#checks.add(check);

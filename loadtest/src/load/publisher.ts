@@ -22,6 +22,9 @@ interface PublisherOptions {
 const maxPublications = 1_000;
 const maxBytes = 1_000_000;
 
+/** Makes the messageIds of one load differ from those of another, in seconds since 1970. */
+const startSeconds = Math.floor(Date.now() / 1_000);
+
 export class Publisher {
   readonly #templates = new Map<string, PublicationTemplate>();
   #waiting: Uint8Array[] = [];
@@ -45,7 +48,8 @@ export class Publisher {
     // A copy: the kernel may take the last write later than we write the next stamps.
     const bytes = message.slice();
     writeStamp(bytes, stampAt, stream, sequence, plannedUs);
-    if (messageIdAt !== undefined) writeStamp(bytes, messageIdAt, stream, sequence, plannedUs);
+    // The count is last, as in the messageIds of the typed client: Redis stores such ids in little space.
+    if (messageIdAt !== undefined) writeStamp(bytes, messageIdAt, stream, startSeconds, sequence);
     this.#waiting.push(bytes);
     if (this.options.protocol.isInTurn) this.#plannedUs.push(plannedUs);
   }
