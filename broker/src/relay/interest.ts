@@ -96,11 +96,14 @@ export class Interest {
     this.#sweep ??= setTimeout(() => this.#sweepLingering(), this.settings.unsubscribeLingerMs);
   }
 
-  /**
-   * The topics that are wanted. `isMeant`: leaves out others.
-   */
+  /** The topics that are wanted, of those that are meant. */
   wanted(isMeant: (topic: Topic) => boolean): readonly TopicState[] {
     return [...this.states.all()].filter(({ topic, isWanted }) => isWanted && isMeant(topic));
+  }
+
+  /** Listens no longer to topics, also if they are wanted: another connection delivers them. */
+  end(isMeant: (topic: Topic) => boolean): void {
+    this.#forgetAll([...this.states.all()].filter(({ topic }) => isMeant(topic)));
   }
 
   /**
@@ -264,13 +267,20 @@ export class Interest {
 
   /** Stops listening to the topics that have lingered longest. */
   #drop(count: number): void {
-    const over: Topic[] = [];
+    const over: TopicState[] = [];
     let left = count;
     for (const topic of this.#lingering.keys()) {
       if (left-- === 0) break;
       const state = this.states.get(topic);
-      if (state === undefined) continue;
-      if (state.listening === 'sent' || state.listening === 'confirmed') over.push(topic);
+      if (state !== undefined) over.push(state);
+    }
+    this.#forgetAll(over);
+  }
+
+  #forgetAll(states: readonly TopicState[]): void {
+    const over: Topic[] = [];
+    for (const state of states) {
+      if (state.listening === 'sent' || state.listening === 'confirmed') over.push(state.topic);
       this.#forget(state);
     }
     if (!this.listener.isReady()) return;

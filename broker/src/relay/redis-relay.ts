@@ -177,7 +177,6 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       },
       (state) => (state.hasHistory ? this.#feeds.onBack(state) : receiver.notifyGap(state.topic)),
     );
-    const receiver = new Receiver(nodeId, states, this.#interest, delivery, log, counters);
 
     // The generation of Redis, and the other nodes.
     const publishScript = new PublishScript(publisher, keys);
@@ -202,6 +201,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       log,
       counters,
     );
+    const receiver = new Receiver(nodeId, states, this.#interest, delivery, recovery, log, counters);
     const probe = new Probe(
       settings,
       publisher,
@@ -370,6 +370,10 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     return this.#interest.wanted(isMeant).map(({ topic }) => topic);
   }
 
+  isWanted(topic: Topic): boolean {
+    return this.#states.get(topic)?.isWanted === true;
+  }
+
   /** Listens to topics that another relay of this node serves. Resolves with whether Redis has confirmed all. */
   async listen(topics: readonly Topic[]): Promise<boolean> {
     const results = await Promise.allSettled(topics.map((topic) => this.#interest.want(topic)));
@@ -378,7 +382,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /** Listens no longer to these topics: another relay of this node serves them. */
   release(isMeant: (topic: Topic) => boolean): void {
-    for (const topic of this.wanted(isMeant)) this.#interest.release(topic);
+    this.#interest.end(isMeant);
   }
 
   /** Resolves when everything was read that Redis has sent to this node up to now. */

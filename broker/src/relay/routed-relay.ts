@@ -123,15 +123,28 @@ export class RoutedRelay implements Relay {
     relay.publish(topic, payload, id, receipt, payer);
   }
 
+  /** Begins in this turn: an `unsubscribe` may follow at once. */
   async subscribe(topic: Topic, since: Position | null): Promise<void> {
     const place = this.places.of(topic);
+    // The other shard of a move. What is missed there is found when the topic has moved.
+    place.other?.listen([topic]).catch(() => undefined);
+    if (place.held !== null) {
+      // While nothing may be published, no history may begin either.
+      place.relay?.listen([topic]).catch(() => undefined);
+      await place.held.over;
+      this.#checkWanted(place, topic);
+    }
     for (;;) {
-      const relay = await this.#served(place);
-      // The other shard of a move. What is missed there is found when the topic has moved.
-      place.other?.listen([topic]).catch(() => undefined);
-      await relay.subscribe(topic, since);
-      // Otherwise the partition has moved meanwhile.
+      const { relay } = place;
+      if (relay === null) throw this.#unavailable();
+      try {
+        await relay.subscribe(topic, since);
+      } catch (error) {
+        if (relay === place.relay) throw error;
+      }
       if (relay === place.relay) return;
+      // The partition has moved meanwhile.
+      this.#checkWanted(place, topic);
     }
   }
 
@@ -160,10 +173,15 @@ export class RoutedRelay implements Relay {
     const [, text = '0', cursor = null] = /^(\d{1,4})-(\d{1,20})$/.exec(request.cursor ?? '0-0') ?? [];
     const index = Number(text);
     if (cursor === null || index >= this.units.length) throw unknownCursor();
-    const { relay } = this.#unit(index);
+    const { relay, shard } = this.#unit(index);
     const { topics: found, next } = await relay.topics({ ...request, cursor });
+    // A master of a Redis Cluster has the topics of many units.
+    const relays = new Set(this.units.flatMap((unit) => (unit.shard === shard ? [unit.relay] : [])));
     // During a move, both shards have the topics of the partition.
-    const topics = found.filter((topic) => this.places.of(topic).relay === relay);
+    const topics = found.filter((topic) => {
+      const { relay: owner } = this.places.of(topic);
+      return owner !== null && relays.has(owner);
+    });
     if (next !== null) return { topics, next: `${index}-${next}` };
     const seen = new Set(this.units.slice(0, index + 1).map(({ shard }) => shard));
     const following = this.units.findIndex(({ shard }, at) => at > index && !seen.has(shard));
@@ -193,6 +211,11 @@ export class RoutedRelay implements Relay {
     if (place.held !== null) await place.held.over;
     if (place.relay === null) throw this.#unavailable();
     return place.relay;
+  }
+
+  /** Throws if the topic was unsubscribed while its `subscribe` waited: it must not be listened to again. */
+  #checkWanted({ relay }: Place, topic: Topic): void {
+    if (relay?.isWanted(topic) !== true) throw this.#unavailable();
   }
 
   #unavailable(): ReplyError {

@@ -203,6 +203,7 @@ export class Shards {
       if (step !== undefined) this.progress.onStep?.(partition, step);
       switch (step) {
         case undefined: {
+          await this.#awaitNodes([from, to], haltMs);
           const ms = Math.round(performance.now() - startedAt);
           this.progress.onMoved?.(
             `Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms. Publications waited for ${Math.round(haltedMs)} ms.`,
