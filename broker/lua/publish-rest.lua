@@ -68,7 +68,7 @@ while k <= #KEYS do
     if first < last then
       remember(recentIds, oldIds, rotates and window, ids, groups, first, last, epoch, offsetOf(answer))
     end
-    redis.call('SPUBLISH', stream, answer .. ' ' .. entry)
+    redis.call('SPUBLISH', stream, answer .. mark .. entry)
   end
   if known and type(answer) == 'string' then answer = withKnown(answer, known, from, to) end
   answers[#answers + 1] = answer

@@ -51,7 +51,8 @@ if dataId == '' or not string.find(redis.call('INFO', 'replication'), 'master_re
   return redis.error_reply('STALE Redis has restarted or was a replica')
 end
 
-local window, answers = tonumber(ARGV[3]), {}
+-- The mark of the generation (generation.ts): without it, a server that was replaced could give its place to another entry.
+local window, answers, mark = tonumber(ARGV[3]), {}, ' ' .. string.sub(ARGV[1], 1, 6) .. ' '
 -- The next run: its key, and where its arguments begin.
 local k, at = 4, 5
 
@@ -70,7 +71,7 @@ local function publishUsual(from, to)
   -- As in publish-rest.lua.
   if count ~= '1' then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
   if ids then remember(recentIds, oldIds, ARGV[at + 5] ~= '' and window, ids, ARGV, from, to, epoch, first) end
-  redis.call('SPUBLISH', stream, id .. ' ' .. entry)
+  redis.call('SPUBLISH', stream, id .. mark .. entry)
   return id
 end
 

@@ -26,6 +26,8 @@ interface Stage extends AsyncDisposable {
   readonly writer: TestConnection;
   readonly admin: Redis;
   readonly epoch: string;
+  /** What begins a message, before its entry. `generation`: default: the current one. */
+  headOf(offset: number, generation?: string): Buffer;
 }
 
 /** A subscriber at node 1, a publisher at node 0, the numbers 1 and 2 published. */
@@ -37,12 +39,15 @@ async function setStage(env: Readonly<Record<string, string>> = {}): Promise<Sta
   await writer.publish('t', 2);
   expect(await reader.take('t', 2)).toEqual([1, 2]);
   const admin = new Redis(cluster.redisUrl);
+  const epoch = first.type === 'published' ? (first.position?.epoch ?? '') : '';
+  const mark = (await admin.get('fanfare:generation'))?.slice(0, 6);
   return {
     cluster,
     reader,
     writer,
     admin,
-    epoch: first.type === 'published' ? (first.position?.epoch ?? '') : '',
+    epoch,
+    headOf: (offset, generation = mark) => Buffer.from(`${epoch}-${offset} ${generation} `),
     async [Symbol.asyncDispose]() {
       await admin.quit();
       await cluster[Symbol.asyncDispose]();
@@ -51,11 +56,22 @@ async function setStage(env: Readonly<Record<string, string>> = {}): Promise<Sta
 }
 
 describe('a node that is subscribed to a topic with history', () => {
+  it('delivers no message of another generation, but what Redis has at its position', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, headOf, reader, writer } = stage;
+    await admin.spublish(key, Buffer.concat([headOf(3, 'former'), entryOf(8)]));
+    await writer.publish('t', 3);
+    expect(await reader.take('t', 1)).toEqual([3]);
+    await admin.xadd(key, `${epoch}-4`, '', entryOf(4));
+    await admin.spublish(key, Buffer.concat([headOf(4, 'coming'), entryOf(9)]));
+    expect(await reader.take('t', 1)).toEqual([4]);
+  });
+
   it('delivers a message once if it arrives twice', async () => {
     await using stage = await setStage();
-    const { admin, epoch, reader, writer, cluster } = stage;
-    await admin.spublish(key, Buffer.concat([Buffer.from(`${epoch}-2 `), entryOf(2)]));
-    await admin.spublish(key, Buffer.concat([Buffer.from(`${epoch}-1 `), entryOf(1, 2)]));
+    const { admin, headOf, reader, writer, cluster } = stage;
+    await admin.spublish(key, Buffer.concat([headOf(2), entryOf(2)]));
+    await admin.spublish(key, Buffer.concat([headOf(1), entryOf(1, 2)]));
     await writer.publish('t', 3);
     expect(await reader.take('t', 1)).toEqual([3]);
     expect(reader.inbox.waiting).toEqual([]);
@@ -223,8 +239,8 @@ describe('a node that is subscribed to a topic with history', () => {
 
   it('skips entries of another layout, and logs that once', async () => {
     await using stage = await setStage();
-    const { admin, epoch, reader, writer, cluster } = stage;
-    await admin.spublish(key, Buffer.concat([Buffer.from(`${epoch}-3 `), Buffer.from([9, 9, 9])]));
+    const { admin, headOf, reader, writer, cluster } = stage;
+    await admin.spublish(key, Buffer.concat([headOf(3), Buffer.from([9, 9, 9])]));
     await admin.spublish(key, 'not ours');
     await writer.publish('t', 3);
     expect(await reader.take('t', 1)).toEqual([3]);

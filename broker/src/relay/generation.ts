@@ -19,6 +19,17 @@ export interface Generation {
   readonly minEpoch: string;
 }
 
+/**
+ * What each message of a topic with history carries of its generation: the beginning of the name (lua/publish.lua). A
+ * master that hung and was replaced may publish once more when it resumes. Its publication is in no history, and the new
+ * master gives its position to another one.
+ */
+export function markOf({ name }: Generation): string {
+  return name.slice(0, markLength);
+}
+
+export const markLength = 6;
+
 const nameForm = /^(.*?)(?:\.(\d{1,15}))?:([^:]*)$/;
 
 export function parseGeneration(name: string): Generation {

@@ -2,9 +2,10 @@
  * Decodes the Redis messages of topics. Hands them to the topic's feed, or to its subscribers if the topic has no
  * history.
  */
-import { checkRun, LayoutError, type Topic } from '@fanfare/protocol';
+import { checkRun, LayoutError, type Position, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import type { ChannelMessage } from '../redis/redis.js';
+import { markLength } from './generation.js';
 import type { Interest } from './interest.js';
 import { readPosition } from './position-id.js';
 import { decodeRedisMessage } from './redis-message.js';
@@ -21,7 +22,10 @@ export interface ReceiverCounters {
   gapsNotified: number;
 }
 
-/** Separates the position from the entry in a message of a topic with history. A beacon has only the position. */
+/**
+ * Separates the parts of a message of a topic with history: the position, the mark of the generation, and the entry. A
+ * beacon has only the position.
+ */
 const space = 0x20;
 
 export class Receiver {
@@ -32,6 +36,7 @@ export class Receiver {
     private readonly states: TopicStates,
     private readonly interest: Interest,
     private readonly delivery: Delivery,
+    private readonly generations: { readonly mark: string | null },
     private readonly log: Log,
     private readonly counters: ReceiverCounters,
   ) {}
@@ -56,15 +61,28 @@ export class Receiver {
     while (positionEnd < end && bytes[positionEnd] !== space) positionEnd++;
     const position = readPosition(bytes, start, positionEnd, state?.feed?.epoch ?? '');
     if (position === null) return this.#warnOfUnreadable();
-    if (positionEnd === end) {
-      if (state?.feed?.isOpen) state.feed.onBeacon(position);
-      return;
-    }
-    const entry = decodeEntry(position, bytes.subarray(positionEnd + 1, end));
+    const markStart = positionEnd + 1;
+    const entryStart = markStart + markLength + 1;
+    if (positionEnd === end) return this.#receiveBeacon(state, position);
+    const entry = bytes[entryStart - 1] === space ? decodeEntry(position, bytes.subarray(entryStart, end)) : null;
     if (entry === null) this.#warnOfUnreadable();
     else if (state?.hasHistory === false) this.#warnOfPolicies(topic);
+    // Of another generation: only Redis can say what is at this position.
+    else if (!this.#isCurrent(bytes, markStart)) this.#receiveBeacon(state, position);
     else if (state?.feed) state.feed.receive(entry);
     else this.counters.redisMessagesUnwanted++;
+  }
+
+  #receiveBeacon(state: TopicState | undefined, position: Position): void {
+    if (state?.feed?.isOpen) state.feed.onBeacon(position);
+  }
+
+  /** Whether the mark at `start` belongs to the current generation. */
+  #isCurrent(bytes: Buffer, start: number): boolean {
+    const { mark } = this.generations;
+    if (mark === null) return false;
+    for (let at = 0; at < mark.length; at++) if (bytes[start + at] !== mark.charCodeAt(at)) return false;
+    return true;
   }
 
   #receiveFast(state: TopicState | undefined, topic: Topic, message: Buffer): void {

@@ -11,6 +11,7 @@ import {
   type Generation,
   type GenerationChange,
   type GenerationSource,
+  markOf,
   parseGeneration,
   withFence,
 } from './generation.js';
@@ -87,6 +88,7 @@ export class Recovery implements GenerationSource {
   #generation: Generation | null = null;
   /** The last generation that this node knew. */
   #last: Generation | null = null;
+  #mark: string | null = null;
   /** The lowest fence of the next generations: this node knows the map of this version. */
   #fence = 0;
   #isRunning = false;
@@ -113,6 +115,14 @@ export class Recovery implements GenerationSource {
   /** Whether this node has known a generation at any time. */
   get hasServed(): boolean {
     return this.#last !== null;
+  }
+
+  /**
+   * The mark of the generation whose messages this node may deliver as they arrive. Null from when this node checks what
+   * Redis has until it knows the next generation: what arrives meanwhile could be missing in Redis.
+   */
+  get mark(): string | null {
+    return this.#mark;
   }
 
   get generation(): Generation | null {
@@ -194,6 +204,7 @@ export class Recovery implements GenerationSource {
           part.stage = stages.restoredPublished;
           break;
         case 'verify':
+          this.#mark = null;
           await this.restorer.verify(this.#minEpoch);
           part.stage = stages.verified;
           break;
@@ -206,7 +217,8 @@ export class Recovery implements GenerationSource {
 
   async #serve(generation: Generation, part: Part): Promise<void> {
     const joinedRecovery = generation.recovery === this.#joined;
-    const isAnother = generation.recovery !== this.#last?.recovery;
+    // Without a mark, this node has not delivered what arrived since it checked Redis.
+    const isAnother = generation.recovery !== this.#last?.recovery || this.#mark === null;
     let change: GenerationChange = 'same';
     if (this.#last === null) change = 'first';
     else if (isAnother) change = joinedRecovery ? 'restored' : 'missed';
@@ -217,6 +229,7 @@ export class Recovery implements GenerationSource {
     if ((await this.owner.learnMap()) < generation.fence) throw new Error('No shard has the map that Redis requires.');
     this.#generation = withFence(generation, this.#fence);
     this.#last = generation;
+    this.#mark = markOf(generation);
     if (change === 'restored' || change === 'missed') this.counters.recoveries++;
     this.owner.onServing(change);
   }

@@ -177,7 +177,6 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       },
       (state) => (state.hasHistory ? this.#feeds.onBack(state) : receiver.notifyGap(state.topic)),
     );
-    const receiver = new Receiver(nodeId, states, this.#interest, delivery, log, counters);
 
     // The generation of Redis, and the other nodes.
     const publishScript = new PublishScript(publisher, keys);
@@ -202,6 +201,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       log,
       counters,
     );
+    const receiver = new Receiver(nodeId, states, this.#interest, delivery, recovery, log, counters);
     const probe = new Probe(
       settings,
       publisher,
