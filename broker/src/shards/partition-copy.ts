@@ -16,7 +16,7 @@ export interface CopyLink {
 }
 
 /** How the names of a partition begin, and the names that the scripts of streams need. */
-export interface CopyKeys {
+interface CopyKeys {
   /** `<root>:{<tag>}:topic:` */
   readonly topicPrefix: string;
   readonly generation: string;
