@@ -24,7 +24,7 @@ interface CopyKeys {
 }
 
 /** Redis serves others between two commands, so each must be short. */
-const keysPerScan = 2_000;
+const keysPerScan = 10_000;
 const topicsPerCall = 256;
 /** A topic may have a thousand long publications. */
 const topicsPerCopy = 8;
