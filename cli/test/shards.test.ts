@@ -1,6 +1,5 @@
 /** `fanfare shards` with real nodes and real shards. */
-import { type RedisShards, startRedisShards } from '@fanfare/local-cluster';
-import { Redis } from 'ioredis';
+import { type RedisShards, redisCommand, startRedisShards } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
@@ -64,13 +63,12 @@ describe('fanfare shards', () => {
       /^Version \d+ of the map: 16 partitions in 2 shards\.\n\S+ {2}8 partitions, 2 nodes\n\S+ {2}8 partitions, 2 nodes\n$/,
     );
     // Nodes report again what a shard did not get, or has lost.
-    const redis = new Redis(servers.servers[1]?.url as string);
-    await redis.del('fanfare:map:applied');
+    const { port = 0 } = servers.servers[1] ?? {};
+    await redisCommand(port, ['DEL', 'fanfare:map:applied']);
     const unreported = await fanfare('shards', 'status');
     expect(unreported).toMatchObject({ code: 1, err: expect.stringContaining('does not report a map yet') });
-    await redis.client('KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES');
+    await redisCommand(port, ['CLIENT', 'KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES']);
     await until('the nodes report again', async () => (await fanfare('shards', 'status')).code === 0);
-    redis.disconnect();
     expect(await fanfare('shards', 'move', '0,9', names[1] as string)).toMatchObject({ code: 0 });
     const removed = await fanfare('shards', 'remove', names[1] as string);
     expect(removed.err).toMatch(/has no partitions now\. Remove it from FANFARE_REDIS_URL of all nodes\.\n$/);
