@@ -402,7 +402,9 @@ describe('partitions of a Redis Cluster', () => {
 describe('a Redis Cluster of one server', () => {
   /** Stops itself, and has all slots. */
   async function startOne(...args: readonly string[]): Promise<RedisProcess> {
-    const redis = await startRedis({ args: ['--cluster-enabled', 'yes', ...args] });
+    // By default the bus uses another port that may be taken.
+    const busPort = String(await findFreePort());
+    const redis = await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-port', busPort, ...args] });
     await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTSRANGE', '0', '16383']);
     await untilServing(redis);
     return redis;

@@ -191,7 +191,7 @@ describe('fanfare subscribe', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(code).toBe(0);
-    expect(printed.toSorted((a, b) => a.topic.localeCompare(b.topic))).toEqual([
+    expect(printed.toSorted((a, b) => [one, other].indexOf(a.topic) - [one, other].indexOf(b.topic))).toEqual([
       { topic: one, epoch: first.split('-')[0], offset: 2, data: 2 },
       { topic: other, epoch: second.split('-')[0], offset: 2, data: 'b' },
     ]);

@@ -14,16 +14,22 @@ interface Shards {
 
 /** How often the shards are checked, in milliseconds. */
 const checkMs = 100;
+/** A shard is logged as lost after this time, in milliseconds: a slot that moves is back sooner. */
+const graceMs = 1_000;
 /** How long a starting node may take to reach a Redis before that is logged, in milliseconds. */
 const startMs = 3_000;
+
+interface Loss {
+  /** By performance.now(). */
+  readonly since: number;
+  isLogged: boolean;
+}
 
 export class ShardWatch {
   readonly #timer: NodeJS.Timeout;
   readonly #startedAt = performance.now();
-  /** The shards that were in use. */
-  readonly #used = new Set<string>();
-  /** Since when each lost shard cannot be used, by performance.now(). */
-  readonly #lostSince = new Map<string, number>();
+  /** The shards that cannot be used now. */
+  readonly #losses = new Map<string, Loss>();
 
   constructor(
     private readonly relay: Shards,
@@ -42,29 +48,33 @@ export class ShardWatch {
     if (shards.length < 2) return;
     const isOutage = shards.every(({ isConnected }) => !isConnected);
     for (const shard of shards) {
-      const since = this.#lostSince.get(shard.name);
+      const loss = this.#losses.get(shard.name);
       if (shard.isConnected) {
-        this.#used.add(shard.name);
-        if (since !== undefined) this.#onBack(shard, now - since);
-      } else if (since === undefined && !isOutage && (this.#used.has(shard.name) || now - this.#startedAt > startMs))
-        this.#onLost(shard, now);
+        this.#losses.delete(shard.name);
+        if (loss?.isLogged) this.#logBack(shard, now - loss.since);
+      } else if (loss === undefined) this.#losses.set(shard.name, { since: now, isLogged: false });
+      else if (!loss.isLogged && !isOutage && now - loss.since > graceMs && now - this.#startedAt > startMs) {
+        loss.isLogged = true;
+        this.#logLost(shard);
+      }
     }
     // A master of a Redis Cluster that has no partition any more.
-    for (const name of this.#lostSince.keys())
-      if (!shards.some((shard) => shard.name === name)) this.#lostSince.delete(name);
+    for (const name of this.#losses.keys())
+      if (!shards.some((shard) => shard.name === name)) this.#losses.delete(name);
   }
 
-  #onLost({ name, partitions }: ShardStatus, now: number): void {
-    this.#lostSince.set(name, now);
+  #logLost({ name, partitions, unavailable }: ShardStatus): void {
+    const fields = { event: 'shardLost', shard: name, partitions, unavailable };
+    if (unavailable === 0)
+      return this.log.warn(fields, `The Redis ${name} cannot be used. It has no partitions: all topics are served.`);
     const { fault } = this.relay;
     this.log.error(
-      { event: 'shardLost', shard: name, partitions },
-      `The Redis ${name} cannot be used. Topics in its ${partitions} partitions are unavailable; all other topics are served.${fault === null ? '' : ` ${fault}`}`,
+      fields,
+      `The Redis ${name} cannot be used for ${unavailable} of its ${partitions} partitions. Their topics are unavailable; all other topics are served.${fault === null ? '' : ` ${fault}`}`,
     );
   }
 
-  #onBack({ name, partitions }: ShardStatus, lastedMs: number): void {
-    this.#lostSince.delete(name);
+  #logBack({ name, partitions }: ShardStatus, lastedMs: number): void {
     this.log.warn(
       { event: 'shardBack', shard: name, partitions, lastedMs: Math.round(lastedMs) },
       `The Redis ${name} is back after ${(lastedMs / 1_000).toFixed(1)} s. Its ${partitions} partitions are served again.`,

@@ -56,7 +56,7 @@ export const logEvents = {
   outageOver:
     'The outage is over after `lastedMs`: Redis has been back for a second. `times`: number of failures. Counts: commands `refused`, publishes `unconfirmed`, unacknowledged publications `unrelayed`, publications delivered `late`, `gaps` and `resets` sent to subscribers. If `isOver` is false, the node stops during the outage.',
   shardLost:
-    'One of several Redis (`shard`) cannot be used, while others can. Topics in its `partitions` are unavailable. Also logged if a starting node does not reach it within 3 s.',
+    'One of several Redis (`shard`) could not be used for a second, while others could. Topics in `unavailable` of its `partitions` are unavailable. Also logged if a starting node does not reach it within 3 s.',
   shardBack: 'The `shard` is back after `lastedMs`.',
   refusals:
     'Refused requests and closed connections of the last minute (`seconds`), by kind, named like the metrics. Includes the `reasons` of failed authentications. Logged at most once a minute, and when the node stops.',

@@ -24,7 +24,7 @@ import type { ScopedId } from './scoped-id.js';
 import { unknownCursor } from './topic-list.js';
 
 /** How long a node that starts waits for a Redis before it serves the topics of the others, in milliseconds. */
-const startMs = 5_000;
+const startMs = 2_500;
 
 /** A relay, and the Redis that holds its topics. */
 export interface RelayUnit {
@@ -56,7 +56,8 @@ export class RoutedRelay implements Relay {
     if (this.mapFault() !== null && !states.includes('closed')) return 'unproven';
     const other = states.find((state) => state !== 'connected') ?? 'connected';
     const isStarting =
-      performance.now() - this.#openedAt < startMs && !this.units.every(({ relay }) => relay.hasServed);
+      performance.now() - this.#openedAt < startMs &&
+      !this.units.every(({ relay }) => relay.hasServed || this.places.countOf(relay) === 0);
     return isStarting || !states.includes('connected') ? other : 'connected';
   }
 

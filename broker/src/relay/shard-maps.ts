@@ -31,7 +31,11 @@ export interface MapFollower {
   apply(map: ShardMap): Promise<boolean>;
 }
 
+/** How long a starting node may lack a shard before that is logged, in milliseconds. */
+const startMs = 3_000;
+
 export class ShardMaps {
+  readonly #openedAt = performance.now();
   #map: ShardMap | null = null;
   /** The version that was applied last. */
   #applied = 0;
@@ -161,7 +165,14 @@ export class ShardMaps {
   }
 
   #report(fault: string): void {
-    if (fault !== this.#fault) this.log.error({ event: 'shardMapFault' }, fault);
+    if (fault === this.#fault) return;
     this.#fault = fault;
+    const log = (): void => {
+      if (this.#fault === fault) this.log.error({ event: 'shardMapFault' }, fault);
+    };
+    // While the node starts, the next connection may solve it.
+    const waitMs = this.#openedAt + startMs - performance.now();
+    if (waitMs <= 0) log();
+    else setTimeout(log, waitMs).unref();
   }
 }

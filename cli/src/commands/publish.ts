@@ -155,7 +155,7 @@ class Outcome {
       (error: unknown) => {
         this.#failed++;
         const { maybeDelivered } = error as { readonly maybeDelivered?: boolean };
-        const fate = maybeDelivered ? ' Subscribers may have received it.' : '';
+        const fate = maybeDelivered ? ' This or an earlier attempt may have reached subscribers.' : '';
         this.error ??= new Failure(`${item.place === '' ? '' : `On ${item.place}: `}${sentenceOf(error)}${fate}`);
       },
     );

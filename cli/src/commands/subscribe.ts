@@ -95,7 +95,7 @@ export async function follow(topics: readonly string[], options: SubscribeOption
       );
     });
     subscription.on('error', (error) => {
-      if (subscription.state.name !== 'unsubscribed') note(`fanfare: ${error.message}`);
+      if (subscription.state.name !== 'unsubscribed') note(`fanfare: ${topic}: ${error.message}`);
     });
     for await (const received of subscription) {
       if (left <= 0) return;

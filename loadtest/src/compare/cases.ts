@@ -89,6 +89,14 @@ export const cases: Readonly<Record<string, Case>> = {
     baseline: 'ioredis',
     runs: [crossNode(1_000, 100), crossNode(10_000, 100), crossNode(20_000, 100, 20), crossNode(40_000, 10)],
   },
+  shards: {
+    title: 'Several Redis',
+    about:
+      'One node accepts the publications, and the other delivers each to one subscriber. 1,000 topics, divided between the Redis servers.',
+    servers: ['fanfare', 'fanfare-shards-2', 'fanfare-shards-4'],
+    baseline: 'fanfare',
+    runs: [crossNode(10_000, 1_000, 10), crossNode(20_000, 1_000, 200)],
+  },
   storm: {
     title: 'Reconnect storm',
     about: '5,000 connections break at once and reconnect as fast as permitted.',

@@ -6,7 +6,7 @@ import type { Launcher } from './launcher.js';
 import { mosquitto } from './mosquitto.js';
 import { nats } from './nats.js';
 import { nchan } from './nchan.js';
-import { deployNodes, deployNodesOnRedis, type ServerProcess } from './node-deployment.js';
+import { deployNodes, deployNodesOnRedis, deployNodesOnShards, type ServerProcess } from './node-deployment.js';
 
 const startDeadlineMs = 60_000;
 
@@ -25,6 +25,15 @@ function fanfare(level: Level, hasRedis = false): Launcher {
         ? await deployNodes(nodes, () => startNode({ env: settings }))
         : await deployNodesOnRedis(nodes, (redisUrl) => startNode({ env: settings, redisUrl }), isDurable);
     },
+  };
+}
+
+/** Level recoverable, with several Redis servers. */
+function fanfareOnShards(count: number): Launcher {
+  return {
+    missing: async () => null,
+    start: async ({ nodes, env }) =>
+      await deployNodesOnShards(nodes, (redisUrl) => startNode({ env: { ...noLimits, ...env }, redisUrl }), count),
   };
 }
 
@@ -64,6 +73,8 @@ export const launchers: Readonly<Record<string, Launcher>> = {
   'fanfare-fast': fanfare('fast'),
   'fanfare-fast-json': fanfare('fast'),
   'fanfare-durable': fanfare('durable'),
+  'fanfare-shards-2': fanfareOnShards(2),
+  'fanfare-shards-4': fanfareOnShards(4),
   'fanfare-http': fanfare('recoverable'),
   'fanfare-http-fast': fanfare('fast'),
   'fanfare-http-redis': fanfare('recoverable', true),

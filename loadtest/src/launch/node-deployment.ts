@@ -1,7 +1,14 @@
 /** Local nodes as the target of a load, with a shared Redis if they need one. */
 
 import { Disposables } from '@fanfare/kit/disposables';
-import { masterArgs, type RedisProcess, redisCommand, startRedis, startReplica } from '@fanfare/local-cluster';
+import {
+  masterArgs,
+  type RedisProcess,
+  redisCommand,
+  startRedis,
+  startRedisShards,
+  startReplica,
+} from '@fanfare/local-cluster';
 import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
 
 /** A process that listens on this machine. */
@@ -33,6 +40,19 @@ export async function deployNodesOnRedis(
   if (replica === null) return deployment;
   const follower = { name: 'Redis replica', role: 'redis', pid: replica.pid } as const;
   return { ...deployment, processes: [...deployment.processes, follower] };
+}
+
+/** `count`: Redis servers, between which the topics are divided. */
+export async function deployNodesOnShards(
+  nodes: number,
+  start: (redisUrl: string) => Promise<ServerProcess>,
+  count: number,
+): Promise<Deployment> {
+  await using parts = new Disposables();
+  const { servers, url } = parts.use(await startRedisShards(count));
+  const deployment = await deploy(parts, null, nodes, () => start(url));
+  const shards = servers.map(({ pid }, index) => ({ name: `Redis ${index}`, role: 'redis', pid }) as const);
+  return { ...deployment, processes: [...deployment.processes, ...shards] };
 }
 
 /** A Redis that is the target itself. */

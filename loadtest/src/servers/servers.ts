@@ -21,6 +21,8 @@ const facts: Readonly<Record<string, Facts>> = {
   'fanfare-fast': ['msgpack', 'Fanfare, level fast, MessagePack'],
   'fanfare-fast-json': ['json', 'Fanfare, level fast, JSON'],
   'fanfare-durable': ['msgpack', 'Fanfare, level durable, MessagePack; with Redis and one replica, also on one node'],
+  'fanfare-shards-2': ['msgpack', 'Fanfare, level recoverable, MessagePack; with two Redis, also on one node'],
+  'fanfare-shards-4': ['msgpack', 'Fanfare, level recoverable, MessagePack; with four Redis, also on one node'],
   ...fanfareOverHttp(),
   'raw-http': [
     'http',
