@@ -335,6 +335,49 @@ describe('a node', () => {
   });
 });
 
+describe('a node that is late', () => {
+  it('publishes nothing in the old shard after the copy, even if it has learned of the fence', async () => {
+    await using replica = await startReplica(servers[0]?.port ?? 0);
+    await using other = await startReplica(servers[1]?.port ?? 0);
+    expect(other.port).not.toBe(replica.port);
+    const slow = { ...env, FANFARE_REDIS_URL: urlOf(2), FANFARE_DURABLE_TIMEOUT_MS: '10000' };
+    await using cluster = await startCluster({ redis: false, env: slow });
+    await using opened = await open(2);
+    const map = await opened.shards.lock();
+    const move = moveOf(map, 0, 1);
+    const topic = topicIn(move.partition, 'durable') as Topic;
+    const writer = await cluster.connect();
+    expect(await writer.publish(topic, 1)).toMatchObject({ type: 'published' });
+    await replica.pause();
+    const [old, present] = servers.slice(0, 2).map(({ url }) => new Redis(url)) as [Redis, Redis];
+    const length = async () => old.xlen(`fanfare:{${partitions.tagOf(move.partition)}}:topic:${topic}`);
+    const second = writer.publish(topic, 2);
+    await until('the second one waits for the replica', async () => (await length()) === 2);
+    // Sent when the second one has its outcome.
+    const third = writer.publish(topic, 3);
+    const moving = opened.shards.carryOut([move]);
+    await until('nodes may serve the partition in the new shard', async () =>
+      ['switch', 'clean'].includes((await opened.shards.readMap()).moves.get(move.partition)?.step ?? ''),
+    );
+    // Both find the fence.
+    expect(await writer.publish(topicIn(map.shards.indexOf(nameOf(0))), 1)).toMatchObject({
+      code: 'unavailable',
+    });
+    const clock = async () => Number(await present.get('fanfare:clock'));
+    const before = await clock();
+    await until('two heartbeats', async () => (await clock()) > before + 1_500);
+    await replica.resume();
+    await second;
+    const last = await third;
+    await moving;
+    await opened.shards.unlock();
+    const page = await writer.requestServed({ type: 'history', topic, since: null, limit: null, direction: null });
+    expect(page).toMatchObject({ position: { offset: last.type === 'published' ? 3 : 2 } });
+    expect(last).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    for (const redis of [old, present]) redis.disconnect();
+  });
+});
+
 describe('a shard that is down', () => {
   it('keeps the map from being changed, and its command says so', async () => {
     await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(3) } });

@@ -82,8 +82,8 @@ export interface RedisRelayCounters
 /** The map of partitions, as a relay needs it that shares the topics of a node with others. */
 export interface MapSource {
   /**
-   * Compares the map that this node knows with that of the relay's Redis. Resolves with the version that the node knows
-   * then. Rejects if Redis does not respond.
+   * Compares the map that this node knows with that of the relay's Redis. Resolves with the version that the node works
+   * according to. Rejects if Redis does not respond.
    */
   learn(): Promise<number>;
 }

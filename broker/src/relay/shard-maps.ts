@@ -53,25 +53,20 @@ export class ShardMaps {
   }
 
   /**
-   * Compares the map with that of a shard. Resolves with the version that this node knows then. Rejects if the shard
-   * does not respond, or if this node cannot follow the map.
+   * Compares the map with that of a shard. Resolves with the version that this node works according to: everything that
+   * it does not permit has its outcome. Rejects if the shard does not respond, or if this node cannot follow the map.
    */
-  async exchange(shard: MappedShard): Promise<number> {
+  async learn(shard: MappedShard): Promise<number> {
     try {
       const { map } = await shard.exchangeMap(this.#map);
       if (map !== null) this.#learn(map);
       else if (this.#map === null) await this.#begin();
-      if (this.version > this.#refused) this.#fault = null;
+      if ((this.#map?.version ?? 0) > this.#refused) this.#fault = null;
     } catch (error) {
       if (error instanceof ShardMapError) this.#report(error.message);
       throw error;
     }
-    return this.version;
-  }
-
-  /** The version that this node knows; 0 if none. */
-  get version(): number {
-    return this.#map?.version ?? 0;
+    return this.#applied;
   }
 
   /** No shard that was asked has a map. Only all shards together show where the data is. */
@@ -128,7 +123,7 @@ export class ShardMaps {
   /** A shard may not have the map yet, or even a newer one. */
   async #bringUpToDate(shard: MappedShard): Promise<void> {
     try {
-      await this.exchange(shard);
+      await this.learn(shard);
     } catch {
       // The shard does not respond: then this happens with the next connection. Or the fault is reported.
     }
