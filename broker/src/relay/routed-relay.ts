@@ -176,7 +176,7 @@ export class RoutedRelay implements Relay {
     const { relay } = this.#unit(index);
     const { topics: found, next } = await relay.topics({ ...request, cursor });
     // During a move, both shards have the topics of the partition.
-    const topics = found.filter((topic) => this.places.of(topic).relay === relay);
+    const topics = found.filter((topic) => this.places.isServed(topic, relay));
     if (next !== null) return { topics, next: `${index}-${next}` };
     const seen = new Set(this.units.slice(0, index + 1).map(({ shard }) => shard));
     const following = this.units.findIndex(({ shard }, at) => at > index && !seen.has(shard));
