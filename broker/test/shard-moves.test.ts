@@ -246,6 +246,28 @@ describe('a command that dies', () => {
     },
   );
 
+  it('that has hung until another one has locked the map deletes nothing that the nodes use', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    const [old, present] = servers.slice(0, 2).map(({ url }) => new Redis(url)) as [Redis, Redis];
+    let stream = '';
+    const onStep = (_partition: number, step: MoveStep): void => {
+      if (step !== 'copy') return;
+      for (const redis of [old, present]) redis.set('fanfare:map:lock', 'another').catch(() => undefined);
+      old.del(stream).catch(() => undefined);
+    };
+    await using opened = await open(2, { onStep });
+    const move = moveOf(await opened.shards.lock(), 0, 1);
+    const topic = topicIn(move.partition);
+    stream = `fanfare:{${partitions.tagOf(move.partition)}}:topic:${topic}`;
+    const connection = await cluster.connect();
+    await until('it is served', async () => (await connection.publish(topic, 1)).type === 'published');
+    await expect(opened.shards.carryOut([move])).rejects.toThrow(/has changed meanwhile, or this command hung/);
+    expect(await present.exists(stream)).toBe(1);
+    for (const redis of [old, present]) redis.disconnect();
+    await forgetLock();
+    await opened.shards.unlock();
+  });
+
   it('while publications wait, lets them be refused after a second', async () => {
     await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
     await using opened = await open(2);

@@ -20,7 +20,7 @@ import {
   parseMap,
   type ShardMap,
 } from '../relay/shard-map.js';
-import { clear, PartitionCopy, renewEnded } from './partition-copy.js';
+import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-copy.js';
 import { type ShardLink, ShardsError } from './shard-link.js';
 
 /** The names in each shard. */
@@ -195,7 +195,7 @@ export class Shards {
     const [from, to] = [this.#link(fromName), this.#link(toName)];
     const startedAt = performance.now();
     const copyKeys = { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) };
-    let copy = new PartitionCopy(from, to, copyKeys);
+    let copy = new PartitionCopy(from, this.#whileLocked(to), copyKeys);
     let haltedAt = startedAt;
     let haltedMs = 0;
     for (;;) {
@@ -228,7 +228,7 @@ export class Shards {
           await this.#awaitNodes([from, to], haltMs);
           for (let isDone = false; !isDone; ) {
             isDone = await this.#copyRest(copy, from, to);
-            if (!isDone) copy = new PartitionCopy(from, to, copyKeys);
+            if (!isDone) copy = new PartitionCopy(from, this.#whileLocked(to), copyKeys);
           }
           break;
         case 'switch':
@@ -240,7 +240,7 @@ export class Shards {
             throw new ShardsError(
               `Partition ${partition} is in ${toName}, but ${notReady(late, this.#current.version)} Its data in ${fromName} stays until they are: run the command again.`,
             );
-          await clear(from, copyKeys.topicPrefix);
+          await clear(this.#whileLocked(from), copyKeys.topicPrefix);
         }
       }
       await this.#write(advanceMove(this.#current, partition), partition);
@@ -331,10 +331,7 @@ export class Shards {
     const text = formatMap(map);
     for (const name of involved) {
       const stored = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
-      if (stored !== text)
-        throw new ShardsError(
-          `The map of ${name} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
-        );
+      if (stored !== text) throw lockLost(name);
     }
     this.#map = map;
     const others = [...this.links].filter(([name]) => !involved.includes(name));
@@ -350,6 +347,21 @@ export class Shards {
     return String((answer as readonly Reply[])[0]);
   }
 
+  /**
+   * The connection, which refuses commands with {@link ShardsError} once another command has locked the map: that one
+   * may have moved the partition meanwhile, and nodes use the data that this command would replace or delete.
+   */
+  #whileLocked(link: ShardLink): CopyLink {
+    return {
+      run: async (commands) => {
+        const [owner] = await link.run([['GET', this.keys.mapLock]]);
+        if (String(owner) !== this.#lockName) throw lockLost(link.shard);
+        return link.run(commands);
+      },
+      evaluate: (call) => link.evaluate(call),
+    };
+  }
+
   /** Sends a command about the lock to each shard, if this command still has it. */
   async #withLock(...command: Command): Promise<void> {
     for (const link of this.links.values()) {
@@ -361,6 +373,12 @@ export class Shards {
       }
     }
   }
+}
+
+function lockLost(shard: string): ShardsError {
+  return new ShardsError(
+    `The map of ${shard} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
+  );
 }
 
 function notReady(nodes: readonly string[], version: number): string {
