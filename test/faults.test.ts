@@ -36,5 +36,7 @@ describe.concurrent('nothing is lost, duplicated, out of order or missing withou
     [['redis-failover-behind'], 'recoverable'],
     [['redis-failover-behind'], 'durable'],
     [['shard-hung'], 'recoverable'],
+    [['large-slot-moved'], 'recoverable'],
+    [['master-killed'], 'durable'],
   ] as const)('with %j, at level %s', (names, level) => expectNoLoss(inTurn(names), { level }));
 });

@@ -18,7 +18,7 @@ import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
 /** `single`: one Redis. `shards`: two. `cluster`: a Redis Cluster of three masters, each with a replica. */
-export type PlacementName = 'single' | 'shards' | 'cluster';
+type PlacementName = 'single' | 'shards' | 'cluster';
 
 /** The servers that the nodes of a cluster share. */
 type Servers = RedisProcess | RedisShards | RedisClusterProcess;

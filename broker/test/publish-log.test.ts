@@ -80,6 +80,24 @@ describe('the publish log of a node', () => {
     expect(published.isComplete).toBe(true);
   });
 
+  it('hands topics over to the log of another relay, with their memory', () => {
+    const share = new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 2);
+    const [from, to] = [new PublishLog(times, share), new PublishLog(times, share)];
+    from.add(named('moved'), entry(1));
+    from.add(named('stays'), entry(7));
+    from.endPeriod();
+    from.add(named('moved'), entry(2));
+    const bytes = share.logged.bytes;
+    from.handOver((topic) => topic === 'moved', to);
+    expect([...topicsOf(from).keys()]).toEqual(['stays']);
+    expect(topicsOf(to).get('moved')).toMatchObject({ offset: 2, entries: [entry(1), entry(2)], isThinned: false });
+    expect(share.logged.bytes).toBe(bytes);
+    expect(from.endPeriod()).toEqual([{ topic: 'stays', epoch: '1', offset: 7 }]);
+    for (let turn = 0; turn < turnsToForget; turn++) from.endPeriod();
+    expect(topicsOf(from).size).toBe(0);
+    from.handOver(() => true, to);
+  });
+
   it('hands over the positions of topics whose publications it has forgotten, and whether it has forgotten topics', () => {
     const share = new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1);
     const [before, after] = [new PublishLog(times, share), new PublishLog(times, share)];

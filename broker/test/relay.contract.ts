@@ -396,7 +396,7 @@ export function relayContract(name: string, start: StartRelays): void {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       const names = Array.from({ length: 250 }, (_, index) => `room.${index}`);
-      for (const name of [...names, 'other', 'fast.room']) relay.publish(topic(name), json(1), null, null);
+      await Promise.all([...names, 'other', 'fast.room'].map((name) => publishAcknowledged(relay, name, 1)));
       await publishAcknowledged(relay, 'last', 1, 'an id');
       async function list(prefix: string, limit: number): Promise<string[]> {
         const found = new Set<string>();

@@ -1,4 +1,5 @@
 /** Partitions move between shards while clients publish and subscribe, and nobody notices. */
+import { readFileSync } from 'node:fs';
 import { type RedisProcess, type RedisShards, startNode, startRedisShards, startReplica } from '@fanfare/local-cluster';
 import type { ServerMessage, Topic } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
@@ -287,6 +288,50 @@ describe('a command that dies', () => {
     await opened.shards.resume();
     await until('it is served', async () => (await connection.publish(topic, 2)).type === 'published');
     await opened.shards.unlock();
+  });
+});
+
+it('moves a partition with the documented permissions', async () => {
+  const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  const [, rules = ''] = /^ACL SETUSER fanfare reset on >password (.*)$/m.exec(operations) ?? [];
+  const [, more = ''] = /in addition to \[those of the nodes\]\S+ `([^`]+)`/.exec(operations) ?? [];
+  const user = ['--user', 'fanfare', 'on', '>password', ...rules.split(' '), ...more.split(' ')];
+  await using shards = await startRedisShards(2, { args: user });
+  const hosts = shards.servers.map(({ port }) => `127.0.0.1:${port}`);
+  const url = `redis+shards://fanfare:password@${hosts.join(';')}`;
+  await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: url } });
+  await using opened = await openShards({ ...loadConfig({ FANFARE_REDIS_URL: url }), redisUrl: url });
+  const map = await opened.shards.lock();
+  const connection = await cluster.connect();
+  const topic = topicIn(0);
+  await connection.publish(topic, 1);
+  const [from, to] = map.shards[0] === hosts[0] ? hosts : hosts.toReversed();
+  await opened.shards.carryOut([{ partition: 0, from: from as string, to: to as string }]);
+  await opened.shards.unlock();
+  expect(await connection.publish(topic, 2)).toMatchObject({ type: 'published', position: { offset: 2 } });
+});
+
+describe('a subscriber that leaves while a partition changes over', () => {
+  it('is listened to nowhere in the end', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    await using opened = await open(2);
+    const move = moveOf(await opened.shards.readMap(), 0, 1);
+    const topic = topicIn(move.partition) as Topic;
+    await dieIn('copy', move);
+    const connection = await cluster.connect();
+    await until('the step is applied', async () => (await connection.publish(topic, 1)).type === 'error');
+    connection.send({ type: 'subscribe', id: 101, topic, since: null }, { type: 'unsubscribe', id: 102, topic });
+    await connection.next('unsubscribed');
+    await forgetLock();
+    await opened.shards.lock();
+    await opened.shards.resume();
+    await opened.shards.unlock();
+    const channel = `fanfare:{${partitions.tagOf(move.partition)}}:topic:${topic}`;
+    for (const { url } of servers.slice(0, 2)) {
+      const redis = new Redis(url);
+      await until('nobody listens', async () => (await redis.pubsub('SHARDNUMSUB', channel))[1] === 0);
+      redis.disconnect();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** `fanfare shards` with real nodes and real shards. */
 import { type RedisShards, startRedisShards } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
@@ -52,11 +53,24 @@ describe('fanfare shards', () => {
     expect((await fanfare('shards', 'list')).out).toBe(
       `${names[0]}  8 partitions: 0-7\n${names[1]}  8 partitions: 8-15\n`,
     );
+    expect(await fanfare('shards', 'list', '--redis', urlOf(0))).toEqual({
+      code: 1,
+      out: '',
+      err: `fanfare: The map of partitions uses ${names[1]}, which FANFARE_REDIS_URL does not list. Add it.\n`,
+    });
     expect(await fanfare('shards', 'add', names[1] as string)).toMatchObject({ code: 0, err: 'Nothing to move.\n' });
     await until('all is well', async () => (await fanfare('shards', 'status')).code === 0);
     expect((await fanfare('shards', 'status')).out).toMatch(
       /^Version \d+ of the map: 16 partitions in 2 shards\.\n\S+ {2}8 partitions, 2 nodes\n\S+ {2}8 partitions, 2 nodes\n$/,
     );
+    // Nodes report again what a shard did not get, or has lost.
+    const redis = new Redis(servers.servers[1]?.url as string);
+    await redis.del('fanfare:map:applied');
+    const unreported = await fanfare('shards', 'status');
+    expect(unreported).toMatchObject({ code: 1, err: expect.stringContaining('does not report a map yet') });
+    await redis.client('KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES');
+    await until('the nodes report again', async () => (await fanfare('shards', 'status')).code === 0);
+    redis.disconnect();
     expect(await fanfare('shards', 'move', '0,9', names[1] as string)).toMatchObject({ code: 0 });
     const removed = await fanfare('shards', 'remove', names[1] as string);
     expect(removed.err).toMatch(/has no partitions now\. Remove it from FANFARE_REDIS_URL of all nodes\.\n$/);

@@ -11,7 +11,7 @@ interface EvictionLink {
   info(...sections: ('memory' | 'server' | 'stats')[]): Promise<string>;
 }
 
-export interface EvictionCounters {
+interface EvictionCounters {
   /** Keys that Redis has evicted since this node connected. */
   redisEvictions: number;
 }

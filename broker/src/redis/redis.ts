@@ -6,7 +6,6 @@ export { CheckLink } from './check-link.js';
 export { ClusterConnections } from './cluster/cluster-connections.js';
 export type { ClusterSettings } from './cluster/cluster-settings.js';
 export { ClusterStoreLink } from './cluster/cluster-store-link.js';
-export { ClusterTopology } from './cluster/cluster-topology.js';
 export type { PartitionLinks, PartitionOwner } from './cluster/partition-links.js';
 export { type CommandStream, isLost, lostError, PendingCall } from './command-stream.js';
 export type { CommandWriter } from './command-writer.js';

@@ -24,8 +24,6 @@ export interface Places {
   of(topic: Topic): Place;
   /** How many partitions a relay serves. */
   countOf(relay: RedisRelay): number;
-  /** Whether what the Redis of this relay has of a topic is what clients get. */
-  isServed(topic: Topic, relay: RedisRelay): boolean;
   /** Resolves when no publication waits here. */
   settled(): Promise<void>;
   /** Refuses what waits here. */
@@ -40,8 +38,6 @@ export function fixedPlaces(partitions: Partitions, relayOf: (partition: number)
   return {
     of: (topic) => places[partitions.of(topic)] as Place,
     countOf: (relay) => places.filter((place) => place.relay === relay).length,
-    // Each Redis has only what it serves. The masters of a Cluster each have topics of several relays.
-    isServed: () => true,
     settled: async () => undefined,
     close: () => undefined,
   };
@@ -71,10 +67,6 @@ export class PartitionPlaces implements MapFollower, Places {
 
   countOf(relay: RedisRelay): number {
     return this.#places.filter((place) => place.relay === relay).length;
-  }
-
-  isServed(topic: Topic, relay: RedisRelay): boolean {
-    return this.of(topic).relay === relay;
   }
 
   halt(map: ShardMap): void {

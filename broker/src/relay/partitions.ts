@@ -65,7 +65,7 @@ function evenTags(count: number): readonly string[] {
 }
 
 /** FNV-1a with the final mixing of MurmurHash3, so that topics with a common prefix spread. Not negative. */
-export function hashOf(text: string): number {
+function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
   hash ^= hash >>> 16;

@@ -17,7 +17,7 @@ export type PublishingLink = Pick<
 >;
 
 /** The connection that receives messages. */
-export type ListeningLink = Pick<SubscriberLink, 'isReady' | 'subscribe' | 'unsubscribe'>;
+type ListeningLink = Pick<SubscriberLink, 'isReady' | 'subscribe' | 'unsubscribe'>;
 
 /**
  * One connection to publish, one to listen, and one for `durable` topics if there are any. They lead to the server that

@@ -173,10 +173,15 @@ export class RoutedRelay implements Relay {
     const [, text = '0', cursor = null] = /^(\d{1,4})-(\d{1,20})$/.exec(request.cursor ?? '0-0') ?? [];
     const index = Number(text);
     if (cursor === null || index >= this.units.length) throw unknownCursor();
-    const { relay } = this.#unit(index);
+    const { relay, shard } = this.#unit(index);
     const { topics: found, next } = await relay.topics({ ...request, cursor });
+    // A master of a Redis Cluster has the topics of many units.
+    const relays = new Set(this.units.flatMap((unit) => (unit.shard === shard ? [unit.relay] : [])));
     // During a move, both shards have the topics of the partition.
-    const topics = found.filter((topic) => this.places.isServed(topic, relay));
+    const topics = found.filter((topic) => {
+      const { relay: owner } = this.places.of(topic);
+      return owner !== null && relays.has(owner);
+    });
     if (next !== null) return { topics, next: `${index}-${next}` };
     const seen = new Set(this.units.slice(0, index + 1).map(({ shard }) => shard));
     const following = this.units.findIndex(({ shard }, at) => at > index && !seen.has(shard));

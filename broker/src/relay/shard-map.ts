@@ -9,7 +9,7 @@
  * shard accepts no more, and the rest is copied. `switch`: the nodes read and listen at the new shard. `clean`: they
  * publish there too, and the data in the old shard is removed.
  */
-export const moveSteps = ['prepare', 'copy', 'switch', 'clean'] as const;
+const moveSteps = ['prepare', 'copy', 'switch', 'clean'] as const;
 export type MoveStep = (typeof moveSteps)[number];
 
 /** A partition on its way. */

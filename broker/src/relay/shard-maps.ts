@@ -35,6 +35,8 @@ export class ShardMaps {
   #map: ShardMap | null = null;
   /** The version that was applied last. */
   #applied = 0;
+  /** The version that was applied last, and completely. */
+  #completed = 0;
   #isApplying = false;
   /** The highest version that this node could not follow. */
   #refused = 0;
@@ -62,6 +64,8 @@ export class ShardMaps {
       if (map !== null) this.#learn(map);
       else if (this.#map === null) await this.#begin();
       if ((this.#map?.version ?? 0) > this.#refused) this.#fault = null;
+      // It did not respond when this node applied the map, or has lost the record since.
+      if (this.#completed > 0) await this.#reportTo(shard);
     } catch (error) {
       if (error instanceof ShardMapError) this.#report(error.message);
       throw error;
@@ -136,10 +140,19 @@ export class ShardMaps {
       const isComplete = await this.follower.apply(map);
       this.#applied = map.version;
       this.log.debug({ event: 'shardMap', map: formatMap(map) }, 'Applied a map of partitions.');
-      // Shards that do not respond now cannot take part in a move.
-      if (isComplete) await Promise.allSettled(this.shards.map((shard) => shard.reportMap(map.version)));
+      if (!isComplete) continue;
+      this.#completed = map.version;
+      await Promise.all(this.shards.map((shard) => this.#reportTo(shard)));
     }
     this.#isApplying = false;
+  }
+
+  async #reportTo(shard: MappedShard): Promise<void> {
+    try {
+      await shard.reportMap(this.#completed);
+    } catch {
+      // It does not respond, and takes part in no move now. This is repeated with its next connection.
+    }
   }
 
   #report(fault: string): void {

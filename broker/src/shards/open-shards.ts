@@ -8,7 +8,7 @@ import { minPartitions, Partitions } from '../relay/partitions.js';
 import { ShardLink, ShardsError } from './shard-link.js';
 import { type Progress, Shards } from './shards.js';
 
-export interface ShardsSettings extends RedisSettings {
+interface ShardsSettings extends RedisSettings {
   readonly redisPrefix: string;
 }
 

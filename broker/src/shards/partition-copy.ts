@@ -16,7 +16,7 @@ export interface CopyLink {
 }
 
 /** How the names of a partition begin, and the names that the scripts of streams need. */
-export interface CopyKeys {
+interface CopyKeys {
   /** `<root>:{<tag>}:topic:` */
   readonly topicPrefix: string;
   readonly generation: string;
@@ -24,7 +24,7 @@ export interface CopyKeys {
 }
 
 /** Redis serves others between two commands, so each must be short. */
-const keysPerScan = 2_000;
+const keysPerScan = 10_000;
 const topicsPerCall = 256;
 /** A topic may have a thousand long publications. */
 const topicsPerCopy = 8;

@@ -1,6 +1,14 @@
 /** What `fanfare shards` does, without its command line. */
 
-import { countOf, formatRanges, type PlannedMove, parseRanges, planMoves, type ShardMap } from '../relay/shard-map.js';
+import {
+  countOf,
+  formatRanges,
+  type PlannedMove,
+  parseRanges,
+  planMoves,
+  type ShardMap,
+  shardsOf,
+} from '../relay/shard-map.js';
 import { loadConfig } from '../settings/config.js';
 import { type OpenShards, openShards } from './open-shards.js';
 import { ShardsError } from './shard-link.js';
@@ -25,6 +33,7 @@ export interface ChangeOptions extends Progress {
 export async function listShards(redisUrl: string): Promise<readonly string[]> {
   await using opened = await open(redisUrl);
   const map = await opened.shards.readMap();
+  checkList(opened.shards.names, map);
   return opened.shards.names.map((name) => {
     const partitions = [...map.shards.keys()].filter((partition) => map.shards[partition] === name);
     if (partitions.length === 0) return `${name}  no partitions`;
@@ -39,6 +48,7 @@ export async function statusOf(
   await using opened = await open(redisUrl);
   const { shards } = opened;
   const map = await shards.readMap();
+  checkList(shards.names, map);
   const all = await shards.status();
   const lines = [
     `Version ${map.version} of the map: ${counted(map.shards.length, 'partition')} in ${counted(new Set(map.shards).size, 'shard')}.`,
@@ -62,9 +72,10 @@ export async function statusOf(
       nodes.flatMap(({ id, version }) => (version === map.version ? [] : [[id, version] as const])),
     ),
   );
-  const behind = [...late].map(
-    ([id, version]) =>
-      `The node ${id} has applied ${version === null ? 'no version' : `only version ${version}`} of the map.`,
+  const behind = [...late].map(([id, version]) =>
+    version === null
+      ? `The node ${id} does not report a map yet. It is starting, or its FANFARE_REDIS_URL is not this list of shards: /readyz of a node says what is wrong.`
+      : `The node ${id} has applied only version ${version} of the map. If this stays so, /readyz of a node says what is wrong.`,
   );
   return { lines, problems: [...moves, ...outdated, ...behind] };
 }
@@ -117,6 +128,15 @@ function planOf(change: Change, map: ShardMap): readonly PlannedMove[] {
       });
     }
   }
+}
+
+/** Rejects a list that lacks shards of the map: what it shows would be a part. */
+function checkList(names: readonly string[], map: ShardMap): void {
+  const missing = shardsOf(map).filter((name) => !names.includes(name));
+  if (missing.length > 0)
+    throw new ShardsError(
+      `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL does not list. Add it.`,
+    );
 }
 
 /** Uses the settings of the environment that nodes use for Redis: prefix, files with passwords and certificates. */

@@ -24,7 +24,7 @@ import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-cop
 import { type ShardLink, ShardsError } from './shard-link.js';
 
 /** The names in each shard. */
-export interface ShardKeys {
+interface ShardKeys {
   readonly map: string;
   readonly mapLock: string;
   readonly mapApplied: string;
@@ -39,7 +39,7 @@ export interface ShardKeys {
   topicPrefix(partition: number): string;
 }
 
-export interface ShardStatus {
+interface ShardStatus {
   readonly name: string;
   /** The version of its map; null if it has none. */
   readonly version: number | null;

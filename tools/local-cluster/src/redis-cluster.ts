@@ -13,7 +13,7 @@ const host = '127.0.0.1';
 const slotCount = 16_384;
 
 /** A server that takes longer counts as hanging. */
-const answerTimeoutMs = 1_000;
+const answerTimeoutMs = 3_000;
 
 /** The node timeout while it is created. */
 const creationTimeoutMs = 1_000;

@@ -33,7 +33,7 @@ const timeoutMs = 300_000;
 
 describe.concurrent('nothing is lost, duplicated, out of order or missing without notice', () => {
   const movesClock = ({ clockAheadSeconds }: Fault): boolean => clockAheadSeconds !== undefined;
-  const others = faults.filter(({ name, placements }) => !ofProduct.includes(name) && placements.includes('single'));
+  const others = faults.filter(({ name }) => !ofProduct.includes(name));
   const named = (some: readonly Fault[]) => some.map((fault) => [fault.name, fault] as const);
   const check = (_: string, fault: Fault): Promise<void> => expectNoLoss(fault);
 
@@ -42,7 +42,7 @@ describe.concurrent('nothing is lost, duplicated, out of order or missing withou
   // The library that moves the clock must be compiled first.
   it.skipIf(!hasCompiler()).each(named(others.filter(movesClock)))('with fault %s', check, timeoutMs);
 
-  describe.each(['sentinel', 'shards'] as const)('with --redis %s', (redis) => {
+  describe.each(['sentinel', 'shards', 'cluster'] as const)('with --redis %s', (redis) => {
     it.each(withOtherPlacements)('with fault %s', (name) => expectNoLoss(findFault(name), { redis }), timeoutMs);
   });
 });

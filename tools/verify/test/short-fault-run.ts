@@ -9,9 +9,10 @@ import { faults } from '../src/faults/index.js';
 
 const options: FaultRunOptions = {
   rate: 40,
-  topics: 10,
+  // Enough for each of several Redis.
+  topics: 24,
   publishersPerTopic: 1,
-  subscribers: 6,
+  subscribers: 12,
   topicsPerSubscriber: 2,
   bytes: 100,
   nodes: 2,

@@ -17,7 +17,7 @@ interface SlotOwner {
 }
 
 /** A server whose connection works. */
-export interface TopologySource {
+interface TopologySource {
   slots(): Promise<SlotMap>;
 }
 

@@ -99,7 +99,7 @@ export abstract class RedisUnderTest implements AsyncDisposable {
 }
 
 /** A server that takes longer to reply counts as hanging. */
-const roleTimeoutMs = 1_000;
+const roleTimeoutMs = 3_000;
 
 const failoverDeadlineMs = 30_000;
 

@@ -1,5 +1,6 @@
 /** Faults of one of several Redis servers (shards), and changes of their list. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { becomes } from '@fanfare/kit/within';
 import { changeShards } from '../cluster/shards-command.js';
 import { readTopicChannels } from '../cluster/topic-channels.js';
 import type { Fault, FaultEnvironment } from './fault.js';
@@ -55,6 +56,9 @@ export const shardRemoved: Fault = {
   },
 };
 
+/** Nodes may listen for a moment where a topic was. */
+const listenDeadlineMs = 5_000;
+
 /** Throws if no topic moved: then the fault would prove nothing. */
 async function change({ cluster, note }: FaultEnvironment, action: 'add' | 'remove', name: string): Promise<void> {
   const { redis } = cluster;
@@ -63,7 +67,9 @@ async function change({ cluster, note }: FaultEnvironment, action: 'add' | 'remo
   const beganMs = performance.now();
   await changeShards(redis.url, action, name);
   const tookMs = Math.round(performance.now() - beganMs);
+  const isMoved = async (): Promise<boolean> => (await count()) > 0 === (action === 'add');
+  if (!(await becomes(listenDeadlineMs, isMoved))) throw new Error('Nodes do not listen where the topics are.');
   const after = await count();
   note(`fanfare shards ${action} took ${tookMs} ms; topics on the shard: ${before} before, ${after} after.`);
-  if (action === 'add' ? after === 0 : before === 0 || after > 0) throw new Error('The topics did not move.');
+  if (before === after) throw new Error('No topic has moved.');
 }
