@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../src/index.js';
 import { Partitions } from '../src/relay/partitions.js';
-import type { MoveStep, PlannedMove, ShardMap } from '../src/relay/shard-map.js';
+import { firstMap, formatMap, type MoveStep, mapOfOne, type PlannedMove, type ShardMap } from '../src/relay/shard-map.js';
 import { type OpenShards, openShards } from '../src/shards/open-shards.js';
 import { ShardsError } from '../src/shards/shard-link.js';
 import type { Progress } from '../src/shards/shards.js';
@@ -378,6 +378,34 @@ describe('a node', () => {
       ),
     );
     expect((await other.node().readiness()).status).toBe(503);
+  });
+
+  it('that finds two maps of the same version names the fault, and is not ready', async () => {
+    const maps = [firstMap([nameOf(0), nameOf(1)], 16), mapOfOne(nameOf(1), 16)];
+    for (const [index, map] of maps.entries()) {
+      const redis = new Redis(servers[index]?.url ?? '');
+      await redis.set('fanfare:map', formatMap(map));
+      redis.disconnect();
+    }
+    await using cluster = await startCluster({
+      redis: false,
+      env: { ...env, FANFARE_REDIS_URL: urlOf(2) },
+      waitReady: false,
+    });
+    await until('it has read both', async () =>
+      (await cluster.node().readiness()).reason.includes('Two shards have different maps of version 1'),
+    );
+    expect((await cluster.node().readiness()).status).toBe(503);
+  });
+
+  it('leaves all partitions in a Redis that has data, also if that has no generation now', async () => {
+    const redis = new Redis(servers[0]?.url ?? '');
+    await redis.set('fanfare:layout', '3.16');
+    redis.disconnect();
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    expect(cluster.nodes).toHaveLength(1);
+    await using opened = await open(2);
+    expect(new Set((await opened.shards.readMap()).shards)).toEqual(new Set([nameOf(0)]));
   });
 
   it('that does not follow keeps a partition from moving', async () => {

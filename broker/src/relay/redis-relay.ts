@@ -420,9 +420,9 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /** See MappedShard (shard-maps.ts). */
   async exchangeMap(known: ShardMap | null): Promise<StoredMap> {
-    const { map, mapLock, control, generation } = this.keys;
+    const { map, mapLock, control, layout } = this.keys;
     const args = [known === null ? '' : formatMap(known), known?.version ?? 0, ''];
-    const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, generation], args });
+    const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, layout], args });
     const [text, isUsed] = answer as readonly [Buffer, number];
     return { map: text.length === 0 ? null : parseMap(text.toString()), isUsed: isUsed === 1 };
   }

@@ -102,11 +102,13 @@ export class ShardMaps {
   }
 
   #learn(map: ShardMap): void {
-    if (this.#map !== null && map.version <= this.#map.version) return;
-    const fault = this.#faultOf(map);
-    if (fault !== null) {
+    if (this.#map !== null && map.version < this.#map.version) return;
+    try {
+      if (newestMap([...(this.#map === null ? [] : [this.#map]), map]) === this.#map) return;
+      this.#check(map);
+    } catch (error) {
       this.#refused = Math.max(this.#refused, map.version);
-      throw new ShardMapError(fault);
+      throw error;
     }
     this.#map = map;
     this.follower.halt(map);
@@ -114,14 +116,17 @@ export class ShardMaps {
     if (!this.#isApplying) void this.#apply();
   }
 
-  /** Why this node cannot follow a map. */
-  #faultOf(map: ShardMap): string | null {
+  /** Throws {@link ShardMapError} if this node cannot follow the map. */
+  #check(map: ShardMap): void {
     if (map.shards.length !== this.partitions)
-      return `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`;
+      throw new ShardMapError(
+        `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`,
+      );
     const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
-    return missing.length === 0
-      ? null
-      : `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`;
+    if (missing.length > 0)
+      throw new ShardMapError(
+        `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`,
+      );
   }
 
   /** A shard may not have the map yet, or even a newer one. */

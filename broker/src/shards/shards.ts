@@ -28,6 +28,7 @@ interface ShardKeys {
   readonly map: string;
   readonly mapLock: string;
   readonly mapApplied: string;
+  readonly layout: string;
   readonly generation: string;
   readonly newestEpoch: string;
   readonly nodes: string;
@@ -341,8 +342,8 @@ export class Shards {
 
   /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
   async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
-    const { map, mapLock, control, generation } = this.keys;
-    const keys = [map, mapLock, control, generation];
+    const { map, mapLock, control, layout } = this.keys;
+    const keys = [map, mapLock, control, layout];
     const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
     return String((answer as readonly Reply[])[0]);
   }
