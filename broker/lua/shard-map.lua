@@ -3,13 +3,13 @@
 -- KEYS[1]  the map
 -- KEYS[2]  who may change the map now: `fanfare shards` locks it
 -- KEYS[3]  the control channel, on which nodes learn of a new map
--- KEYS[4]  generation
+-- KEYS[4]  version of the layout (recover.lua): unlike the generation, it stays during a recovery
 -- ARGV[1]  the map to write if it is newer; '' to read only
 -- ARGV[2]  its version
 -- ARGV[3]  the name under which the map is locked; '' for a node, which brings a shard up to date
 --
--- Returns the map that the shard has after the call, '' if none (it is the given one if that was written), and 1 if the
--- shard has a generation: nodes use it, or have used it.
+-- Returns the map that the shard has after the call, '' if none (it is the given one if that was written), and 1 if
+-- nodes use the shard, or have used it.
 local stored = redis.call('GET', KEYS[1])
 local version = stored and tonumber(string.match(stored, '"version":(%d+)')) or 0
 local text, newVersion, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3]

@@ -269,7 +269,7 @@ describe('the map in a shard', () => {
     const [map] = (await run(
       from,
       scripts.map,
-      ['map', 'lock', 'control', 'generation'],
+      ['map', 'lock', 'control', 'layout'],
       [text, version, owner],
     )) as string[];
     return map;

@@ -97,4 +97,24 @@ describe('the publish log of a node', () => {
     expect(topicsOf(from).size).toBe(0);
     from.handOver(() => true, to);
   });
+
+  it('hands over the positions of topics whose publications it has forgotten, and whether it has forgotten topics', () => {
+    const share = new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1);
+    const [before, after] = [new PublishLog(times, share), new PublishLog(times, share)];
+    before.add(named('first'), entry(7));
+    for (let number = 1; number <= 20; number++) before.add(named('large'), entry(number, { bytes: 1_048_576 }));
+    const shortOf = (log: PublishLog) =>
+      [...log.topics()].map(({ topic, offset, entries, isThinned }) => [topic, offset, entries.length, isThinned]);
+    const moved = shortOf(before);
+    before.handOver(() => true, after);
+    expect(topicsOf(before).size).toBe(0);
+    expect(shortOf(after)).toEqual(moved);
+    expect(moved[0]).toEqual(['first', 7, 0, true]);
+    expect(after.isComplete).toBe(true);
+    for (let number = 0; number <= 200_000; number++) before.add(named(`t.${number}`), entry(1));
+    before.handOver((topic) => topic === 't.200000', after);
+    expect(after.isComplete).toBe(false);
+    for (let turn = 1; turn <= turnsToForget; turn++) after.endPeriod();
+    expect([topicsOf(after).size, after.isComplete]).toEqual([0, true]);
+  });
 });

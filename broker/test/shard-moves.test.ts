@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../src/index.js';
 import { Partitions } from '../src/relay/partitions.js';
-import type { MoveStep, PlannedMove, ShardMap } from '../src/relay/shard-map.js';
+import { firstMap, formatMap, type MoveStep, mapOfOne, type PlannedMove, type ShardMap } from '../src/relay/shard-map.js';
 import { type OpenShards, openShards } from '../src/shards/open-shards.js';
 import { ShardsError } from '../src/shards/shard-link.js';
 import type { Progress } from '../src/shards/shards.js';
@@ -247,6 +247,28 @@ describe('a command that dies', () => {
     },
   );
 
+  it('that has hung until another one has locked the map deletes nothing that the nodes use', async () => {
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    const [old, present] = servers.slice(0, 2).map(({ url }) => new Redis(url)) as [Redis, Redis];
+    let stream = '';
+    const onStep = (_partition: number, step: MoveStep): void => {
+      if (step !== 'copy') return;
+      for (const redis of [old, present]) redis.set('fanfare:map:lock', 'another').catch(() => undefined);
+      old.del(stream).catch(() => undefined);
+    };
+    await using opened = await open(2, { onStep });
+    const move = moveOf(await opened.shards.lock(), 0, 1);
+    const topic = topicIn(move.partition);
+    stream = `fanfare:{${partitions.tagOf(move.partition)}}:topic:${topic}`;
+    const connection = await cluster.connect();
+    await until('it is served', async () => (await connection.publish(topic, 1)).type === 'published');
+    await expect(opened.shards.carryOut([move])).rejects.toThrow(/has changed meanwhile, or this command hung/);
+    expect(await present.exists(stream)).toBe(1);
+    for (const redis of [old, present]) redis.disconnect();
+    await forgetLock();
+    await opened.shards.unlock();
+  });
+
   it('while publications wait, lets them be refused after a second', async () => {
     await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
     await using opened = await open(2);
@@ -358,6 +380,34 @@ describe('a node', () => {
     expect((await other.node().readiness()).status).toBe(503);
   });
 
+  it('that finds two maps of the same version names the fault, and is not ready', async () => {
+    const maps = [firstMap([nameOf(0), nameOf(1)], 16), mapOfOne(nameOf(1), 16)];
+    for (const [index, map] of maps.entries()) {
+      const redis = new Redis(servers[index]?.url ?? '');
+      await redis.set('fanfare:map', formatMap(map));
+      redis.disconnect();
+    }
+    await using cluster = await startCluster({
+      redis: false,
+      env: { ...env, FANFARE_REDIS_URL: urlOf(2) },
+      waitReady: false,
+    });
+    await until('it has read both', async () =>
+      (await cluster.node().readiness()).reason.includes('Two shards have different maps of version 1'),
+    );
+    expect((await cluster.node().readiness()).status).toBe(503);
+  });
+
+  it('leaves all partitions in a Redis that has data, also if that has no generation now', async () => {
+    const redis = new Redis(servers[0]?.url ?? '');
+    await redis.set('fanfare:layout', '3.16');
+    redis.disconnect();
+    await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
+    expect(cluster.nodes).toHaveLength(1);
+    await using opened = await open(2);
+    expect(new Set((await opened.shards.readMap()).shards)).toEqual(new Set([nameOf(0)]));
+  });
+
   it('that does not follow keeps a partition from moving', async () => {
     await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
     await using opened = await open(2);
@@ -377,6 +427,49 @@ describe('a node', () => {
     const connection = await cluster.connect();
     expect(await connection.publish(topicIn(move.partition), 1)).toMatchObject({ type: 'published' });
     await opened.shards.unlock();
+  });
+});
+
+describe('a node that is late', () => {
+  it('publishes nothing in the old shard after the copy, even if it has learned of the fence', async () => {
+    await using replica = await startReplica(servers[0]?.port ?? 0);
+    await using other = await startReplica(servers[1]?.port ?? 0);
+    expect(other.port).not.toBe(replica.port);
+    const slow = { ...env, FANFARE_REDIS_URL: urlOf(2), FANFARE_DURABLE_TIMEOUT_MS: '10000' };
+    await using cluster = await startCluster({ redis: false, env: slow });
+    await using opened = await open(2);
+    const map = await opened.shards.lock();
+    const move = moveOf(map, 0, 1);
+    const topic = topicIn(move.partition, 'durable') as Topic;
+    const writer = await cluster.connect();
+    expect(await writer.publish(topic, 1)).toMatchObject({ type: 'published' });
+    await replica.pause();
+    const [old, present] = servers.slice(0, 2).map(({ url }) => new Redis(url)) as [Redis, Redis];
+    const length = async () => old.xlen(`fanfare:{${partitions.tagOf(move.partition)}}:topic:${topic}`);
+    const second = writer.publish(topic, 2);
+    await until('the second one waits for the replica', async () => (await length()) === 2);
+    // Sent when the second one has its outcome.
+    const third = writer.publish(topic, 3);
+    const moving = opened.shards.carryOut([move]);
+    await until('nodes may serve the partition in the new shard', async () =>
+      ['switch', 'clean'].includes((await opened.shards.readMap()).moves.get(move.partition)?.step ?? ''),
+    );
+    // Both find the fence.
+    expect(await writer.publish(topicIn(map.shards.indexOf(nameOf(0))), 1)).toMatchObject({
+      code: 'unavailable',
+    });
+    const clock = async () => Number(await present.get('fanfare:clock'));
+    const before = await clock();
+    await until('two heartbeats', async () => (await clock()) > before + 1_500);
+    await replica.resume();
+    await second;
+    const last = await third;
+    await moving;
+    await opened.shards.unlock();
+    const page = await writer.requestServed({ type: 'history', topic, since: null, limit: null, direction: null });
+    expect(page).toMatchObject({ position: { offset: last.type === 'published' ? 3 : 2 } });
+    expect(last).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    for (const redis of [old, present]) redis.disconnect();
   });
 });
 

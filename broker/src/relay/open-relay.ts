@@ -125,7 +125,7 @@ function openShards(
   const opened = shards.map(({ name, url }) => {
     const shardLog = log.child({ shard: name });
     const server = openServer(url, settings, partitions, shardLog, counters);
-    const maps = { learn: () => shardMaps.exchange(mapped(name, relay)) };
+    const maps = { learn: () => shardMaps.learn(mapped(name, relay)) };
     const relay: RedisRelay = newRelay(server.keys, server.openLinks, share, shardLog, maps);
     return { shard: name, relay, server };
   });

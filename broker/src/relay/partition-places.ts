@@ -22,8 +22,8 @@ export interface Place {
 /** Where partitions are. */
 export interface Places {
   of(topic: Topic): Place;
-  /** How many partitions a relay serves. */
-  countOf(relay: RedisRelay): number;
+  /** How many partitions each relay serves; relays that serve none are left out. */
+  counts(): ReadonlyMap<RedisRelay, number>;
   /** Resolves when no publication waits here. */
   settled(): Promise<void>;
   /** Refuses what waits here. */
@@ -35,9 +35,10 @@ export function fixedPlaces(partitions: Partitions, relayOf: (partition: number)
   const places = Array.from({ length: partitions.count }, (_, partition): Place => {
     return { relay: relayOf(partition), other: null, held: null };
   });
+  const counted = countsOf(places);
   return {
     of: (topic) => places[partitions.of(topic)] as Place,
-    countOf: (relay) => places.filter((place) => place.relay === relay).length,
+    counts: () => counted,
     settled: async () => undefined,
     close: () => undefined,
   };
@@ -65,8 +66,8 @@ export class PartitionPlaces implements MapFollower, Places {
     return this.#places[this.partitions.of(topic)] as Place;
   }
 
-  countOf(relay: RedisRelay): number {
-    return this.#places.filter((place) => place.relay === relay).length;
+  counts(): ReadonlyMap<RedisRelay, number> {
+    return countsOf(this.#places);
   }
 
   halt(map: ShardMap): void {
@@ -138,6 +139,12 @@ export class PartitionPlaces implements MapFollower, Places {
     if (relay === undefined) throw new Error(`The map has an unknown shard ${name}.`);
     return relay;
   }
+}
+
+function countsOf(places: readonly Place[]): ReadonlyMap<RedisRelay, number> {
+  const counts = new Map<RedisRelay, number>();
+  for (const { relay } of places) if (relay !== null) counts.set(relay, (counts.get(relay) ?? 0) + 1);
+  return counts;
 }
 
 /** Whether nobody may publish to the partition. */

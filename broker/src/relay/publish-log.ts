@@ -159,11 +159,15 @@ export class PublishLog {
       return false;
     });
     this.#gone = 0;
-    for (const { topic, entries } of moved) {
+    if (!this.isComplete) to.#completeSince = to.#period + 1;
+    for (const { topic, epoch, offset, entries, isThinned } of moved) {
       const head = this.#heads.get(topic) as Head;
       this.#periods[head.period - Math.max(0, this.#oldestPeriod)]?.delete(head);
       this.#heads.delete(topic);
       for (const entry of entries) to.add(topic, entry);
+      // Entries may be forgotten, but not the position.
+      const there = to.#headOf(topic, { epoch, last: offset });
+      if (isThinned) there.thinnedPeriod = to.#period;
     }
   }
 
@@ -171,7 +175,7 @@ export class PublishLog {
     return this.#period - this.#windowPeriods + 1;
   }
 
-  #headOf(topic: Topic, { epoch, last }: LoggedEntry): Head {
+  #headOf(topic: Topic, { epoch, last }: Pick<LoggedEntry, 'epoch' | 'last'>): Head {
     let head = this.#heads.get(topic);
     if (head === undefined) {
       if (this.#heads.size === this.#maxTopics) this.#forgetHeads();

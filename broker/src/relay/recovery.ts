@@ -44,7 +44,7 @@ interface RecoveryOwner {
   /** Whether this node receives the messages of the control channel. */
   isOnControlChannel(): boolean;
   /**
-   * Resolves with the version of the map of partitions that this node knows, after it has compared it with this Redis.
+   * Compares the map of partitions with that of this Redis. Resolves with the version that this node works according to.
    * Infinity if there is no map, because there is only one Redis or a Cluster. Rejects if Redis does not answer.
    */
   learnMap(): Promise<number>;
@@ -225,8 +225,10 @@ export class Recovery implements GenerationSource {
     if (isAnother && !joinedRecovery) await this.restorer.prove(generation.minEpoch);
     if (change === 'restored' || change === 'missed') this.#logRecovery(change, generation, part);
     await this.publishScript.ensure();
-    // Partitions may have moved away from this Redis while this node did not know it.
-    if ((await this.owner.learnMap()) < generation.fence) throw new Error('No shard has the map that Redis requires.');
+    // Partitions may have moved away from this Redis while this node did not know it, or publications to them may still
+    // be on their way.
+    if ((await this.owner.learnMap()) < generation.fence)
+      throw new Error('The map that Redis requires is not applied.');
     this.#generation = withFence(generation, this.#fence);
     this.#last = generation;
     this.#mark = markOf(generation);

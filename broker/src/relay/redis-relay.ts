@@ -82,8 +82,8 @@ export interface RedisRelayCounters
 /** The map of partitions, as a relay needs it that shares the topics of a node with others. */
 export interface MapSource {
   /**
-   * Compares the map that this node knows with that of the relay's Redis. Resolves with the version that the node knows
-   * then. Rejects if Redis does not respond.
+   * Compares the map that this node knows with that of the relay's Redis. Resolves with the version that the node works
+   * according to. Rejects if Redis does not respond.
    */
   learn(): Promise<number>;
 }
@@ -420,9 +420,9 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /** See MappedShard (shard-maps.ts). */
   async exchangeMap(known: ShardMap | null): Promise<StoredMap> {
-    const { map, mapLock, control, generation } = this.keys;
+    const { map, mapLock, control, layout } = this.keys;
     const args = [known === null ? '' : formatMap(known), known?.version ?? 0, ''];
-    const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, generation], args });
+    const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, layout], args });
     const [text, isUsed] = answer as readonly [Buffer, number];
     return { map: text.length === 0 ? null : parseMap(text.toString()), isUsed: isUsed === 1 };
   }

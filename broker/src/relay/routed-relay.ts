@@ -73,9 +73,10 @@ export class RoutedRelay implements Relay {
 
   get shards(): readonly ShardStatus[] {
     const shards = new Map<string, ShardStatus>();
+    const counts = this.places.counts();
     for (const { relay, shard } of this.units) {
       const before = shards.get(shard) ?? { isConnected: true, partitions: 0, unavailable: 0 };
-      const [isConnected, partitions] = [relay.state === 'connected', this.places.countOf(relay)];
+      const [isConnected, partitions] = [relay.state === 'connected', counts.get(relay) ?? 0];
       shards.set(shard, {
         name: shard,
         isConnected: before.isConnected && isConnected,

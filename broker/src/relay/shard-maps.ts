@@ -59,27 +59,22 @@ export class ShardMaps {
   }
 
   /**
-   * Compares the map with that of a shard. Resolves with the version that this node knows then. Rejects if the shard
-   * does not respond, or if this node cannot follow the map.
+   * Compares the map with that of a shard. Resolves with the version that this node works according to: everything that
+   * it does not permit has its outcome. Rejects if the shard does not respond, or if this node cannot follow the map.
    */
-  async exchange(shard: MappedShard): Promise<number> {
+  async learn(shard: MappedShard): Promise<number> {
     try {
       const { map } = await shard.exchangeMap(this.#map);
       if (map !== null) this.#learn(map);
       else if (this.#map === null) await this.#begin();
-      if (this.version > this.#refused) this.#fault = null;
+      if ((this.#map?.version ?? 0) > this.#refused) this.#fault = null;
       // It did not respond when this node applied the map, or has lost the record since.
       if (this.#completed > 0) await this.#reportTo(shard);
     } catch (error) {
       if (error instanceof ShardMapError) this.#report(error.message);
       throw error;
     }
-    return this.version;
-  }
-
-  /** The version that this node knows; 0 if none. */
-  get version(): number {
-    return this.#map?.version ?? 0;
+    return this.#applied;
   }
 
   /** No shard that was asked has a map. Only all shards together show where the data is. */
@@ -111,11 +106,13 @@ export class ShardMaps {
   }
 
   #learn(map: ShardMap): void {
-    if (this.#map !== null && map.version <= this.#map.version) return;
-    const fault = this.#faultOf(map);
-    if (fault !== null) {
+    if (this.#map !== null && map.version < this.#map.version) return;
+    try {
+      if (newestMap([...(this.#map === null ? [] : [this.#map]), map]) === this.#map) return;
+      this.#check(map);
+    } catch (error) {
       this.#refused = Math.max(this.#refused, map.version);
-      throw new ShardMapError(fault);
+      throw error;
     }
     this.#map = map;
     this.follower.halt(map);
@@ -123,20 +120,23 @@ export class ShardMaps {
     if (!this.#isApplying) void this.#apply();
   }
 
-  /** Why this node cannot follow a map. */
-  #faultOf(map: ShardMap): string | null {
+  /** Throws {@link ShardMapError} if this node cannot follow the map. */
+  #check(map: ShardMap): void {
     if (map.shards.length !== this.partitions)
-      return `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`;
+      throw new ShardMapError(
+        `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`,
+      );
     const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
-    return missing.length === 0
-      ? null
-      : `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`;
+    if (missing.length > 0)
+      throw new ShardMapError(
+        `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`,
+      );
   }
 
   /** A shard may not have the map yet, or even a newer one. */
   async #bringUpToDate(shard: MappedShard): Promise<void> {
     try {
-      await this.exchange(shard);
+      await this.learn(shard);
     } catch {
       // The shard does not respond: then this happens with the next connection. Or the fault is reported.
     }

@@ -20,7 +20,7 @@ import {
   parseMap,
   type ShardMap,
 } from '../relay/shard-map.js';
-import { clear, PartitionCopy, renewEnded } from './partition-copy.js';
+import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-copy.js';
 import { type ShardLink, ShardsError } from './shard-link.js';
 
 /** The names in each shard. */
@@ -28,6 +28,7 @@ interface ShardKeys {
   readonly map: string;
   readonly mapLock: string;
   readonly mapApplied: string;
+  readonly layout: string;
   readonly generation: string;
   readonly newestEpoch: string;
   readonly nodes: string;
@@ -195,7 +196,7 @@ export class Shards {
     const [from, to] = [this.#link(fromName), this.#link(toName)];
     const startedAt = performance.now();
     const copyKeys = { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) };
-    let copy = new PartitionCopy(from, to, copyKeys);
+    let copy = new PartitionCopy(from, this.#whileLocked(to), copyKeys);
     let haltedAt = startedAt;
     let haltedMs = 0;
     for (;;) {
@@ -228,7 +229,7 @@ export class Shards {
           await this.#awaitNodes([from, to], haltMs);
           for (let isDone = false; !isDone; ) {
             isDone = await this.#copyRest(copy, from, to);
-            if (!isDone) copy = new PartitionCopy(from, to, copyKeys);
+            if (!isDone) copy = new PartitionCopy(from, this.#whileLocked(to), copyKeys);
           }
           break;
         case 'switch':
@@ -240,7 +241,7 @@ export class Shards {
             throw new ShardsError(
               `Partition ${partition} is in ${toName}, but ${notReady(late, this.#current.version)} Its data in ${fromName} stays until they are: run the command again.`,
             );
-          await clear(from, copyKeys.topicPrefix);
+          await clear(this.#whileLocked(from), copyKeys.topicPrefix);
         }
       }
       await this.#write(advanceMove(this.#current, partition), partition);
@@ -331,10 +332,7 @@ export class Shards {
     const text = formatMap(map);
     for (const name of involved) {
       const stored = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
-      if (stored !== text)
-        throw new ShardsError(
-          `The map of ${name} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
-        );
+      if (stored !== text) throw lockLost(name);
     }
     this.#map = map;
     const others = [...this.links].filter(([name]) => !involved.includes(name));
@@ -344,10 +342,25 @@ export class Shards {
 
   /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
   async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
-    const { map, mapLock, control, generation } = this.keys;
-    const keys = [map, mapLock, control, generation];
+    const { map, mapLock, control, layout } = this.keys;
+    const keys = [map, mapLock, control, layout];
     const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
     return String((answer as readonly Reply[])[0]);
+  }
+
+  /**
+   * The connection, which refuses commands with {@link ShardsError} once another command has locked the map: that one
+   * may have moved the partition meanwhile, and nodes use the data that this command would replace or delete.
+   */
+  #whileLocked(link: ShardLink): CopyLink {
+    return {
+      run: async (commands) => {
+        const [owner] = await link.run([['GET', this.keys.mapLock]]);
+        if (String(owner) !== this.#lockName) throw lockLost(link.shard);
+        return link.run(commands);
+      },
+      evaluate: (call) => link.evaluate(call),
+    };
   }
 
   /** Sends a command about the lock to each shard, if this command still has it. */
@@ -361,6 +374,12 @@ export class Shards {
       }
     }
   }
+}
+
+function lockLost(shard: string): ShardsError {
+  return new ShardsError(
+    `The map of ${shard} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
+  );
 }
 
 function notReady(nodes: readonly string[], version: number): string {
