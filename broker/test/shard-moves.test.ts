@@ -6,7 +6,14 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../src/index.js';
 import { Partitions } from '../src/relay/partitions.js';
-import { firstMap, formatMap, type MoveStep, mapOfOne, type PlannedMove, type ShardMap } from '../src/relay/shard-map.js';
+import {
+  firstMap,
+  formatMap,
+  type MoveStep,
+  mapOfOne,
+  type PlannedMove,
+  type ShardMap,
+} from '../src/relay/shard-map.js';
 import { type OpenShards, openShards } from '../src/shards/open-shards.js';
 import { ShardsError } from '../src/shards/shard-link.js';
 import type { Progress } from '../src/shards/shards.js';

@@ -59,8 +59,7 @@ export class ShardWatch {
       }
     }
     // A master of a Redis Cluster that has no partition any more.
-    for (const name of this.#losses.keys())
-      if (!shards.some((shard) => shard.name === name)) this.#losses.delete(name);
+    for (const name of this.#losses.keys()) if (!shards.some((shard) => shard.name === name)) this.#losses.delete(name);
   }
 
   #logLost({ name, partitions, unavailable }: ShardStatus): void {

@@ -55,10 +55,14 @@ export class RoutedRelay implements Relay {
     const states = this.units.map(({ relay }) => relay.state);
     if (this.mapFault() !== null && !states.includes('closed')) return 'unproven';
     const other = states.find((state) => state !== 'connected') ?? 'connected';
-    const isStarting =
-      performance.now() - this.#openedAt < startMs &&
-      !this.units.every(({ relay }) => relay.hasServed || this.places.countOf(relay) === 0);
-    return isStarting || !states.includes('connected') ? other : 'connected';
+    return this.#isStarting || !states.includes('connected') ? other : 'connected';
+  }
+
+  /** Whether this node still waits for a Redis that holds topics. */
+  get #isStarting(): boolean {
+    if (performance.now() - this.#openedAt > startMs) return false;
+    const counts = this.places.counts();
+    return !this.units.every(({ relay }) => relay.hasServed || !counts.has(relay));
   }
 
   get fault(): string | null {
