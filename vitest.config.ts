@@ -28,6 +28,7 @@ const slow = [
   'test/packages/packages.test.ts',
   'broker/test/several-redis.test.ts',
   'broker/test/cluster-relay.test.ts',
+  'broker/test/cluster-changes.test.ts',
   'broker/test/recovery.test.ts',
   'broker/test/lost-state.test.ts',
   'broker/test/workers.test.ts',

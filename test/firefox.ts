@@ -69,7 +69,12 @@ export async function launchFirefox(): Promise<Browser> {
   await command('session.new', { capabilities: {} });
   return {
     async open() {
-      const { context } = await command('browsingContext.create', { type: 'tab' });
+      const create = () => command('browsingContext.create', { type: 'tab' });
+      // A busy Firefox sometimes closes a tab that it has just made.
+      const { context } = await create().catch((error: Error) => {
+        if (error.message.includes('DiscardedBrowsingContextError')) return create();
+        throw error;
+      });
       return {
         async goto(page) {
           await command('browsingContext.navigate', { context, url: page, wait: 'complete' });

@@ -71,7 +71,7 @@ function placementOf(servers: Servers): PlacementName {
 }
 
 async function takeServers(placement: PlacementName): Promise<Servers> {
-  const idle = idleServers.findIndex((servers) => placementOf(servers) === placement);
+  const idle = idleServers.findLastIndex((servers) => placementOf(servers) === placement);
   if (idle !== -1) return idleServers.splice(idle, 1)[0] as Servers;
   switch (placement) {
     case 'single':

@@ -109,8 +109,9 @@ export class RedisClusterProcess implements AsyncDisposable {
     for (const [index, replica] of servers.slice(masters).entries()) {
       const master = cluster.#idOf(servers[index % masters] as RedisProcess);
       await untilSolved(async () => {
-        const { members } = (await ask(replica)).view;
-        return members.get(master)?.state === 'online' ? null : 'A replica does not know its master.';
+        const answer = await ask(replica).catch(() => null);
+        if (answer === null) return 'A replica does not answer.';
+        return answer.view.members.get(master)?.state === 'online' ? null : 'A replica does not know its master.';
       });
       await redisCommand(replica.port, ['CLUSTER', 'REPLICATE', master]);
     }
