@@ -84,7 +84,13 @@ async function expectOnePage(
   await untilAll(false);
   await scrapes.phase();
   await heal();
-  await untilAll(true);
+  // On a busy machine, a Redis that is back may seem to fail once more.
+  let steadySince: number | null = null;
+  await until('the nodes have worked for two seconds', async () => {
+    const work = await Promise.all(cluster.nodes.map(works));
+    steadySince = work.every(Boolean) ? (steadySince ?? performance.now()) : null;
+    return steadySince !== null && performance.now() - steadySince > 2_000;
+  });
   await scrapes.phase();
 
   const pages = 'ALERTS{severity="page"}';

@@ -207,8 +207,11 @@ describe('a node from the tarball', () => {
   async function deliver(node: NodeProcess, file: string, head: string): Promise<string> {
     const code = `${head}
       const client = createClient(${JSON.stringify(node.url)});
-      const { ready } = client.subscribe('news', ({ data }) => console.log(data.title));
-      ready.then(() => client.publish('news', { title: 'hello' })).then(() => client.drain());`;
+      const { ready } = client.subscribe('news', ({ data }) => {
+        console.log(data.title);
+        void client.drain();
+      });
+      ready.then(() => client.publish('news', { title: 'hello' }));`;
     await writeFile(join(app, file), code);
     return (await run(app, [process.execPath, file])).stdout;
   }
