@@ -39,8 +39,8 @@ export const endlessHeaders: Attack = attack({
   about:
     'requests for an event stream whose head never ends: a header of 1 KB every 10 ms, 20 connections again and again',
   answers: ['HTTP 431'],
-  // The next header resets the connection, and may overtake the answer.
-  besides: ['cut off'],
+  // The next header resets the connection, and may overtake the answer. The last requests may end with the attack.
+  besides: ['cut off', 'left open'],
   leastSeconds: 2,
   run: async (attackers) => {
     const line = `X-More: ${'x'.repeat(1_000)}\r\n`;
