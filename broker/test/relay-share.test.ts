@@ -10,7 +10,7 @@ const maxRelayBytes = 1_000;
 const newShare = (): RelayShare => new RelayShare({ flushWindowMs: 0, recentBytes: 0, maxRelayBytes }, partitions);
 
 describe('the share of a relay', () => {
-  it('in a limit of topics is that of its partitions: all of it while it serves all', () => {
+  it('in a limit of topics follows its partitions: all of it while it serves all', () => {
     const share = newShare();
     const [all, none, some] = [partitions, 0, 16].map((count) => new RelayPart(share, count));
     expect(all?.topics(200_000)).toBe(200_000);
