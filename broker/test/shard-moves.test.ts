@@ -64,7 +64,7 @@ function urlOf(count: number): string {
 }
 
 function open(count: number, progress: Progress = {}): Promise<OpenShards> {
-  const config = loadConfig({ FANFARE_REDIS_URL: urlOf(count) });
+  const config = loadConfig({ FANFARE_REDIS_URL: urlOf(count), FANFARE_REDIS_TIMEOUT_MS: '5000' });
   return openShards({ ...config, redisUrl: urlOf(count) }, progress);
 }
 
@@ -307,7 +307,10 @@ it('moves a partition with the documented permissions', async () => {
   const hosts = shards.servers.map(({ port }) => `127.0.0.1:${port}`);
   const url = `redis+shards://fanfare:password@${hosts.join(';')}`;
   await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: url } });
-  await using opened = await openShards({ ...loadConfig({ FANFARE_REDIS_URL: url }), redisUrl: url });
+  await using opened = await openShards({
+    ...loadConfig({ FANFARE_REDIS_URL: url, FANFARE_REDIS_TIMEOUT_MS: '5000' }),
+    redisUrl: url,
+  });
   const map = await opened.shards.lock();
   const connection = await cluster.connect();
   const topic = topicIn(0);

@@ -6,7 +6,7 @@ import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
 it('a node with a failed shard stays ready, serves the topics of the other shard, and logs the beginning and the end', async () => {
-  const env = { FANFARE_REDIS_TIMEOUT_MS: '500' };
+  const env = { FANFARE_REDIS_TIMEOUT_MS: '1000' };
   await using cluster = await startCluster({ nodes: 2, redis: 'shards', env });
   const [node, other] = [cluster.node(0), cluster.node(1)];
   const writer = await cluster.connect(0);
@@ -77,7 +77,7 @@ it('a node that has not applied the map that a shard requires says so', async ()
 
 it('the metrics name a failed master of a Redis Cluster, and the partitions that it has', async () => {
   await using redis = await startRedisCluster({ masters: 3, replicasPerMaster: 0 });
-  await using cluster = await startCluster({ redis, env: { FANFARE_REDIS_TIMEOUT_MS: '500' } });
+  await using cluster = await startCluster({ redis });
   const node = cluster.node();
   const valuesOf = async (name: string): Promise<unknown> => {
     const text = await node.broker.metrics(`fanfare_shard_${name}`);

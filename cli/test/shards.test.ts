@@ -14,7 +14,11 @@ let names: readonly string[];
 
 const urlOf = (...shards: readonly number[]): string =>
   `redis+shards://${shards.map((index) => names[index]).join(';')}`;
-const fanfare = (...args: string[]) => run(args, { env: { FANFARE_REDIS_URL: urlOf(0, 1) } });
+const fanfare = (...args: string[]) =>
+  run(args, {
+    // A Redis of a busy machine that is late does not hang.
+    env: { FANFARE_REDIS_URL: urlOf(0, 1), FANFARE_REDIS_TIMEOUT_MS: '5000' },
+  });
 
 beforeAll(async () => {
   servers = await startRedisShards(3);
@@ -49,9 +53,8 @@ describe('fanfare shards', () => {
     expect(dry).toMatchObject({ code: 0, err: '8 partitions would move.\n' });
     expect(dry.out.split('\n')[0]).toBe(`15  ${names[0]} -> ${names[1]}`);
     const added = await fanfare('shards', 'add', names[1] as string);
-    expect(added).toMatchObject({ code: 0, out: '' });
+    expect(added).toEqual({ code: 0, out: '', err: expect.stringMatching(/8 partitions moved to \S+\.\n$/) });
     expect(added.err).toMatch(/^Partition 15: from \S+ to \S+ in \d+ ms\. Publications waited for \d+ ms\.\n/);
-    expect(added.err).toMatch(/8 partitions moved to \S+\.\n$/);
     expect((await fanfare('shards', 'list')).out).toBe(
       `${names[0]}  8 partitions: 0-7\n${names[1]}  8 partitions: 8-15\n`,
     );
