@@ -99,7 +99,7 @@ describe('the flush window', () => {
     const one = new FlushWindow(30_000);
     expect(await flushes(one, 1)).toBe(1);
     expect(await flushes(one, 1)).toBe(1);
-    // So many that a slow machine does not reach the end of the wait.
+    // Numbers that a slow machine does not reach in real time.
     for (const [limitMs, waitMs] of [
       [30_000, 20_000],
       [10_000, 10_000],
