@@ -49,6 +49,7 @@ describe('the probe of a heartbeat', () => {
       probe,
       new KnownNodes(),
       () => null,
+      { renew: () => undefined },
       () => undefined,
     );
     const onProbe = (number: number): void => probe.onReturn(Buffer.from(String(number)));

@@ -26,6 +26,12 @@ export interface FastPublisherCounters {
   observeRelaySeconds(seconds: number): void;
 }
 
+/** Whether partitions may have moved away unnoticed, as this file needs it ({@link MapLease}). */
+interface PublishLease {
+  readonly isValid: boolean;
+  readonly term: number;
+}
+
 /**
  * The maximum number of remembered topics whose subscribers on other nodes must get a gap. Each takes 100 bytes.
  * Subscribers of further topics get no gap.
@@ -34,7 +40,9 @@ const maxUnrelayedTopics = 100_000;
 
 /** What the publisher does with the outcome of its messages. */
 interface Owner {
-  /** `error`: what Redis answered; null if the connection was lost. */
+  /** Whether the topics were in this Redis when it answered. `term`: of the lease, when the messages were sent. */
+  isCertain(term: number): boolean;
+  /** `error`: what Redis answered; null if it is not known whether subscribers of other nodes have received it. */
   failed(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void;
   ended(call: FastCall): void;
 }
@@ -55,6 +63,7 @@ class FastCall extends PendingCall {
   constructor(
     private readonly owner: Owner,
     readonly isOfGaps: boolean,
+    private readonly term: number,
   ) {
     super();
   }
@@ -63,7 +72,8 @@ class FastCall extends PendingCall {
     if (reply instanceof RedisError) {
       this.error ??= reply;
       this.#fail(reply);
-    } else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null, false);
+    } else if (!this.owner.isCertain(this.term)) this.#fail(null);
+    else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null, false);
     return this.#answered === this.topics.length;
   }
 
@@ -87,6 +97,7 @@ export class FastPublisher {
   /** Topics with publications that may not have reached the other nodes. Those nodes do not know of them. */
   readonly #unrelayedTopics = new Set<Topic>();
   readonly #owner: Owner = {
+    isCertain: (term) => this.lease.isValid && this.lease.term === term,
     failed: (topic, receipts, error) => this.#fail(topic, receipts, error),
     ended: (call) => this.#onEnded(call),
   };
@@ -99,6 +110,7 @@ export class FastPublisher {
     private readonly delivery: Delivery,
     private readonly counters: FastPublisherCounters,
     private readonly share: RelayShare,
+    private readonly lease: PublishLease,
   ) {}
 
   /** Sends the runs of a turn, and delivers them here. */
@@ -117,6 +129,16 @@ export class FastPublisher {
   /** Resolves when everything that was sent has its outcome. */
   settled(): Promise<void> {
     return this.#outcomes.settled();
+  }
+
+  /** Another relay of this node has the topics now: it announces what the subscribers of other nodes have missed. */
+  handOver(isMoved: (topic: Topic) => boolean, to: FastPublisher): void {
+    for (const topic of this.#unrelayedTopics) {
+      if (!isMoved(topic)) continue;
+      this.#unrelayedTopics.delete(topic);
+      to.#unrelayedTopics.add(topic);
+    }
+    to.announceGaps();
   }
 
   /** The other nodes can be reached again. An empty run makes them notify their subscribers of a gap. */
@@ -139,7 +161,7 @@ export class FastPublisher {
     isOfGaps: boolean,
   ): void {
     const { writer } = commands;
-    const call = new FastCall(this.#owner, isOfGaps);
+    const call = new FastCall(this.#owner, isOfGaps, this.lease.term);
     for (const { topic, run, receipts } of messages) {
       writer.command(3);
       writer.asciiPart('SPUBLISH');
@@ -163,7 +185,7 @@ export class FastPublisher {
     if (!isOfGaps) return;
     this.#isAnnouncing = false;
     // If Redis refuses them, the next probe that returns tries again.
-    if (error === null) this.announceGaps();
+    if (error === null && this.lease.isValid) this.announceGaps();
   }
 
   #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {

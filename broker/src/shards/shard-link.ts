@@ -10,6 +10,9 @@ export class ShardsError extends Error {
   override readonly name = 'ShardsError';
 }
 
+/** How long the lock of the map holds after the command has died, in milliseconds. */
+export const lockMs = 30_000;
+
 /** How long a shard may take until the first answer, in milliseconds. */
 const openMs = 5_000;
 
@@ -69,7 +72,15 @@ export class ShardLink extends Link {
     return reply;
   }
 
+  /** Another command may have changed what this one wanted to change. */
+  lockLost(): ShardsError {
+    return new ShardsError(
+      `The map of ${this.shard} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
+    );
+  }
+
   #refusal(error: Error): ShardsError {
+    if (error.message.startsWith('LOCKLOST')) return this.lockLost();
     if (error.message.startsWith('NOGENERATION'))
       return new ShardsError(`The nodes restore lost data in ${this.shard} now. Run the command again in a moment.`);
     if (/DUMP payload version/.test(error.message))
