@@ -80,7 +80,11 @@ class Listener implements PartitionOwner {
 
   /** Publishes and waits for the message. */
   async expectDelivery(message: string, through = this.links): Promise<void> {
-    expect(await through.publisher.publish([{ channel: this.channel, message: Buffer.from(message) }])).toEqual([null]);
+    // The connection that publishes may be ready later than the one that listens.
+    await until(`${this.tag} publishes ${message}`, async () => {
+      const [error] = await through.publisher.publish([{ channel: this.channel, message: Buffer.from(message) }]);
+      return error === null;
+    });
     await until(`${this.tag} receives ${message}`, () => this.received.includes(message));
   }
 
@@ -102,7 +106,8 @@ function settingsOf(cluster: Pick<RedisClusterProcess, 'servers'>): ClusterSetti
   return {
     redisUrl: seeds[0] as string,
     seeds,
-    redisTimeoutMs: 500,
+    // Only for servers that hang: a busy machine may need more than a second.
+    redisTimeoutMs: 10_000,
     nodeName: 'test',
     durableTimeoutMs: 100,
     usesDurable: false,
@@ -320,7 +325,7 @@ describe('partitions of a Redis Cluster', () => {
 
   it('do not wait for a hung master', async () => {
     await cluster.untilHealthy();
-    await using node = new Node(cluster, tags);
+    await using node = new Node(cluster, tags, { redisTimeoutMs: 500 });
     await node.untilServed(cluster);
     const hung = await cluster.masterOf(slotOf('a'));
     const { links, channel } = node.listener('a');

@@ -3,10 +3,9 @@
  * docs/decisions.md explains the steps of a move.
  */
 import type { Topic } from '@fanfare/protocol';
-import { type HeldCounters, HeldPublications, type HeldSettings } from './held-publications.js';
+import { type HeldCounters, HeldPublications } from './held-publications.js';
 import type { Partitions } from './partitions.js';
 import type { RedisRelay } from './redis-relay.js';
-import type { RelayShare } from './relay-share.js';
 import type { ShardMap } from './shard-map.js';
 import type { MapFollower } from './shard-maps.js';
 
@@ -63,8 +62,6 @@ export class PartitionPlaces implements MapFollower, Places {
   constructor(
     private readonly relays: ReadonlyMap<string, RedisRelay>,
     private readonly partitions: Partitions,
-    private readonly settings: HeldSettings,
-    private readonly share: RelayShare,
     private readonly counters: HeldCounters,
     private readonly onHome: (shard: string, version: number) => void,
   ) {
@@ -84,7 +81,8 @@ export class PartitionPlaces implements MapFollower, Places {
     for (const [partition, place] of this.#places.entries()) {
       const isLeaving = place.relay !== null && place.relay !== this.#homeIn(map, partition);
       if (!isLeaving && !isHalted(map, partition)) continue;
-      place.held ??= new HeldPublications(this.settings, this.share.waiting, this.counters);
+      const { waiting } = (place.relay ?? this.#homeIn(map, partition)).part;
+      place.held ??= new HeldPublications(waiting, this.counters);
       const move = map.moves.get(partition);
       place.frozen = move === undefined ? place.relay : this.#relay(move.from);
     }
@@ -135,6 +133,7 @@ export class PartitionPlaces implements MapFollower, Places {
       const copy = move?.step === 'switch' ? (move.copy ?? null) : null;
       if (!(await this.#changeOver(before, home, isOfPartition, copy))) return false;
       this.#serve(place, partition, map);
+      before.handOver(isOfPartition, home);
       if (other !== before) before.release(isOfPartition);
     }
     if (isHalted(map, partition)) return isComplete;
@@ -166,13 +165,16 @@ export class PartitionPlaces implements MapFollower, Places {
     if (!(await home.prove(before.published(isOfPartition), copy))) return false;
     // What others published in the old shard arrives before what they will publish in the new one.
     await before.readAll();
-    before.handOver(isOfPartition, home);
     return true;
   }
 
   #serve(place: Place, partition: number, map: ShardMap): void {
     place.relay = this.#homeIn(map, partition);
-    if (partition === 0) this.onHome(map.shards[0] as string, map.version);
+    const counts = this.counts();
+    for (const relay of this.relays.values()) relay.part.partitions = counts.get(relay) ?? 0;
+    // In the step `copy`, it is about to leave.
+    const version = map.moves.get(0)?.step === 'copy' ? 0 : map.version;
+    if (partition === 0) this.onHome(map.shards[0] as string, version);
   }
 
   #homeIn(map: ShardMap, partition: number): RedisRelay {

@@ -43,7 +43,7 @@ export interface CheckerOptions {
  * publishers, one request for each publication. Subscribers take turns, and so do publishers.
  */
 export const transports = ['websocket', 'fallback', 'sse', 'long-poll', 'http'] as const;
-type Transport = (typeof transports)[number];
+export type Transport = (typeof transports)[number];
 
 /** Topics and options of the clients. */
 interface CheckerPlace {

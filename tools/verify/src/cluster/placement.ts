@@ -1,6 +1,6 @@
 /** How Redis is set up for a run: `--redis`. */
 
-export const placements = ['single', 'sentinel', 'shards', 'cluster'] as const;
+export const placements = ['single', 'sentinel', 'shards', 'sentinel-shards', 'cluster'] as const;
 export type Placement = (typeof placements)[number];
 
 /** For reports: each placement in words. */
@@ -8,5 +8,6 @@ export const placementNames: Readonly<Record<Placement, string>> = {
   single: 'one Redis',
   sentinel: 'one Redis with two replicas and a Sentinel',
   shards: 'three Redis servers (shards)',
+  'sentinel-shards': 'three shards, each with two replicas and a Sentinel',
   cluster: 'a Redis Cluster with three masters',
 };

@@ -26,7 +26,7 @@ interface FaultDescription {
   readonly redisArgs?: readonly string[];
   /**
    * How replicas follow the first Redis master, for topics of every level. `durable` topics and the placements
-   * `sentinel` and `cluster` always have replicas.
+   * `sentinel`, `sentinel-shards` and `cluster` always have replicas.
    */
   readonly replica?: ReplicaPlace;
   /** The place of a proxy, if the fault needs one. */

@@ -106,16 +106,6 @@ export const newNodeAtRestart: Fault = {
   },
 };
 
-export const plannedFailover: Fault = {
-  name: 'planned-failover',
-  about:
-    'A replica takes over from the master (SENTINEL FAILOVER, or CLUSTER FAILOVER). A Sentinel demotes the old master ten seconds later.',
-  resets: 'none',
-  placements,
-  replica: 'watched',
-  strike: ({ cluster }) => cluster.redis.failOver(),
-};
-
 export const flushallInRollingRestart: Fault = {
   name: 'flushall-in-rolling-restart',
   about:

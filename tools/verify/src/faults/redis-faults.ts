@@ -3,9 +3,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisCommand, startReplica } from '@fanfare/local-cluster';
 import { safeArgs } from '../cluster/one-redis.js';
-import { placements } from '../cluster/placement.js';
+import { type Placement, placements } from '../cluster/placement.js';
 import type { Fault, FaultEnvironment } from './fault.js';
-import { restart } from './victim.js';
+import { expectOthersUnaffected, restart } from './victim.js';
 
 export const redisRestartAof: Fault = {
   name: 'redis-restart-aof',
@@ -128,19 +128,64 @@ export const redisStop: Fault = {
   },
 };
 
+/** A replica can take over. With a single Redis, the fault brings its own replicas and Sentinel. */
+const withFailover = ['single', 'sentinel', 'sentinel-shards', 'cluster'] as const satisfies readonly Placement[];
+
 export const redisHang: Fault = {
   name: 'redis-hang',
   about:
-    'The master is frozen for at least 6 s (SIGSTOP, SIGCONT). A Sentinel or the Redis Cluster promotes a replica, and demotes the old master after it resumes.',
+    'A master is frozen for at least 6 s (SIGSTOP, SIGCONT). A Sentinel or the Redis Cluster promotes a replica, and demotes the old master after it resumes. Topics on other masters must not notice it.',
   resets: 'allowed',
-  placements,
+  placements: withFailover,
   isDetectable: true,
   replica: 'watched',
-  async strike({ cluster: { redis } }) {
-    await redis.first.pause();
-    await Promise.all([delay(6_000), redis.untilReplaced()]);
-    await redis.first.resume();
-    await redis.untilDemoted();
+  async prepare(environment) {
+    await expectOthersUnaffected(environment);
+    const { redis } = environment.cluster;
+    return {
+      async strike() {
+        await redis.first.pause();
+        await Promise.all([delay(6_000), redis.untilReplaced()]);
+        await redis.first.resume();
+        await redis.untilDemoted();
+      },
+    };
+  },
+};
+
+export const masterKilled: Fault = {
+  name: 'master-killed',
+  about:
+    'A master is killed (SIGKILL). A replica takes over, and the killed master restarts as a replica. Topics on other masters must not notice it.',
+  resets: 'none',
+  placements: ['cluster', 'sentinel', 'sentinel-shards'],
+  isDetectable: true,
+  async prepare(environment) {
+    await expectOthersUnaffected(environment);
+    const { redis } = environment.cluster;
+    return {
+      async strike() {
+        const beganMs = performance.now();
+        await redis.first.kill();
+        await redis.untilReplaced();
+        environment.note(`A replica took over after ${Math.round(performance.now() - beganMs)} ms.`);
+        await redis.first.restart();
+        await redis.untilDemoted();
+      },
+    };
+  },
+};
+
+export const plannedFailover: Fault = {
+  name: 'planned-failover',
+  about:
+    'A replica takes over from the master (SENTINEL FAILOVER, or CLUSTER FAILOVER). A Sentinel demotes the old master ten seconds later. Topics on other masters must not notice it.',
+  resets: 'none',
+  placements: withFailover,
+  replica: 'watched',
+  async prepare(environment) {
+    await expectOthersUnaffected(environment);
+    return { strike: () => environment.cluster.redis.failOver() };
   },
 };
 

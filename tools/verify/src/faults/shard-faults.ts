@@ -5,20 +5,19 @@ import { changeShards } from '../cluster/shards-command.js';
 import { readTopicChannels } from '../cluster/topic-channels.js';
 import type { Fault, FaultEnvironment } from './fault.js';
 import { restartEach } from './node-faults.js';
-import { shardsOf, topicsOfOthers } from './victim.js';
-
-const common = { resets: 'none', placements: ['shards'] } as const;
+import { expectOthersUnaffected, shardsOf } from './victim.js';
 
 const hungMs = 6_000;
 
 export const shardHung: Fault = {
-  ...common,
   name: 'shard-hung',
-  about: `One of three shards is frozen for ${hungMs / 1_000} s (SIGSTOP, SIGCONT). Topics on the others must not notice it.`,
+  about: `One of three shards without Sentinels is frozen for ${hungMs / 1_000} s (SIGSTOP, SIGCONT); with Sentinels this is redis-hang. Topics on the others must not notice it.`,
+  resets: 'none',
+  placements: ['shards'],
   isDetectable: true,
-  async prepare({ cluster, expectUnaffected }) {
-    const { redis } = cluster;
-    expectUnaffected(await topicsOfOthers(cluster));
+  async prepare(environment) {
+    await expectOthersUnaffected(environment);
+    const { redis } = environment.cluster;
     return {
       async strike() {
         await redis.first.pause();
@@ -29,8 +28,10 @@ export const shardHung: Fault = {
   },
 };
 
+const withShards = { resets: 'none', placements: ['shards', 'sentinel-shards'] } as const;
+
 export const shardAdded: Fault = {
-  ...common,
+  ...withShards,
   name: 'shard-added',
   about:
     'A fourth shard is added: the nodes restart one after the other with the longer list, and `fanfare shards add` moves partitions to it.',
@@ -43,7 +44,7 @@ export const shardAdded: Fault = {
 };
 
 export const shardRemoved: Fault = {
-  ...common,
+  ...withShards,
   name: 'shard-removed',
   about:
     '`fanfare shards remove` moves all partitions of one of three shards to the others. The nodes restart one after the other with the shorter list.',
