@@ -14,6 +14,7 @@ import { type CallingLink, callScript, scripts } from './scripts.js';
 
 export interface MembershipSettings {
   readonly nodeId: string;
+  readonly nodeName: string;
   readonly probeIntervalMs: number;
   readonly memoryTimes: Pick<MemoryTimes, 'leaseMs' | 'maxHeartbeatMs'>;
 }
@@ -193,10 +194,10 @@ export class Membership {
 
   #heartbeat({ probeNumber = '' as number | '', isLast = false } = {}): ScriptCall {
     const { nodes, run, clock, connections, layout, layoutName, unpublished, generation } = this.keys;
-    const { nodeId, memoryTimes } = this.settings;
+    const { nodeId, nodeName, memoryTimes } = this.settings;
     const now = this.nodes.clock.nowMs;
     this.#reported = isLast ? null : this.load();
-    const load = this.#reported === null ? '' : countOf(this.#reported);
+    const load = this.#reported === null ? '' : `${countOf(this.#reported)} ${nodeName}`;
     const state = isLast ? 'left' : this.#hasPublished ? '' : 'unpublished';
     const knownGeneration = this.recovery.generation?.name ?? '';
     return {
@@ -210,7 +211,7 @@ export class Membership {
     const [living, clock, nodes, open, connections, unpublished, outcome] = answer;
     const isStale = outcome instanceof Error && outcome.message.startsWith('STALE');
     if (!isStale) this.lease.renew(askedAt);
-    else if (isWithoutProbe) this.recovery.onStale();
+    else if (isWithoutProbe) this.recovery.ask();
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     this.nodes.clock.update(clock, askedAt);
     // Redis has restarted or was a replica in the meantime. If nothing was published then, nothing else shows it.
@@ -232,6 +233,11 @@ type HeartbeatAnswer = readonly [
 
 function isHeartbeatAnswer(answer: unknown): answer is HeartbeatAnswer {
   return Array.isArray(answer);
+}
+
+/** The name of the node that has sent this report of its connections; '' if the report has none. */
+export function nodeNameIn(report: string): string {
+  return /^\S+ (.*)$/s.exec(report)?.[1] ?? '';
 }
 
 /** The connections of this node in the form that lua/heartbeat.lua expects. */

@@ -50,7 +50,7 @@ interface RecoveryOwner {
    * Infinity if there is no map, because there is only one Redis or a Cluster. Rejects if Redis does not answer.
    */
   learnMap(): Promise<number>;
-  /** A recovery is still going on, as Redis has answered to a request that was sent at `askedAt`, by performance.now(). */
+  /** A recovery is not over yet, as Redis has answered to a request that was sent at `askedAt`, by performance.now(). */
   onRecovering(askedAt: number): void;
   /** No generation is valid now: nothing can be published until {@link onServing}. */
   onSuspended(): void;
@@ -98,6 +98,7 @@ export class Recovery implements GenerationSource {
   #isRunning = false;
   #isAsked = false;
   #isClosed = false;
+  #fault: string | null = null;
   #hasAnnouncedWait = false;
   /** The last recovery that this node joined. */
   #joined: string | null = null;
@@ -117,6 +118,11 @@ export class Recovery implements GenerationSource {
     private readonly log: Log,
     private readonly counters: RecoveryCounters,
   ) {}
+
+  /** Why this node does not publish although Redis is complete, in a sentence; null if that is not so. */
+  get fault(): string | null {
+    return this.#fault;
+  }
 
   /** Whether this node has known a generation at any time. */
   get hasServed(): boolean {
@@ -243,8 +249,12 @@ export class Recovery implements GenerationSource {
     else if (isAnother) change = joinedRecovery ? 'restored' : 'missed';
     // Partitions may have moved away from this Redis while this node did not know it, or publications to them may still
     // be on their way.
-    if ((await this.owner.learnMap()) < generation.fence)
-      throw new Error('This node does not work according to the map that Redis requires yet.');
+    const version = await this.owner.learnMap();
+    if (version < generation.fence) {
+      this.#fault = `This node works according to version ${version} of the map of partitions, and this Redis requires version ${generation.fence}. If this lasts, "fanfare shards status" shows which shard or node is late.`;
+      throw new Error(this.#fault);
+    }
+    this.#fault = null;
     if (isAnother && !joinedRecovery) await this.restorer.prove(generation.minEpoch);
     await this.publishScript.ensure();
     this.#generation = withFence(generation, this.#fence);

@@ -6,6 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../observe/log.js';
 import { firstMap, formatMap, mapOfOne, newestMap, type ShardMap, ShardMapError, shardsOf } from './shard-map.js';
+import { withNamesOf } from './shard-names.js';
 
 /** What a shard has. */
 export interface StoredMap {
@@ -24,7 +25,7 @@ export interface MappedShard {
   reportMap(version: number): Promise<void>;
 }
 
-/** Follows the map. */
+/** Follows the map, in which shards have the names that FANFARE_REDIS_URL of this node gives them. */
 export interface MapFollower {
   /** From now on, what the map does not permit any more is not begun. */
   halt(map: ShardMap): void;
@@ -128,7 +129,7 @@ export class ShardMaps {
       throw error;
     }
     this.#map = map;
-    this.follower.halt(map);
+    this.follower.halt(this.#named(map));
     for (const shard of this.shards) void this.#bringUpToDate(shard);
     if (!this.#isApplying) void this.#apply();
   }
@@ -139,11 +140,16 @@ export class ShardMaps {
       throw new ShardMapError(
         `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`,
       );
-    const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
+    const missing = shardsOf(this.#named(map)).filter((name) => !this.shards.some((shard) => shard.name === name));
     if (missing.length > 0)
       throw new ShardMapError(
         `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`,
       );
+  }
+
+  #named(map: ShardMap): ShardMap {
+    const listed = this.shards.map(({ name }) => name);
+    return withNamesOf(listed, map);
   }
 
   /** A shard may not have the map yet, or even a newer one. */
@@ -167,9 +173,10 @@ export class ShardMaps {
   async #applyAll(): Promise<void> {
     while (this.#map !== null && this.#applied < this.#map.version && !this.#isClosed) {
       const map = this.#map;
-      await this.follower.settle(map);
+      const named = this.#named(map);
+      await this.follower.settle(named);
       this.#settled = map.version;
-      if (!(await this.follower.apply(map))) {
+      if (!(await this.follower.apply(named))) {
         // A shard does not respond. `fanfare shards` waits, and the map may change meanwhile.
         await delay(retryMs, undefined, { ref: false });
         continue;

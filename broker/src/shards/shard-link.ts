@@ -1,5 +1,6 @@
 /** A connection of `fanfare shards` to one shard. */
 import { pino } from 'pino';
+import { ServerModeError } from '../redis/redis-fault.js';
 import { type Command, Link } from '../redis/redis-link.js';
 import type { RedisSettings } from '../redis/redis-options.js';
 import type { Reply } from '../redis/reply-reader.js';
@@ -12,6 +13,9 @@ export class ShardsError extends Error {
 
 /** How long the lock of the map holds after the command has died, in milliseconds. */
 export const lockMs = 30_000;
+
+/** What the operator wrote is wrong: the URL, a setting, the name of a shard or a list of partitions. */
+export class ShardsUsageError extends ShardsError {}
 
 /** How long a shard may take until the first answer, in milliseconds. */
 const openMs = 5_000;
@@ -77,6 +81,18 @@ export class ShardLink extends Link {
     return new ShardsError(
       `The map of ${this.shard} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
     );
+  }
+
+  /** A number of the server process: two names of the same Redis have the same. */
+  async runId(): Promise<string> {
+    const [info] = await this.run([['INFO', 'server']]);
+    return /^run_id:(\w+)/m.exec(String(info))?.[1] ?? '';
+  }
+
+  protected override explain(error: Error): string {
+    if (error instanceof ServerModeError && error.mode === 'cluster')
+      return 'This server belongs to a Redis Cluster, so it cannot be a shard. List only Redis servers without cluster mode (cluster-enabled no).';
+    return super.explain(error);
   }
 
   #refusal(error: Error): ShardsError {

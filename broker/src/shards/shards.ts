@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from '../redis/redis-link.js';
 import type { Reply } from '../redis/reply-reader.js';
 import { type Generation, parseGeneration } from '../relay/generation.js';
+import { nodeNameIn } from '../relay/membership.js';
 import { scripts, shardScripts } from '../relay/scripts.js';
 import {
   abandonMove,
@@ -22,6 +23,7 @@ import {
   retreatMove,
   type ShardMap,
 } from '../relay/shard-map.js';
+import { renameShard } from '../relay/shard-names.js';
 import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-copy.js';
 import { lockMs, type ShardLink, ShardsError } from './shard-link.js';
 
@@ -35,6 +37,7 @@ interface ShardKeys {
   readonly newestEpoch: string;
   readonly nodes: string;
   readonly clock: string;
+  readonly connections: string;
   readonly control: string;
   /** How the names of all topics begin, up to the tag. */
   readonly streamPrefix: string;
@@ -47,7 +50,13 @@ interface ShardStatus {
   /** The version of its map; null if it has none. */
   readonly version: number | null;
   /** The nodes that use it, and the version of the map that each has applied; null if none is known. */
-  readonly nodes: readonly { readonly id: string; readonly version: number | null }[];
+  readonly nodes: readonly { readonly node: NamedNode; readonly version: number | null }[];
+}
+
+interface NamedNode {
+  readonly id: string;
+  /** Its name, and its id in parentheses; only the id if the name is not known. */
+  readonly label: string;
 }
 
 /** What happens, for the one who waits. */
@@ -123,9 +132,9 @@ export class Shards {
     return Promise.all(
       [...this.links].map(async ([name, link]) => {
         const text = await this.#exchange(link, '', 0, '');
-        const { ids, versions } = await this.#nodesOf(link);
+        const { living, versions } = await this.#nodesOf(link);
         const version = text === '' ? null : parseMap(text).version;
-        return { name, version, nodes: ids.map((id) => ({ id, version: versions.get(id) ?? null })) };
+        return { name, version, nodes: living.map((node) => ({ node, version: versions.get(node.id) ?? null })) };
       }),
     );
   }
@@ -163,18 +172,19 @@ export class Shards {
     const map = await this.readMap();
     const there = await this.#nodesOf(this.#link(shard));
     for (const name of new Set(map.shards)) {
-      const { ids } = await this.#nodesOf(this.#link(name));
-      const absent = ids.filter((id) => !there.ids.includes(id));
+      const { living } = await this.#nodesOf(this.#link(name));
+      const absent = living.filter(({ id }) => !there.living.some((node) => node.id === id));
       if (absent.length > 0)
         throw new ShardsError(
-          `${counted(absent.length, 'node')} of ${ids.length} ${absent.length === 1 ? 'does' : 'do'} not use ${shard} (${absent.join(', ')}). Start all nodes with ${shard} in FANFARE_REDIS_URL first, and run this again. A node that was stopped without draining counts for ${Math.ceil(this.leaseMs / 1_000)} more seconds.`,
+          `${counted(absent.length, 'node')} of ${living.length} ${absent.length === 1 ? 'does' : 'do'} not use ${shard}: ${labelsOf(absent)}. Start all nodes with ${shard} in FANFARE_REDIS_URL first, and run this again. A node that was stopped without draining counts for ${Math.ceil(this.leaseMs / 1_000)} more seconds.`,
         );
     }
   }
 
   /** Ends the moves that an earlier command has begun. Resolves with the map. Call {@link lock} first. */
   async resume(): Promise<ShardMap> {
-    for (const partition of [...this.#current.moves.keys()]) await this.#moveOn(partition);
+    for (const [partition, { from }] of this.#current.moves)
+      await this.#orTakeBack(partition, from, () => this.#moveOn(partition));
     return this.#current;
   }
 
@@ -188,9 +198,26 @@ export class Shards {
         throw new ShardsError(
           `Stopped after ${index} of ${plan.length} partitions. Run the command again to continue.`,
         );
-      await this.#write(beginMove(this.#current, partition, to), partition);
-      await this.#moveOn(partition);
+      const from = this.#current.shards[partition] as string;
+      await this.#orTakeBack(partition, from, async () => {
+        await this.#write(beginMove(this.#current, partition, to), partition);
+        await this.#moveOn(partition);
+      });
     }
+  }
+
+  /**
+   * Gives a shard another name in the map. Call {@link lock} first. Rejects with {@link ShardsError} if a node does not
+   * follow within ten seconds, and with ShardMapError if the shard cannot get the name.
+   */
+  async rename(from: string, to: string): Promise<void> {
+    const isRenamed = !this.#current.shards.includes(from) && this.#current.renamed.get(from) === to;
+    if (!isRenamed) await this.#writeFirst([from], renameShard(this.#current, from, to));
+    const late = await this.#awaitNodes([...this.links.values()], patienceMs);
+    if (late.length > 0)
+      throw new ShardsError(
+        `The map has the name ${to} now, but ${notReady(late, this.#current.version)} Do not change FANFARE_REDIS_URL yet: run the command again when they have.`,
+      );
   }
 
   get #current(): ShardMap {
@@ -233,7 +260,7 @@ export class Shards {
         }
         case 'prepare': {
           const late = await this.#awaitNodes(shards, patienceMs);
-          if (late.length > 0) await this.#abandon(partition, late);
+          if (late.length > 0) throw this.#lateError(late, toName);
           copying = await this.#copyMost(ends, copying);
           haltedAt = performance.now();
           break;
@@ -241,7 +268,7 @@ export class Shards {
         case 'copy': {
           const late = await this.#awaitNodes(shards, ++attempts * haltMs);
           if (late.length > 0) {
-            if (attempts === maxAttempts) await this.#abandon(partition, late);
+            if (attempts === maxAttempts) throw this.#lateError(late, toName);
             await this.#write(retreatMove(this.#current, partition), partition);
             continue;
           }
@@ -273,7 +300,7 @@ export class Shards {
   }
 
   /**
-   * Waits until the nodes read in the new shard. Resolves with false if that has lost the copy meanwhile. Goes on without
+   * Waits until the nodes read in the new shard. Resolves with false if that has lost the copy meanwhile. Continues without
    * nodes that are too slow: they publish nothing to the partition.
    */
   async #isSwitched(ends: Ends, partition: number): Promise<boolean> {
@@ -285,14 +312,30 @@ export class Shards {
     }
   }
 
-  /** Takes a move back. Rejects with {@link ShardsError} in any case. */
-  async #abandon(partition: number, late: readonly string[]): Promise<never> {
-    const { version } = this.#current;
-    const { from, to } = this.#current.moves.get(partition) as Move;
-    await this.#write(abandonMove(this.#current, partition), partition);
-    throw new ShardsError(
-      `Partition ${partition} stays in ${from}: ${notReady(late, version)} They may not reach ${to}, not have it in FANFARE_REDIS_URL, or be too slow.`,
+  #lateError(late: readonly NamedNode[], to: string): ShardsError {
+    return new ShardsError(
+      `${notReady(late, this.#current.version)} They may not reach ${to}, not have it in FANFARE_REDIS_URL, or be too slow.`,
     );
+  }
+
+  /**
+   * Moves a partition, and takes the move back if it cannot continue and nodes do not use the new shard yet: otherwise
+   * every later command would have to continue it first. Rejects with {@link ShardsError} if it could not continue.
+   */
+  async #orTakeBack(partition: number, from: string, move: () => Promise<void>): Promise<void> {
+    try {
+      await move();
+    } catch (error) {
+      const step = this.#current.moves.get(partition)?.step;
+      if (!(error instanceof ShardsError) || (step !== 'prepare' && step !== 'copy')) throw error;
+      try {
+        await this.#write(abandonMove(this.#current, partition), partition);
+      } catch {
+        // The old shard does not respond, or another command has taken over.
+        throw error;
+      }
+      throw new ShardsError(`Partition ${partition} stays in ${from}: ${error.message}`);
+    }
   }
 
   /** Copies while nodes publish. `copying`: what was copied before. */
@@ -370,12 +413,13 @@ export class Shards {
    * Waits until all living nodes that use these shards have applied the map. Resolves with those that have not when the
    * time is over.
    */
-  async #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly string[]> {
+  async #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly NamedNode[]> {
     const { version } = this.#current;
     for (const startedAt = performance.now(); ; ) {
       const all = await Promise.all(links.map((link) => this.#nodesOf(link)));
       const hasApplied = (id: string): boolean => all.some(({ versions }) => (versions.get(id) ?? 0) >= version);
-      const late = [...new Set(all.flatMap(({ ids }) => ids))].filter((id) => !hasApplied(id));
+      const nodes = new Map(all.flatMap(({ living }) => living.map((node) => [node.id, node] as const)));
+      const late = [...nodes.values()].filter(({ id }) => !hasApplied(id));
       if (late.length === 0 || performance.now() - startedAt > timeoutMs) return late;
       await delay(askMs);
     }
@@ -383,18 +427,22 @@ export class Shards {
 
   /** The nodes that use a shard, and the maps that they have applied. */
   async #nodesOf(link: ShardLink) {
-    const { nodes, clock, mapApplied } = this.keys;
-    const [scores, now, applied] = await link.run([
+    const { nodes, clock, mapApplied, connections } = this.keys;
+    const [scores, now, applied, reports] = await link.run([
       ['ZRANGE', nodes, 0, -1, 'WITHSCORES'],
       ['GET', clock],
       ['HGETALL', mapApplied],
+      ['HGETALL', connections],
     ]);
     const clockMs = Number(String(now ?? '0'));
-    const ids = pairsOf(scores).flatMap(([id, seenAt]) =>
-      this.#isAlive(link, id, Number(seenAt), clockMs) ? [id] : [],
-    );
+    const names = new Map(pairsOf(reports).map(([id, report]) => [id, nodeNameIn(report)]));
+    const living = pairsOf(scores).flatMap(([id, seenAt]): NamedNode[] => {
+      const name = names.get(id);
+      const label = name === undefined || name === '' ? id : `${name} (${id})`;
+      return this.#isAlive(link, id, Number(seenAt), clockMs) ? [{ id, label }] : [];
+    });
     const versions = new Map(pairsOf(applied).map(([id, version]) => [id, Number(version)]));
-    return { ids, versions };
+    return { living, versions };
   }
 
   /** Whether a node may still rely on its map. If no node is alive, nobody advances the clock of the shard. */
@@ -409,11 +457,20 @@ export class Shards {
   /** Writes a map that replaces the current one. First to the shards of the move, which must take it. */
   async #write(map: ShardMap, partition: number): Promise<void> {
     const move = map.moves.get(partition) ?? this.#current.moves.get(partition);
-    const involved = move === undefined ? [] : [move.from, move.to];
+    if (move === undefined) return this.#writeFirst([], map);
+    // If the move is taken back, the new shard need not take the map: it may be full.
+    const isTakenBack = !map.moves.has(partition) && map.shards[partition] === move.from;
+    await this.#writeFirst(isTakenBack ? [move.from] : [move.from, move.to], map);
+  }
+
+  /** Writes a map first to the shards `involved`, which must take it. */
+  async #writeFirst(involved: readonly string[], map: ShardMap): Promise<void> {
     const text = formatMap(map);
     for (const name of involved) {
       const stored = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
       if (stored !== text) throw this.#link(name).lockLost();
+      // Nodes follow it from now on.
+      this.#map = map;
     }
     this.#map = map;
     const others = [...this.links].filter(([name]) => !involved.includes(name));
@@ -455,8 +512,12 @@ export class Shards {
   }
 }
 
-function notReady(nodes: readonly string[], version: number): string {
-  return `${counted(nodes.length, 'node')} ${nodes.length === 1 ? 'has' : 'have'} not applied version ${version} of the map (${nodes.join(', ')}).`;
+function notReady(nodes: readonly NamedNode[], version: number): string {
+  return `${counted(nodes.length, 'node')} ${nodes.length === 1 ? 'has' : 'have'} not applied version ${version} of the map: ${labelsOf(nodes)}.`;
+}
+
+function labelsOf(nodes: readonly NamedNode[]): string {
+  return nodes.map(({ label }) => label).join(', ');
 }
 
 function counted(count: number, noun: string): string {
