@@ -28,13 +28,13 @@ export const shardHung: Fault = {
   },
 };
 
-const withShards = { resets: 'none', placements: ['shards', 'sentinel-shards'] } as const;
+const moving = { resets: 'none', placements: ['shards', 'sentinel-shards'] } as const;
 
 export const shardAdded: Fault = {
-  ...withShards,
+  ...moving,
   name: 'shard-added',
   about:
-    'A fourth shard is added: the nodes restart one after the other with the longer list, and `fanfare shards add` moves partitions to it.',
+    'A fourth shard is added: the nodes restart one after the other with the longer list, and `fanfare shards add` moves partitions to it. No publisher may wait for a second during the moves.',
   async strike(environment) {
     const { cluster } = environment;
     const name = await shardsOf(cluster).add();
@@ -44,10 +44,10 @@ export const shardAdded: Fault = {
 };
 
 export const shardRemoved: Fault = {
-  ...withShards,
+  ...moving,
   name: 'shard-removed',
   about:
-    '`fanfare shards remove` moves all partitions of one of three shards to the others. The nodes restart one after the other with the shorter list.',
+    '`fanfare shards remove` moves all partitions of one of three shards to the others. The nodes restart one after the other with the shorter list. No publisher may wait for a second during the moves.',
   async strike(environment) {
     const shards = shardsOf(environment.cluster);
     const [name = ''] = shards.names;
@@ -61,16 +61,21 @@ export const shardRemoved: Fault = {
 const listenDeadlineMs = 5_000;
 
 /** Throws if no topic moved: then the fault would prove nothing. */
-async function change({ cluster, note }: FaultEnvironment, action: 'add' | 'remove', name: string): Promise<void> {
+async function change(
+  { cluster, note, reportProblem, longestWait, maxWaitMs }: FaultEnvironment,
+  action: 'add' | 'remove',
+  name: string,
+): Promise<void> {
   const { redis } = cluster;
   const count = async (): Promise<number> => (await readTopicChannels(shardsOf(cluster).serverOf(name))).size;
   const before = await count();
-  const beganMs = performance.now();
-  await changeShards(redis.url, action, name);
-  const tookMs = Math.round(performance.now() - beganMs);
+  const { tookMs, waitMs } = await longestWait(() => changeShards(redis.url, action, name));
+  if (waitMs >= maxWaitMs) reportProblem(`a publisher waited for ${waitMs} ms during the moves`);
   const isMoved = async (): Promise<boolean> => (await count()) > 0 === (action === 'add');
   if (!(await becomes(listenDeadlineMs, isMoved))) throw new Error('Nodes do not listen where the topics are.');
   const after = await count();
-  note(`fanfare shards ${action} took ${tookMs} ms; topics on the shard: ${before} before, ${after} after.`);
+  note(
+    `fanfare shards ${action} took ${tookMs} ms; the longest wait of a publisher: ${waitMs} ms; topics on the shard: ${before} before, ${after} after.`,
+  );
   if (before === after) throw new Error('No topic has moved.');
 }
