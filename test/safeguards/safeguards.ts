@@ -174,7 +174,8 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'marks of copies',
-    about: 'a shard that returns to data from before a copy was complete gives no place of a copied publication to another one',
+    about:
+      'a shard that returns to data from before a copy was complete gives no place of a copied publication to another one',
     file: 'broker/lua/recover.lua',
     find: 'if dataEnd and (newest - dataEnd > tolerated or isBeforeCopy)',
     replace: 'if dataEnd and (newest - dataEnd > tolerated)',
@@ -192,7 +193,8 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'announced publishers of moves',
-    about: 'the nodes of the new shard wait for a node that has published in the old one if the new one loses its state',
+    about:
+      'the nodes of the new shard wait for a node that has published in the old one if the new one loses its state',
     file: 'broker/src/relay/redis-relay.ts',
     find: 'if (this.#publishLog.handOver(isMoved, to.#publishLog)) to.#membership.announcePublishing();',
     replace: 'this.#publishLog.handOver(isMoved, to.#publishLog);',
