@@ -137,6 +137,27 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     admin.disconnect();
   });
 
+  it('gets publications that only its node remembers, also if it is between two requests meanwhile', async () => {
+    const linger = { ...env, FANFARE_UNSUBSCRIBE_LINGER_MS: '60000' };
+    await using cluster = await startCluster({ redis: true, env: linger, times: shortTimes });
+    const reader = await cluster.subscriber('t');
+    const writer = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    const since = await publish(writer, 't', 1);
+    await admin.save();
+    await publish(writer, 't', 2);
+    await reader.take('t', 2);
+    await untilForgotten(admin);
+    await reader.unsubscribe('t');
+    await restartRedis(cluster);
+    expect(await reader.requestServed({ type: 'subscribe', topic: 't', since })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 2 }],
+    });
+    admin.disconnect();
+  });
+
   it('gets all publications of a topic without subscribers, which nodes restore', async () => {
     await using cluster = await startCluster({ redis: true, env });
     const writer = await cluster.connect();

@@ -241,6 +241,35 @@ describe('Interest', () => {
     interest.close();
   });
 
+  it('resubscribes to topics that linger, but not to those whose subscription was never confirmed', async () => {
+    const listener = new ScriptedListener();
+    const settings = {
+      unsubscribeLingerMs: 60_000,
+      redisTimeoutMs: 5_000,
+      maxTopicsPerCommand: 10,
+      maxLingeringTopics: 10_000,
+    };
+    const interest = newInterest(listener, settings);
+    const wanting = interest.want(topic('confirmed'));
+    await turn();
+    listener.answerAll();
+    await wanting;
+    interest.release(topic('confirmed'));
+    interest.want(topic('sent')).catch(() => undefined);
+    await turn();
+    interest.release(topic('sent'));
+    for (let losses = 0; losses < 2; losses++) {
+      listener.breakDown();
+      interest.onLost();
+      listener.comeBack();
+      interest.onReady();
+      await turn();
+    }
+    listener.answerAll();
+    expect([...listener.subscribed]).toEqual(['confirmed']);
+    interest.close();
+  });
+
   it('resubscribes in batches, a few at a time, without topics that are released in the meantime', async () => {
     const listener = new ScriptedListener();
     const settings = {

@@ -120,11 +120,14 @@ export class Interest {
     if (state.wasLost) this.#announceBack(state);
   }
 
-  /** The connection works (again): subscribes to all wanted topics. */
+  /**
+   * The connection works (again): subscribes to all wanted topics, and to those that linger. Redis may have lost what
+   * this node remembers of them, and their subscribers return.
+   */
   onReady(): void {
     this.#connection++;
     for (const state of this.states.all()) {
-      if (!state.isWanted) this.#forget(state);
+      if (!isNeeded(state)) this.#forget(state);
       else if (state.listening === 'idle') this.#ask(state);
     }
   }
@@ -161,7 +164,7 @@ export class Interest {
     while (this.#toSubscribe.length > 0 && this.#unansweredCommands < maxUnansweredCommands) {
       const piece = this.#toSubscribe.splice(0, this.settings.maxTopicsPerCommand).filter((state) => {
         if (!this.states.has(state)) return false;
-        if (state.isWanted) return true;
+        if (isNeeded(state)) return true;
         // The topic was released before SUBSCRIBE was sent. If it is wanted again, it is queued again. So no subscriber
         // waits for an answer forever.
         state.listening = 'idle';
@@ -290,6 +293,11 @@ export class Interest {
       });
     }
   }
+}
+
+/** Whether to listen to the topic on a new connection. */
+function isNeeded({ isWanted, wasLost }: TopicState): boolean {
+  return isWanted || wasLost;
 }
 
 const refused = 'Redis does not let this node subscribe to the topic. The log of the node says why. Retry.';
