@@ -137,20 +137,30 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     admin.disconnect();
   });
 
-  it('gets publications that only its node remembers, also if it is between two requests meanwhile', async () => {
-    const linger = { ...env, FANFARE_UNSUBSCRIBE_LINGER_MS: '60000' };
+  it.each([
+    { left: 'before the outage', lingerMs: 60_000 },
+    { left: 'during the outage', lingerMs: 0 },
+  ])('gets publications that only its node remembers, although it left $left', async ({ left, lingerMs }) => {
+    const linger = { ...env, FANFARE_UNSUBSCRIBE_LINGER_MS: String(lingerMs) };
     await using cluster = await startCluster({ redis: true, env: linger, times: shortTimes });
     const reader = await cluster.subscriber('t');
     const writer = await cluster.connect();
     const admin = new Redis(cluster.redis.url);
     admin.on('error', () => undefined);
     const since = await publish(writer, 't', 1);
-    await admin.save();
+    const before = await admin.dumpBuffer(nameInRedis('t'));
     await publish(writer, 't', 2);
     await reader.take('t', 2);
     await untilForgotten(admin);
-    await reader.unsubscribe('t');
-    await restartRedis(cluster);
+    // As after a failover to a replica that was behind.
+    await admin.restore(nameInRedis('t'), 0, before, 'REPLACE');
+    await admin.save();
+    if (left === 'before the outage') await reader.unsubscribe('t');
+    await cluster.redis.kill();
+    for (const node of cluster.nodes) await untilReady(node, 503);
+    if (left === 'during the outage') await reader.unsubscribe('t');
+    await cluster.redis.restart();
+    for (const node of cluster.nodes) await untilReady(node);
     expect(await reader.requestServed({ type: 'subscribe', topic: 't', since })).toMatchObject({
       recovered: true,
       publications: [{ data: 2 }],

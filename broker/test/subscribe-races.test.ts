@@ -96,6 +96,10 @@ class ScriptedListener implements Listener {
     return this.#isUp;
   }
 
+  isServing(): boolean {
+    return this.#isUp;
+  }
+
   subscribe(topics: readonly Topic[]): Promise<void> {
     return this.#command(topics.length, () => {
       for (const each of topics) this.subscribed.add(each);

@@ -12,13 +12,21 @@ import type { TopicState, TopicStates, Waiting } from './topic-state.js';
 /** The connection that listens, as this file needs it. */
 export interface Listener {
   isReady(): boolean;
+  /**
+   * Whether Redis is complete. Otherwise it may have lost what only this node remembers, so the node forgets no topic
+   * yet.
+   */
+  isServing(): boolean;
   /** Resolves when all are confirmed; rejects if the connection breaks first. */
   subscribe(topics: readonly Topic[]): Promise<void>;
   unsubscribe(topics: readonly Topic[]): Promise<void>;
 }
 
 export interface InterestSettings {
-  /** How long a topic without subscribers is still listened to, in milliseconds: subscribers often return at once. */
+  /**
+   * How long a topic without subscribers is still listened to, in milliseconds: subscribers often return at once. Longer
+   * while Redis is not complete.
+   */
   readonly unsubscribeLingerMs: number;
   /** As {@link maxLingeringTopics}. */
   readonly maxLingeringTopics: number;
@@ -39,6 +47,8 @@ const maxUnansweredCommands = 8;
 
 /** Pause before a SUBSCRIBE that Redis refused is sent again, in milliseconds. */
 const retryMs = 1_000;
+/** While Redis is not complete, pause before this node asks again whether it may forget topics, in milliseconds. */
+const holdMs = 500;
 
 export class Interest {
   /** Topics for which SUBSCRIBE is sent at the end of this turn, or when Redis has answered earlier ones. */
@@ -256,6 +266,10 @@ export class Interest {
 
   #sweepLingering(): void {
     this.#sweep = null;
+    if (!this.listener.isServing()) {
+      this.#sweep = setTimeout(() => this.#sweepLingering(), holdMs);
+      return;
+    }
     const now = performance.now();
     let over = 0;
     for (const endsAt of this.#lingering.values()) {
