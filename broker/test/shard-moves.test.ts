@@ -324,9 +324,9 @@ it('moves a partition with the documented permissions', async () => {
 it('leaves a partition where it was if the new shard is full', async () => {
   await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: urlOf(2) } });
   const full = new Redis(servers[1]?.url ?? '');
-  let isFull: Promise<unknown> = Promise.resolve();
-  const onStep = (_partition: number, step: MoveStep): void => {
-    if (step === 'prepare') isFull = full.config('SET', 'maxmemory', '1');
+  let isFull: Promise<unknown> | undefined;
+  const onStep = (): void => {
+    isFull ??= full.config('SET', 'maxmemory', '1');
   };
   await using opened = await open(2, { onStep });
   const move = moveOf(await opened.shards.lock(), 0, 1);
