@@ -111,6 +111,8 @@ export class FastPublisher {
     private readonly counters: FastPublisherCounters,
     private readonly part: RelayPart,
     private readonly lease: PublishLease,
+    /** Whether a topic is about to move to another Redis. */
+    private readonly isFrozen: (topic: Topic) => boolean = () => false,
   ) {}
 
   /** Sends the runs of a turn, and delivers them here. */
@@ -131,12 +133,19 @@ export class FastPublisher {
     return this.#outcomes.settled();
   }
 
+  /** A publication that was not sent is lost: the subscribers of all nodes must be notified of a gap. */
+  lose(topic: Topic): void {
+    if (!this.#unrelayedTopics.has(topic)) this.delivery.notifyGap(topic, null);
+    this.#remember(topic);
+    this.announceGaps();
+  }
+
   /** Another relay of this node has the topics now: it announces what the subscribers of other nodes have missed. */
   handOver(isMoved: (topic: Topic) => boolean, to: FastPublisher): void {
     for (const topic of this.#unrelayedTopics) {
       if (!isMoved(topic)) continue;
       this.#unrelayedTopics.delete(topic);
-      to.#unrelayedTopics.add(topic);
+      to.#remember(topic);
     }
     to.announceGaps();
   }
@@ -145,13 +154,16 @@ export class FastPublisher {
   announceGaps(): void {
     const { commands } = this.link;
     if (commands === null || this.#unrelayedTopics.size === 0 || this.#isAnnouncing) return;
-    this.#isAnnouncing = true;
     const gaps: Pick<Batch, 'topic' | 'run' | 'receipts'>[] = [];
     for (const topic of this.#unrelayedTopics) {
       if (gaps.length === maxGapsPerCall) break;
+      // Its subscribers listen to the other Redis, perhaps only there.
+      if (this.isFrozen(topic)) continue;
       gaps.push({ topic, run: emptyRun, receipts: [] });
       this.#unrelayedTopics.delete(topic);
     }
+    if (gaps.length === 0) return;
+    this.#isAnnouncing = true;
     this.#send(commands, gaps, true);
   }
 
@@ -188,8 +200,12 @@ export class FastPublisher {
     if (error === null && this.lease.isValid) this.announceGaps();
   }
 
-  #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {
+  #remember(topic: Topic): void {
     if (this.#unrelayedTopics.size < this.part.topics(maxUnrelayedTopics)) this.#unrelayedTopics.add(topic);
+  }
+
+  #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {
+    this.#remember(topic);
     for (const receipt of receipts) receipt.failed(new ReplyError('unconfirmed', error === null ? lost : refused));
   }
 }

@@ -82,7 +82,7 @@ export class PartitionPlaces implements MapFollower, Places {
       const isLeaving = place.relay !== null && place.relay !== this.#homeIn(map, partition);
       if (!isLeaving && !isHalted(map, partition)) continue;
       const { waiting } = (place.relay ?? this.#homeIn(map, partition)).part;
-      place.held ??= new HeldPublications(waiting, this.counters);
+      place.held ??= new HeldPublications(waiting, this.counters, (topic) => place.relay?.lose(topic));
       const move = map.moves.get(partition);
       place.frozen = move === undefined ? place.relay : this.#relay(move.from);
     }

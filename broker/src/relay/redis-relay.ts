@@ -279,7 +279,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
         tracer,
         part,
       );
-    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters, part, lease);
+    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters, part, lease, maps?.isFrozen);
     this.#fast = fast;
     const recoverable = historyPublisher(publisher, null);
     const durable = historyPublisher(durableLink ?? publisher, {
@@ -414,6 +414,11 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
   async readAll(): Promise<void> {
     // Redis confirms the channel after what it has sent before. A lost connection has nothing more to read.
     await this.#links.subscriber.subscribe([this.keys.control]).catch(() => undefined);
+  }
+
+  /** A publication was refused that nobody waits for. Topics with history promise nothing about it. */
+  lose(topic: Topic): void {
+    if (!this.hasHistory(topic)) this.#fast.lose(topic);
   }
 
   /** Resolves when everything that was sent to Redis so far has its outcome: publications, and requests that read. */
