@@ -64,8 +64,12 @@ export interface RecoveryCounters {
  * After it, the nodes continue without the missing ones.
  */
 const patienceMs = 5_000;
-/** How often a node asks Redis whether the other nodes are done, in milliseconds. */
+/**
+ * How long a node waits before it asks Redis again whether the other nodes are done, in milliseconds: longer each time,
+ * because a Redis Cluster has one recovery for each partition.
+ */
 const askMs = 20;
+const maxAskMs = 200;
 /** How long a node waits for its own listening connection, in milliseconds. */
 const listenMs = 0.5 * patienceMs;
 /** Pause after a Redis error before the node asks again, in milliseconds. */
@@ -183,6 +187,7 @@ export class Recovery implements GenerationSource {
   async #recover(): Promise<void> {
     await this.owner.learnMap();
     const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
+    let pauseMs = askMs;
     while (!this.#isClosed) {
       const [word, name, since] = await this.#report(part);
       if (word === 'serving') {
@@ -210,8 +215,11 @@ export class Recovery implements GenerationSource {
           break;
         default:
           if (word === 'hold') this.#announceWait();
-          await delay(askMs);
+          await delay(pauseMs);
+          pauseMs = Math.min(maxAskMs, pauseMs * 1.5);
+          continue;
       }
+      pauseMs = askMs;
     }
   }
 

@@ -237,11 +237,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
         // If this fails, the next connection learns the map.
         maps?.learn().catch(() => undefined);
       },
+      part.timers,
     );
     this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe });
 
     this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics);
-    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters);
+    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters, part.timers);
 
     // What can be asked about topics.
     this.#subscriberCounts = new SubscriberCounts(settings.nodeId, publisher, keys, this.#nodes, (topic) =>
@@ -278,7 +279,16 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       part,
       tracer !== null,
     );
-    this.#beacons = new Beacons(settings, this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
+    this.#beacons = new Beacons(
+      settings,
+      this.#publishLog,
+      publisher,
+      keys,
+      recovery,
+      this.#nodes.clock,
+      counters,
+      part.timers,
+    );
   }
 
   get state(): RelayState {
