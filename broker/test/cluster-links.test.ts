@@ -251,8 +251,9 @@ describe('partitions of a Redis Cluster', () => {
     const to = await otherMaster(cluster, from);
     const toId = String(await redisCommand(to.port, ['CLUSTER', 'MYID']));
     const admin = connect(from.port, '127.0.0.1');
-    await once(admin, 'connect');
-    // Redis reads the two in this order.
+    // Redis has accepted this connection, and so it reads the two commands in the order in which they arrive.
+    admin.write('PING\r\n');
+    await once(admin, 'data');
     admin.write(`CLUSTER SETSLOT ${links.slot} NODE ${toId}\r\n`);
     const unsubscribed = links.subscriber.unsubscribe([channel]);
     const other = node.listener(staying);

@@ -306,7 +306,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
   }
 
   get fault(): string | null {
-    return this.#links.fault;
+    return this.#links.fault ?? this.#recovery.fault;
   }
 
   get nodes(): number {
