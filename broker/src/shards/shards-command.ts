@@ -120,7 +120,7 @@ function planOf(change: Change, map: ShardMap): readonly PlannedMove[] {
       const partitions = parseRanges(change.partitions);
       if (partitions === null)
         throw new ShardsError(`"${change.partitions}" is not a list of partitions. Write numbers and ranges: 0-3,7.`);
-      return partitions.flatMap((partition) => {
+      return [...new Set(partitions)].flatMap((partition) => {
         const from = map.shards[partition];
         if (from === undefined)
           throw new ShardsError(`There is no partition ${partition}. Partitions are 0-${map.shards.length - 1}.`);
