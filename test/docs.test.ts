@@ -1,5 +1,5 @@
 /**
- * docs/reference/ and one Kubernetes file are generated from declarations in the code; `npm run docs` writes them.
+ * docs/reference/, a table of docs/guarantees.md and one Kubernetes file are generated from declarations in the code; `npm run docs` writes them.
  * Links and paths in the pages must exist.
  */
 import { execFileSync } from 'node:child_process';
@@ -14,6 +14,7 @@ import { logEventsPage, metricsPage, settingsPage } from './reference/broker-ref
 import { cliPage } from './reference/cli-reference.js';
 import { loadtestPage } from './reference/loadtest-reference.js';
 import { safeguardsPage } from './reference/safeguards-reference.js';
+import { guaranteesPage } from './reference/verify-reference.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const source = join(root, 'broker/src');
@@ -34,6 +35,7 @@ describe('generated pages', () => {
     ['docs/reference/loadtest.md', loadtestPage],
     ['docs/reference/cli.md', cliPage],
     ['docs/reference/safeguards.md', safeguardsPage],
+    ['docs/guarantees.md', () => guaranteesPage(read('docs/guarantees.md'))],
     ['k8s/components/prometheus-rule/prometheus-rule.yaml', prometheusRule],
   ])('%s matches the declarations in the code', async (file, generate) => {
     await expect(generate()).toMatchFileSnapshot(join(root, file));

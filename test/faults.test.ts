@@ -1,6 +1,7 @@
 /**
  * What users notice when separate processes fail: nodes, a Redis with replicas and Sentinels, shards, and a Redis
- * Cluster. The other faults have tests in broker/test. `npm run test:tools` and `npm run verify -- --fault all` run all of them this way.
+ * Cluster. The other faults have tests in broker/test. `npm run test:tools` and `npm run verify -- --fault all` run all
+ * of them this way.
  */
 import { describe, it } from 'vitest';
 import type { Fault } from '../tools/verify/src/faults/fault.js';

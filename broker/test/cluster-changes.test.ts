@@ -129,7 +129,12 @@ describe('a relay over a Redis Cluster', () => {
     'delivers each publication once and in order while %s',
     async (_, happen) => {
       await cluster.untilHealthy();
-      const settings = { redisUrl: cluster.url, redisPrefix: `p${++prefixes}`, redisPartitions: partitions.count };
+      const settings = {
+        redisUrl: cluster.url,
+        redisPrefix: `p${++prefixes}`,
+        redisPartitions: partitions.count,
+        redisTimeoutMs: 500,
+      };
       await using publisher = startRelay(settings);
       await using subscriber = startRelay(settings);
       for (const { relay } of [publisher, subscriber]) await untilConnected(relay);

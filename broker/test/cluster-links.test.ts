@@ -80,7 +80,11 @@ class Listener implements PartitionOwner {
 
   /** Publishes and waits for the message. */
   async expectDelivery(message: string, through = this.links): Promise<void> {
-    expect(await through.publisher.publish([{ channel: this.channel, message: Buffer.from(message) }])).toEqual([null]);
+    // The connection that publishes may be ready later than the one that listens.
+    await until(`${this.tag} publishes ${message}`, async () => {
+      const [error] = await through.publisher.publish([{ channel: this.channel, message: Buffer.from(message) }]);
+      return error === null;
+    });
     await until(`${this.tag} receives ${message}`, () => this.received.includes(message));
   }
 
@@ -102,7 +106,8 @@ function settingsOf(cluster: Pick<RedisClusterProcess, 'servers'>): ClusterSetti
   return {
     redisUrl: seeds[0] as string,
     seeds,
-    redisTimeoutMs: 500,
+    // Only for servers that hang: a busy machine may need more than a second.
+    redisTimeoutMs: 10_000,
     nodeName: 'test',
     durableTimeoutMs: 100,
     usesDurable: false,
@@ -246,8 +251,9 @@ describe('partitions of a Redis Cluster', () => {
     const to = await otherMaster(cluster, from);
     const toId = String(await redisCommand(to.port, ['CLUSTER', 'MYID']));
     const admin = connect(from.port, '127.0.0.1');
-    await once(admin, 'connect');
-    // Redis reads the two in this order.
+    // Redis has accepted this connection, and so it reads the two commands in the order in which they arrive.
+    admin.write('PING\r\n');
+    await once(admin, 'data');
     admin.write(`CLUSTER SETSLOT ${links.slot} NODE ${toId}\r\n`);
     const unsubscribed = links.subscriber.unsubscribe([channel]);
     const other = node.listener(staying);
@@ -320,7 +326,7 @@ describe('partitions of a Redis Cluster', () => {
 
   it('do not wait for a hung master', async () => {
     await cluster.untilHealthy();
-    await using node = new Node(cluster, tags);
+    await using node = new Node(cluster, tags, { redisTimeoutMs: 500 });
     await node.untilServed(cluster);
     const hung = await cluster.masterOf(slotOf('a'));
     const { links, channel } = node.listener('a');

@@ -20,8 +20,9 @@ const partitions = new Partitions(16);
 const slotOf = (name: string): number => partitions.slotOf(partitions.of(topic(name)));
 
 /** Two nodes that subscribe to the topic. */
-async function startTwo(name: string): Promise<readonly [TestRelay, TestRelay]> {
-  const settings = { redisUrl: cluster.url, redisPrefix: `p${++prefixes}`, redisPartitions: partitions.count };
+async function startTwo(name: string, redisTimeoutMs = 10_000): Promise<readonly [TestRelay, TestRelay]> {
+  const redisPrefix = `p${++prefixes}`;
+  const settings = { redisUrl: cluster.url, redisPrefix, redisPartitions: partitions.count, redisTimeoutMs };
   const nodes = [startRelay(settings), startRelay(settings)] as const;
   for (const { relay } of nodes) {
     await untilConnected(relay);
@@ -73,7 +74,7 @@ it('delivers everything that was accepted while a slot moves, and in a planned f
 it('delivers what the new master has accepted, although the hung one publishes once more when it resumes', async () => {
   await cluster.untilHealthy();
   const name = 'quiet';
-  const nodes = await startTwo(name);
+  const nodes = await startTwo(name, 500);
   await using one = nodes[0];
   await using two = nodes[1];
   await publishAcknowledged(one.relay, name, 'first');

@@ -11,24 +11,15 @@ import { join } from 'node:path';
 import { startNode } from '@fanfare/local-cluster';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
-import { ConfigError, loadConfig, sentencesOf, settings } from '../src/settings/config.js';
+import { sentencesOf, settings } from '../src/settings/config.js';
 import { startNode as startInProcess } from './harness.js';
 import { run } from './run.js';
 import { until } from './wait.js';
+import { wrong } from './wrong.js';
 
 const secret = 'hush-7Kq2';
 /** The secret in upper case, and as a URL or a message may change it. */
 const isShown = (text: string): boolean => /hush.?7kq2/i.test(text);
-
-function sentences(environment: Readonly<Record<string, string>>): readonly string[] {
-  try {
-    loadConfig(environment);
-    return [];
-  } catch (error) {
-    if (error instanceof ConfigError) return error.sentences;
-    throw error;
-  }
-}
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
@@ -97,7 +88,7 @@ describe('a secret in the wrong place of the configuration', () => {
     // Settings that must be present so that others are checked too.
     for (const others of [{}, { FANFARE_REDIS_URL: 'rediss://redis' }, { FANFARE_WORKERS: '2' }]) {
       for (const shape of shapes) {
-        const messages = sentences({ ...others, [name]: shape });
+        const messages = wrong({ ...others, [name]: shape });
         for (const sentence of messages) expect(sentence).toMatch(/^(The key in )?FANFARE_[A-Z_]+ [^\n]{10,400}\.$/);
         expect(messages.filter(isShown)).toEqual([]);
       }
@@ -107,7 +98,7 @@ describe('a secret in the wrong place of the configuration', () => {
   it('is not repeated if it is a part of the name of a variable, and the name does not look like a setting', () => {
     const long = `${secret.toUpperCase().replace('-', '')}`.repeat(5);
     for (const name of [secret, secret.toUpperCase(), 'REDIS_hush_7Kq2', 'REDIS_URLhush7Kq2', `PORT${long}`, '']) {
-      const [sentence, ...others] = sentences({ [`FANFARE_${name}`]: '1' });
+      const [sentence, ...others] = wrong({ [`FANFARE_${name}`]: '1' });
       expect(others).toEqual([]);
       expect(sentence).toMatch(/^FANFARE_\S* is not a setting; /);
       expect(isShown(sentence ?? '')).toBe(false);
@@ -124,7 +115,7 @@ describe('a secret in the wrong place of the configuration', () => {
       const text = JSON.stringify(other);
       writeFileSync(file, text);
       for (const value of [text, `@${file}`, text.replaceAll('"', ''), text.slice(1)]) {
-        for (const sentence of sentences({ [name]: value })) {
+        for (const sentence of wrong({ [name]: value })) {
           count++;
           expect(sentence).toMatch(new RegExp(`^${name} (at|has|must|is|names) .+[.?]$`));
           expect(sentence).not.toSatisfy(isShown);
@@ -145,7 +136,7 @@ describe('a secret in the wrong place of the configuration', () => {
     ]) {
       writeFileSync(file, content);
       for (const name of names) {
-        const messages = sentences({ FANFARE_REDIS_URL: 'rediss+sentinel://one/m', [name]: file });
+        const messages = wrong({ FANFARE_REDIS_URL: 'rediss+sentinel://one/m', [name]: file });
         expect(messages.filter(isShown)).toEqual([]);
       }
     }

@@ -4,23 +4,13 @@ import { join } from 'node:path';
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readRedisUrl } from '../src/redis/redis-url.js';
-import { ConfigError, loadConfig, settings } from '../src/settings/config.js';
+import { loadConfig, settings } from '../src/settings/config.js';
 import { policyFields } from '../src/settings/config-documents.js';
 import { availableCpus, cpuLimit } from '../src/settings/cpus.js';
 import { helpText } from '../src/settings/help-text.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 import { CertificateFolder } from './certificates.js';
-
-/** The sentences that prevent the start. */
-function wrong(environment: Record<string, string>): readonly string[] {
-  try {
-    loadConfig(environment);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.sentences;
-    throw error;
-  }
-  return [];
-}
+import { wrong } from './wrong.js';
 
 describe('the configuration', () => {
   it('needs no settings', () => {

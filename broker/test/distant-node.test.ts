@@ -108,7 +108,7 @@ describe('a history from a node that is behind', () => {
   });
 
   it('is refused while the node cannot ask Redis', async () => {
-    await using stage = await setStage({ FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' });
+    await using stage = await setStage({ FANFARE_REDIS_TIMEOUT_MS: '1000', FANFARE_PROBE_INTERVAL_MS: '500' });
     const { cluster, proxy } = stage;
     const writer = await cluster.connect(0);
     const reader = await cluster.subscriber('t', 1);
@@ -150,7 +150,7 @@ describe('a history from a node that is behind', () => {
 
 describe('a subscriber that connects to a node that is behind', () => {
   it('gets an error, and no gap or reset, if the node cannot read publications that the subscriber has already seen', async () => {
-    await using stage = await setStage({ FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' });
+    await using stage = await setStage({ FANFARE_REDIS_TIMEOUT_MS: '1000', FANFARE_PROBE_INTERVAL_MS: '500' });
     const { cluster, proxy } = stage;
     const writer = await cluster.connect(0);
     const stays = await cluster.subscriber('t', 1);

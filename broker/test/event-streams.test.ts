@@ -420,7 +420,7 @@ describe('a request for an event stream is refused', () => {
   });
 
   it('while Redis cannot be reached', async () => {
-    await using cluster = await startCluster({ redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '500' } });
+    await using cluster = await startCluster({ redis: true });
     await cluster.redis.stop();
     const stream = await open(cluster, 'topic=a');
     expect(stream.status).toBe(200);

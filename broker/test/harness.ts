@@ -219,6 +219,8 @@ export async function startNode(env: Readonly<Record<string, string>>, times?: M
     FANFARE_ADMIN_PORT: '0',
     FANFARE_DRAIN_WINDOW_MS: '0',
     FANFARE_DRAIN_TIMEOUT_MS: '1000',
+    // A Redis of a busy machine that is late does not hang.
+    FANFARE_REDIS_TIMEOUT_MS: '5000',
     // The Redis of a test is always new.
     FANFARE_NEW_NODE_WAIT_MS: '0',
     ...env,

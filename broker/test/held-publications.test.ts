@@ -2,6 +2,7 @@
 import { type KeyedPayload, ReplyError, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { HeldPublications } from '../src/relay/held-publications.js';
+import { RelayPart, RelayShare } from '../src/relay/relay-share.js';
 
 const topic = 't' as Topic;
 
@@ -11,9 +12,9 @@ function payloadOf(text: string): KeyedPayload {
 }
 
 function hold(maxRelayBytes = 1_000) {
-  const waiting = { bytes: 0 };
+  const { waiting } = new RelayPart(new RelayShare({ flushWindowMs: 0, recentBytes: 0, maxRelayBytes }, 1), 1);
   const counters = { publicationsUnrelayed: 0, publicationsOverloaded: 0 };
-  const held = new HeldPublications({ maxRelayBytes }, waiting, counters);
+  const held = new HeldPublications(waiting, counters);
   const failed: string[] = [];
   const receipt = { accepted: () => undefined, failed: ({ code }: ReplyError) => failed.push(code) };
   return { held, waiting, counters, failed, receipt };

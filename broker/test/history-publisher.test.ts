@@ -19,14 +19,14 @@ import { Partitions } from '../src/relay/partitions.js';
 import { PublishBatcher } from '../src/relay/publish-batcher.js';
 import { PublishLog } from '../src/relay/publish-log.js';
 import { PublishScript } from '../src/relay/publish-script.js';
-import { RelayShare } from '../src/relay/relay-share.js';
+import { RelayPart, RelayShare } from '../src/relay/relay-share.js';
 import { publishScript } from '../src/relay/scripts.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 import { json, topic } from './relay.contract.js';
 import { until } from './wait.js';
 
 const keys = new Keys('fanfare', 0, new Partitions(64));
-const share = new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1);
+const share = new RelayPart(new RelayShare({ flushWindowMs: 0, recentBytes: 0, maxRelayBytes: 0 }, 1), 1);
 const generation = parseGeneration('g:0');
 const { counters } = new Metrics();
 

@@ -750,7 +750,7 @@ describe('while Redis fails', () => {
     await using way = await FaultProxy.start({ targetPort: redis.port });
     await using node = await startNode({
       FANFARE_REDIS_URL: `redis://${way.address}`,
-      FANFARE_REDIS_TIMEOUT_MS: '500',
+      FANFARE_REDIS_TIMEOUT_MS: '2000',
       FANFARE_TOPICS: '{"fast.>":{"level":"fast"}}',
     });
     await until('the node is ready', async () => (await node.readiness()).status === 200);

@@ -12,7 +12,7 @@ import { type LogLine, startCluster, startNode, type TestNode } from './harness.
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
-const env = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '300' };
+const env = { FANFARE_REDIS_TIMEOUT_MS: '1500', FANFARE_PROBE_INTERVAL_MS: '1000' };
 
 /** The line as it was logged, with all fields. */
 function lineOf(node: TestNode, event: string, index = 0): (LogLine & Record<string, unknown>) | undefined {

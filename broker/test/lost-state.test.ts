@@ -23,7 +23,7 @@ import { nameInRedis } from './redis-names.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
-const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
+const env = { FANFARE_PROBE_INTERVAL_MS: '500' };
 
 /** For tests that lose data before nodes forget it, on a busy machine too. */
 const times = memoryTimesOf(2_000, 200);

@@ -22,7 +22,7 @@ describe('the probe of a heartbeat', () => {
     const sent: number[] = [];
     let asked = 0;
     const { counters } = new Metrics();
-    const settings = { nodeId: 'a', probeIntervalMs: 20, memoryTimes };
+    const settings = { nodeId: 'a', nodeName: 'node-1', probeIntervalMs: 20, memoryTimes };
     const probe = new Probe(
       settings,
       { noteWrite: () => undefined, report: () => undefined },

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { type Placement, readPlacement, urlsOf } from '../src/redis/placement.js';
 import { readRedisCredentials } from '../src/redis/redis-credentials.js';
 import { RedisUrlError, readRedisUrl } from '../src/redis/redis-url.js';
-import { ConfigError, loadConfig } from '../src/settings/config.js';
 import { CertificateFolder } from './certificates.js';
+import { wrong } from './wrong.js';
 
 function shards(...list: readonly (readonly [name: string, url: string])[]): Placement {
   return { kind: 'shards', shards: list.map(([name, url]) => ({ name, url })) };
@@ -22,17 +22,6 @@ function mistakeOf(url: string): string {
     throw error;
   }
   return '';
-}
-
-/** The sentences that prevent the start. */
-function wrong(environment: Record<string, string>): readonly string[] {
-  try {
-    loadConfig(environment);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.sentences;
-    throw error;
-  }
-  return [];
 }
 
 describe('the Redis URL', () => {

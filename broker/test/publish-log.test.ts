@@ -2,10 +2,14 @@
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { type LoggedTopic, PublishLog } from '../src/relay/publish-log.js';
-import { RelayShare } from '../src/relay/relay-share.js';
+import { RelayPart, RelayShare } from '../src/relay/relay-share.js';
 
 const times = { rememberMs: 3_000, maxHeartbeatMs: 1_000 };
 const turnsToForget = 3 + 1;
+
+/** The share of the only relay. */
+const newPart = (): RelayPart =>
+  new RelayPart(new RelayShare({ flushWindowMs: 0, recentBytes: 0, maxRelayBytes: 0 }, 1), 1);
 
 const named = (name: string): Topic => parseTopic(name) as Topic;
 
@@ -19,7 +23,7 @@ function topicsOf(published: PublishLog): Map<string, LoggedTopic> {
 
 describe('the publish log of a node', () => {
   it('reports a topic as idle a period after its last publication, even if earlier ones were repeated in the meantime', () => {
-    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
+    const published = new PublishLog(times, newPart());
     published.add(named('t'), entry(100));
     published.add(named('t'), entry(5));
     published.add(named('busy'), entry(1));
@@ -31,7 +35,7 @@ describe('the publish log of a node', () => {
   });
 
   it('remembers publications by topic, in order of offset, of the newest epoch only', () => {
-    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
+    const published = new PublishLog(times, newPart());
     published.add(named('t'), entry(9, { epoch: '1' }));
     published.endPeriod();
     published.add(named('t'), entry(3, { epoch: '2', count: 2 }));
@@ -46,7 +50,7 @@ describe('the publish log of a node', () => {
   });
 
   it('forgets publications after the window, and not before', () => {
-    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
+    const published = new PublishLog(times, newPart());
     published.add(named('t'), entry(1));
     for (let turn = 1; turn < turnsToForget; turn++) published.endPeriod();
     expect(topicsOf(published).get('t')?.offset).toBe(1);
@@ -55,7 +59,7 @@ describe('the publish log of a node', () => {
   });
 
   it('remembers the position of a topic if its publications are too large', () => {
-    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
+    const published = new PublishLog(times, newPart());
     published.add(named('first'), entry(7));
     for (let number = 1; number <= 20; number++) published.add(named('large'), entry(number, { bytes: 1_048_576 }));
     published.add(named('last'), entry(8));
@@ -69,7 +73,7 @@ describe('the publish log of a node', () => {
   });
 
   it('reports that it forgot something within the window if there are too many topics', () => {
-    const published = new PublishLog(times, new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1));
+    const published = new PublishLog(times, newPart());
     for (let number = 0; number < 200_000; number++) published.add(named(`t.${number}`), entry(1));
     expect(published.isComplete).toBe(true);
     published.add(named('one.more'), entry(1));
@@ -81,7 +85,7 @@ describe('the publish log of a node', () => {
   });
 
   it('hands topics over to the log of another relay, with their memory', () => {
-    const share = new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 2);
+    const share = newPart();
     const [from, to] = [new PublishLog(times, share), new PublishLog(times, share)];
     from.add(named('moved'), entry(1));
     from.add(named('stays'), entry(7));
@@ -99,7 +103,7 @@ describe('the publish log of a node', () => {
   });
 
   it('hands over the positions of topics whose publications it has forgotten, and whether it has forgotten topics', () => {
-    const share = new RelayShare({ flushWindowMs: 0, recentBytes: 0 }, 1);
+    const share = newPart();
     const [before, after] = [new PublishLog(times, share), new PublishLog(times, share)];
     before.add(named('first'), entry(7));
     for (let number = 1; number <= 20; number++) before.add(named('large'), entry(number, { bytes: 1_048_576 }));

@@ -10,7 +10,7 @@ import { nameInRedis } from './redis-names.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
-const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
+const env = { FANFARE_REDIS_TIMEOUT_MS: '1000', FANFARE_PROBE_INTERVAL_MS: '500' };
 
 /**
  * Publishes the next numbers to a topic. It retries each until it is accepted, like a client, with the same messageId.
@@ -438,7 +438,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
       await admin.flushall();
       await until(
         'each node has noticed it',
-        async () => (await cluster.node().metric('fanfare_recoveries_total')) === 1,
+        async () => (await cluster.node().metric('fanfare_recoveries_total')) >= 1,
       );
     });
     await admin.quit();
@@ -604,7 +604,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     await untilForgotten(admin);
     await admin.flushall();
     for (const node of cluster.nodes) {
-      await until('each node has noticed it', async () => (await node.metric('fanfare_recoveries_total')) === 1);
+      await until('each node has noticed it', async () => (await node.metric('fanfare_recoveries_total')) >= 1);
     }
     await publisher.publish(3);
     for (const reader of readers) {
@@ -670,7 +670,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     wayOfReader.reset();
     await until(
       "the reader's node continues without the writer's node",
-      async () => (await cluster.node(1).metric('fanfare_recoveries_total')) === 1,
+      async () => (await cluster.node(1).metric('fanfare_recoveries_total')) >= 1,
     );
     await reader.next('reset');
     await publisher.publish(1);
@@ -678,7 +678,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     wayOfWriter.reset();
     await until(
       "the writer's node has connected",
-      async () => (await cluster.node(0).metric('fanfare_recoveries_total')) === 1,
+      async () => (await cluster.node(0).metric('fanfare_recoveries_total')) >= 1,
     );
     // The old master acknowledged number 6, but no subscriber will ever receive it. Number 7 reveals the loss.
     await publisher.publish(1);

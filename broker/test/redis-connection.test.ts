@@ -1,12 +1,16 @@
 /** How a node connects to Redis: database, TLS, passwords in files, Unix sockets, and its error messages. */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePort, type RedisProcess, startRedis, startSentinel } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
+import { createLog, loadConfig } from '../src/index.js';
+import { Metrics } from '../src/observe/metrics.js';
+import { PublisherLink } from '../src/redis/redis.js';
 import { explain } from '../src/redis/redis-fault.js';
 import { ignoreLaterErrors } from '../src/redis/redis-options.js';
 import { readRedisUrl } from '../src/redis/redis-url.js';
@@ -18,10 +22,8 @@ import { until } from './wait.js';
 const clusterSentence =
   'FANFARE_REDIS_URL points to a server of a Redis Cluster. Write redis+cluster://host1:6379,host2:6379 with some of its servers.';
 
-const quick = { FANFARE_REDIS_TIMEOUT_MS: '500' };
-
 function withUrl(url: string, env: Readonly<Record<string, string>> = {}, options: ClusterOptions = {}) {
-  return startCluster({ redis: false, ...options, env: { ...quick, FANFARE_REDIS_URL: url, ...env } });
+  return startCluster({ redis: false, ...options, env: { FANFARE_REDIS_URL: url, ...env } });
 }
 
 function untilReady(node: TestNode): Promise<true> {
@@ -34,7 +36,8 @@ async function expectFault(
   sentence: string | RegExp,
   env: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  await using cluster = await withUrl(url, env, { waitReady: false });
+  const quick = { FANFARE_REDIS_TIMEOUT_MS: '500', ...env };
+  await using cluster = await withUrl(url, quick, { waitReady: false });
   const node = cluster.node();
   const fits = (text: string): boolean =>
     typeof sentence === 'string' ? text.includes(sentence) : sentence.test(text);
@@ -106,7 +109,7 @@ describe('brokers in different databases of one Redis', () => {
   it.each(['fast', 'recoverable'])('do not hear each other: topics of level %s', async (level) => {
     await using redis = await startRedis();
     const env = { FANFARE_TOPICS: JSON.stringify({ '>': { level } }) };
-    await using production = await startCluster({ nodes: 2, redis, env: { ...quick, ...env } });
+    await using production = await startCluster({ nodes: 2, redis, env });
     await using staging = await withUrl(`${redis.url}/1`, env, { nodes: 2 });
     await using testing = await withUrl(`${redis.url}/2`, env);
     const readers = await Promise.all(
@@ -124,7 +127,7 @@ describe('brokers in different databases of one Redis', () => {
 
   it('count only their own nodes', async () => {
     await using redis = await startRedis();
-    await using production = await startCluster({ nodes: 2, redis, env: quick });
+    await using production = await startCluster({ nodes: 2, redis });
     await using staging = await withUrl(`${redis.url}/1`);
     await production.subscriber('t');
     await staging.subscriber('t');
@@ -465,6 +468,34 @@ describe.concurrent('a Redis that Fanfare cannot use', () => {
       /Redis (closed the connection before it answered|does not respond)|does not use the Redis protocol/,
     );
   });
+});
+
+it('a connection that was given up is not used if the answers of Redis arrive afterwards', async () => {
+  const info = Buffer.from('redis_mode:standalone\r\n');
+  const answer = `$${info.length}\r\n${info}\r\n`;
+  const events: string[] = [];
+  let attempts = 0;
+  // Holds back the last answer of the handshake until the node has closed its side of the connection.
+  const late = createServer({ allowHalfOpen: true }, (socket) => {
+    attempts++;
+    let infos = 0;
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes) => {
+      const isInfo = /\r\ninfo\r\n/i.test(bytes.toString('latin1'));
+      if (!isInfo) socket.write('+OK\r\n');
+      else if (++infos === 1) socket.write(answer);
+    });
+    socket.on('end', () => socket.end(answer));
+  }).listen(0, '127.0.0.1');
+  await once(late, 'listening');
+  const redisUrl = `redis://127.0.0.1:${(late.address() as AddressInfo).port}`;
+  const config = loadConfig({ FANFARE_REDIS_TIMEOUT_MS: '50' });
+  const log = createLog(config, { write: (line) => void events.push(JSON.parse(line).event) });
+  const link = new PublisherLink({ ...config, redisUrl }, log, new Metrics().counters, {});
+  await until('the node tries again', () => attempts === 2);
+  expect(new Set(events)).toEqual(new Set(['redisError']));
+  await link.close();
+  late.close();
 });
 
 it('a connection to Redis does not crash the process if its socket has a second error, as after a refused certificate', async () => {

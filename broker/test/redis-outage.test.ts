@@ -5,7 +5,10 @@ import { fastTopics, startCluster, type TestCluster } from './harness.js';
 import type { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
-const env = { FANFARE_REDIS_TIMEOUT_MS: '500', ...fastTopics };
+const env = fastTopics;
+
+/** For nodes that must notice that Redis hangs. */
+const quick = { FANFARE_REDIS_TIMEOUT_MS: '1000', ...env };
 
 async function untilReady(cluster: TestCluster, isReady: boolean): Promise<void> {
   for (const node of cluster.nodes) {
@@ -114,7 +117,7 @@ describe('a node whose Redis contains other data', () => {
       await using redis = await startRedis();
       const admin = new Redis(redis.url);
       await admin.set('fanfare:layout', layout);
-      await using cluster = await startCluster({ redis, env: { FANFARE_REDIS_TIMEOUT_MS: '500' }, waitReady: false });
+      await using cluster = await startCluster({ redis, waitReady: false });
       const node = cluster.node();
       await until('the node logs it', () => node.log.some(({ msg }) => msg === sentence));
       expect((await node.readiness()).status).toBe(503);
@@ -276,7 +279,7 @@ describe.concurrent('a Redis that hangs', () => {
   });
 
   it('is disconnected after the timeout; publishes fail with a named error until it answers again', async () => {
-    await using cluster = await startCluster({ nodes: 2, env });
+    await using cluster = await startCluster({ nodes: 2, env: quick });
     const reader = await cluster.subscriber('t', 1);
     const writer = await cluster.connect();
     await cluster.redis.pause();
@@ -296,7 +299,7 @@ describe.concurrent('a Redis that hangs', () => {
   });
 
   it('loses the subscribing connection too: a replaced master could otherwise return and deliver publications that no other node has', async () => {
-    await using cluster = await startCluster({ nodes: 2, env });
+    await using cluster = await startCluster({ nodes: 2, env: quick });
     const writer = await cluster.connect();
     await cluster.redis.pause();
     await writer.publish('t', 'on the link');
@@ -309,7 +312,7 @@ describe.concurrent('a Redis that hangs', () => {
   });
 
   it('makes nodes refuse new subscriptions within the timeout, and accept them when it answers again', async () => {
-    await using cluster = await startCluster({ nodes: 2, env });
+    await using cluster = await startCluster({ nodes: 2, env: quick });
     const reader = await cluster.connect(1);
     await cluster.redis.pause();
     expect(await reader.subscribe('t')).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
@@ -321,10 +324,7 @@ describe.concurrent('a Redis that hangs', () => {
 
 describe('a master that its replicas cannot reach (min-replicas-to-write)', () => {
   it('accepts no publications to topics with history, so that it cannot be used in parallel to a new master', async () => {
-    await using cluster = await startCluster({
-      nodes: 2,
-      env: { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' },
-    });
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_PROBE_INTERVAL_MS: '200' } });
     const admin = new Redis(cluster.redis.url);
     const reader = await cluster.subscriber('t', 1);
     const writer = await cluster.connect();
@@ -342,7 +342,7 @@ describe('a master that its replicas cannot reach (min-replicas-to-write)', () =
 });
 
 describe('a Redis that is out of memory', () => {
-  const probeEnv = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' };
+  const probeEnv = { FANFARE_PROBE_INTERVAL_MS: '200' };
 
   it('is reported to clients, in the log and in readiness; nodes do not reconnect, and use it again when it has memory', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env: probeEnv });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -473,14 +474,16 @@ describe('a RedisRelay', () => {
 
   it('does not mistake a blocked event loop for a Redis that does not respond', async () => {
     prefixes++;
-    await using node = newRelay({ redisTimeoutMs: 500 });
+    await using node = newRelay({ redisTimeoutMs: 1_000 });
     await until('the relay is connected', () => node.relay.state === 'connected');
     const nobody = new Int32Array(new SharedArrayBuffer(4));
+    const ping = `require('net').connect(${redis.port}, '127.0.0.1').end('PING\\r\\n').resume()`;
     for (let round = 0; round < 2; round++) {
       const outcome = publishAcknowledged(node.relay, 't', round);
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-      // Blocks this thread, and takes no time of the processor.
-      Atomics.wait(nobody, 0, 0, 750);
+      // Blocks this thread for longer than the timeout, and until Redis has replied.
+      execFileSync(process.execPath, ['-e', ping]);
+      Atomics.wait(nobody, 0, 0, 1_250);
       expect(await outcome).toBeNull();
     }
     expect(node.counters.redisReconnects).toBe(0);

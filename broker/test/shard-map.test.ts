@@ -152,7 +152,7 @@ describe('a plan', () => {
   it('makes all numbers equal with the fewest moves', () => {
     fc.assert(
       fc.property(maps, names, ({ map: { version, shards } }, members) => {
-        const map = { version, shards, moves: new Map() };
+        const map = { version, shards, moves: new Map(), renamed: new Map() };
         const plan = planMoves(map, members);
         const after = carryOut(map, plan);
         const numbers = numbersOf(after, members);

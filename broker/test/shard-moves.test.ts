@@ -64,7 +64,7 @@ function urlOf(count: number): string {
 }
 
 function open(count: number, progress: Progress = {}): Promise<OpenShards> {
-  const config = loadConfig({ FANFARE_REDIS_URL: urlOf(count) });
+  const config = loadConfig({ FANFARE_REDIS_URL: urlOf(count), FANFARE_REDIS_TIMEOUT_MS: '5000' });
   return openShards({ ...config, redisUrl: urlOf(count) }, progress);
 }
 
@@ -307,7 +307,10 @@ it('moves a partition with the documented permissions', async () => {
   const hosts = shards.servers.map(({ port }) => `127.0.0.1:${port}`);
   const url = `redis+shards://fanfare:password@${hosts.join(';')}`;
   await using cluster = await startCluster({ redis: false, env: { ...env, FANFARE_REDIS_URL: url } });
-  await using opened = await openShards({ ...loadConfig({ FANFARE_REDIS_URL: url }), redisUrl: url });
+  await using opened = await openShards({
+    ...loadConfig({ FANFARE_REDIS_URL: url, FANFARE_REDIS_TIMEOUT_MS: '5000' }),
+    redisUrl: url,
+  });
   const map = await opened.shards.lock();
   const connection = await cluster.connect();
   const topic = topicIn(0);
@@ -384,7 +387,10 @@ describe('a node', () => {
         `uses ${nameOf(1)}, which FANFARE_REDIS_URL of this node does not list`,
       ),
     );
-    expect((await other.node().readiness()).status).toBe(503);
+    const { status, reason } = await other.node().readiness();
+    expect(status).toBe(503);
+    expect(reason).toMatch(/^the node has no valid map of partitions\. The map of partitions uses /);
+    expect(await other.node().metric('fanfare_not_ready{reason="mapFault"}')).toBe(1);
   });
 
   it('that finds two maps of the same version names the fault, and is not ready', async () => {
@@ -425,7 +431,7 @@ describe('a node', () => {
     await beat();
     const beating = setInterval(() => void beat(), 100);
     await expect(opened.shards.carryOut([move])).rejects.toThrow(
-      /stays in \S+: 1 node has not applied version \d+ of the map \(ghost\)/,
+      /stays in \S+: 1 node has not applied version \d+ of the map: ghost\./,
     );
     clearInterval(beating);
     redis.disconnect();

@@ -23,7 +23,8 @@ export function startRelay(
   const { counters } = new Metrics();
   const { relay, close } = openRelay(
     {
-      redisTimeoutMs: 500,
+      // Tests of a Redis that hangs notice it earlier.
+      redisTimeoutMs: 5_000,
       nodeName: 'test',
       nodeId: newNodeId(),
       redisPartitions: 64,

@@ -10,12 +10,12 @@ import { Child, findFreePort, startNode as startProcess, startRedis } from '@fan
 import { closeReasons, type Encoding } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { explainValidity, readCertificate } from '../src/connection/certificate.js';
-import { ConfigError, loadConfig } from '../src/settings/config.js';
 import { CertificateFolder } from './certificates.js';
 import { startCluster, startNode, type TestNode } from './harness.js';
 import { run } from './run.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
+import { wrong } from './wrong.js';
 
 function startSecure(folder: CertificateFolder, env: Readonly<Record<string, string>> = {}): Promise<TestNode> {
   return startNode({ ...folder.env, ...env });
@@ -229,17 +229,6 @@ describe.concurrent('a renewed certificate', () => {
 });
 
 describe.concurrent('the settings of TLS', () => {
-  /** The sentences that prevent the start. */
-  function wrong(environment: Readonly<Record<string, string>>): readonly string[] {
-    try {
-      loadConfig(environment);
-    } catch (error) {
-      if (error instanceof ConfigError) return error.sentences;
-      throw error;
-    }
-    return [];
-  }
-
   it('are valid only together', () => {
     using folder = new CertificateFolder('first');
     const { FANFARE_TLS_CERT_FILE, FANFARE_TLS_KEY_FILE } = folder.env;

@@ -183,8 +183,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   /**
    * Publishes without an acknowledgement. To make sure that the publication reaches the node, end with `drain()`, not
    * `close()`. Throws if it cannot be sent: `invalidTopic`, `unknownTopic`, `invalidOption`, `invalidData`,
-   * `frameTooLarge`, `queueFull`, `closed`, `draining`. Later failures (an asynchronous schema, a node with a smaller frame limit) are
-   * `error` events.
+   * `frameTooLarge`, `queueFull`, `closed`, `draining`. Later failures (an asynchronous schema, a node with a smaller
+   * frame limit) are `error` events.
    */
   send<Topic extends keyof Published & string>(
     topic: Topic,

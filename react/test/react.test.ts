@@ -305,12 +305,12 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     expect(await world.tab.page.evaluate('renders')).toBeLessThan(100);
   });
 
-  it('a list has a maximum length, and each item has a key of its own', async () => {
+  it('a list has a maximum length, and each item has an id of its own', async () => {
     await using world = await start(`
-      window.keys = new Set();
+      window.ids = new Set();
       const Numbers = () => {
         const { data } = useTopic('numbers', { list: 3, last: 2 });
-        for (const { key, data: number } of data) keys.add(key + ' ' + number);
+        for (const { id, data: number } of data) ids.add(id + ' ' + number);
         return <ul>{data.map(({ id, data }) => <li key={id}>{data}</li>)}</ul>;
       };
       show(<Numbers />);
@@ -321,8 +321,9 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
       await eventually(() => world.tab.page.locator('li').last().textContent(), String(number));
     }
     await world.shows('3 4 5');
-    // A number keeps its id.
-    expect(await world.tab.page.evaluate('keys.size')).toBe(5);
+    // A number keeps its id, and no other has it.
+    const distinct = "[ids.size, new Set([...ids].map((text) => text.split(' ')[0])).size]";
+    expect(await world.tab.page.evaluate(distinct)).toEqual([5, 5]);
     expect(world.tab.problems).toEqual([]);
   });
 

@@ -81,3 +81,13 @@ export class ShardWatch {
     );
   }
 }
+
+/** What /readyz says of a node that is ready. With several Redis, some of them may not work. */
+export function servingText({ shards, fault }: Shards): string {
+  const failing = shards.filter(({ unavailable }) => unavailable > 0);
+  if (failing.length === 0) return 'serving';
+  const unavailable = failing.reduce((total, shard) => total + shard.unavailable, 0);
+  const partitions = shards.reduce((total, shard) => total + shard.partitions, 0);
+  const names = failing.map(({ name }) => name).join(', ');
+  return `serving, but ${unavailable} of ${partitions} partitions are unavailable (${names})${fault === null ? '' : `. ${fault}`}`;
+}

@@ -164,3 +164,18 @@ export class PublisherLink extends Link {
     );
   }
 }
+
+/** What users need of a connection that publishes, wherever it leads. */
+export type PublishingLink = Pick<
+  PublisherLink,
+  | 'isReady'
+  | 'commands'
+  | 'evaluate'
+  | 'load'
+  | 'publish'
+  | 'publishCounted'
+  | 'scanStreams'
+  | 'noteWrite'
+  | 'report'
+  | 'reportReply'
+>;

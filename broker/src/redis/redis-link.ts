@@ -264,7 +264,8 @@ export abstract class Link {
       this.report(error as Error);
       return this.#redis.disconnect(true);
     }
-    if (this.#redis.status === 'ready') this.#becomeReady();
+    // The socket of an attempt that was given up (#checkTimeouts) still receives answers until it closes.
+    if (this.#redis.status === 'ready' && this.#redis.stream.writable) this.#becomeReady();
   }
 
   #options(connectionName: string) {

@@ -10,7 +10,7 @@ export type { PartitionLinks, PartitionOwner } from './cluster/partition-links.j
 export { type CommandStream, isLost, lostError, PendingCall } from './command-stream.js';
 export type { CommandWriter } from './command-writer.js';
 export { EvictionWatch } from './eviction-watch.js';
-export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js';
+export { PublisherLink, type PublishingLink, type RedisMessage, type Wait } from './publisher-link.js';
 export { isOfAnotherLayout, isOutOfMemory } from './redis-fault.js';
 export type { RedisCounters } from './redis-link.js';
 export type { RedisSettings } from './redis-options.js';

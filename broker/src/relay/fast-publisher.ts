@@ -9,7 +9,7 @@ import { Outcomes } from './outcomes.js';
 import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import { writeRedisMessage } from './redis-message.js';
 import type { Delivery, Receipt } from './relay.js';
-import type { RelayShare } from './relay-share.js';
+import type { RelayPart } from './relay-share.js';
 
 /** The connection that publishes, as this file needs it. */
 interface FastLink {
@@ -98,7 +98,7 @@ export class FastPublisher {
     private readonly keys: Keys,
     private readonly delivery: Delivery,
     private readonly counters: FastPublisherCounters,
-    private readonly share: RelayShare,
+    private readonly part: RelayPart,
   ) {}
 
   /** Sends the runs of a turn, and delivers them here. */
@@ -150,14 +150,14 @@ export class FastPublisher {
       if (!isOfGaps) call.bytes += run.bytes.length + runOverheadBytes;
       this.counters.redisPublishCommands++;
     }
-    this.share.waiting.bytes += call.bytes;
+    this.part.waiting.bytes += call.bytes;
     this.#outcomes.onSent();
     commands.expect(call);
   }
 
   #onEnded({ sentAt, bytes, error, isOfGaps }: FastCall): void {
     this.counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
-    this.share.waiting.bytes -= bytes;
+    this.part.waiting.bytes -= bytes;
     this.link.reportReply(error);
     this.#outcomes.onKnown();
     if (!isOfGaps) return;
@@ -167,7 +167,7 @@ export class FastPublisher {
   }
 
   #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {
-    if (this.#unrelayedTopics.size < this.share.topics(maxUnrelayedTopics)) this.#unrelayedTopics.add(topic);
+    if (this.#unrelayedTopics.size < this.part.topics(maxUnrelayedTopics)) this.#unrelayedTopics.add(topic);
     for (const receipt of receipts) receipt.failed(new ReplyError('unconfirmed', error === null ? lost : refused));
   }
 }

@@ -4,7 +4,7 @@
  */
 import { type KeyedPayload, maxItemBytes, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Payer, Receipt } from './relay.js';
-import type { ByteMeter } from './relay-share.js';
+import type { WaitingBytes } from './relay-share.js';
 import type { ScopedId } from './scoped-id.js';
 
 interface Held {
@@ -14,11 +14,6 @@ interface Held {
   readonly receipt: Receipt | null;
   readonly payer: Payer | null;
   readonly bytes: number;
-}
-
-export interface HeldSettings {
-  /** Bytes of publications that may wait for Redis. Beyond it, publishes are refused with `overloaded`. */
-  readonly maxRelayBytes: number;
 }
 
 export interface HeldCounters {
@@ -38,8 +33,7 @@ export class HeldPublications {
   readonly #timer: NodeJS.Timeout;
 
   constructor(
-    private readonly settings: HeldSettings,
-    private readonly waiting: ByteMeter,
+    private readonly waiting: Pick<WaitingBytes, 'bytes' | 'hasRoom'>,
     private readonly counters: HeldCounters,
   ) {
     this.over = new Promise((resolve) => {
@@ -56,7 +50,7 @@ export class HeldPublications {
       return;
     }
     const bytes = maxItemBytes(payload);
-    if (this.waiting.bytes + bytes > this.settings.maxRelayBytes) {
+    if (!this.waiting.hasRoom(bytes)) {
       this.counters.publicationsOverloaded++;
       throw new ReplyError(
         'overloaded',

@@ -25,7 +25,7 @@ import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import type { PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
-import type { RelayShare } from './relay-share.js';
+import type { RelayPart } from './relay-share.js';
 import { isUnknownScript } from './scripts.js';
 import { Segments } from './segments.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
@@ -153,7 +153,7 @@ export class HistoryPublisher {
     private readonly wait: Wait | null,
     private readonly generations: GenerationSource,
     private readonly tracer: PublishTracer | null,
-    private readonly share: RelayShare,
+    private readonly part: RelayPart,
   ) {
     this.#script = publishScript.current;
   }
@@ -168,7 +168,7 @@ export class HistoryPublisher {
     const entry = encodeEntry(run, messageIds, this.#take);
     const idGroups = groupIds(messageIds);
     const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, idGroups, payer, beganAt };
-    this.share.waiting.bytes += sizeOf(sent);
+    this.part.waiting.bytes += sizeOf(sent);
     this.#outcomes.onSent();
     return sent;
   };
@@ -457,7 +457,7 @@ export class HistoryPublisher {
       remembered.head = head;
       return;
     }
-    if (this.#remembered.size >= this.share.topics(maxRememberedTopics)) this.#remembered.clear();
+    if (this.#remembered.size >= this.part.topics(maxRememberedTopics)) this.#remembered.clear();
     // The call has just extended the expiry of a topic that was not remembered, but not that of a new history.
     const extendAt = remembered === undefined ? performance.now() + lifeMs(policy) / 2 : 0;
     this.#remembered.set(topic, { epoch, head, trimAt: head, extendAt, rotateIdsAt: 0 });
@@ -481,7 +481,7 @@ export class HistoryPublisher {
   }
 
   #onOutcome(run: Sent): void {
-    this.share.waiting.bytes -= sizeOf(run);
+    this.part.waiting.bytes -= sizeOf(run);
     this.#outcomes.onKnown();
   }
 }

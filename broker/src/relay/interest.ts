@@ -3,8 +3,8 @@
  * that it does not deliver.
  *
  * First and last subscribers come and go while Redis answers late. One rule settles these races: the last command that
- * was *sent* for a topic counts, because Redis carries out the commands of a connection in order. So a new SUBSCRIBE
- * may follow an UNSUBSCRIBE at once. An answer only releases the subscribers that wait for it.
+ * was *sent* for a topic counts, because Redis carries out the commands of a connection in order. So a new SSUBSCRIBE
+ * may follow an SUNSUBSCRIBE at once. An answer only releases the subscribers that wait for it.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 import type { TopicState, TopicStates, Waiting } from './topic-state.js';
@@ -32,19 +32,19 @@ export interface InterestSettings {
 export const maxLingeringTopics = 10_000;
 
 /**
- * Maximum number of SUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be
+ * Maximum number of SSUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be
  * dropped.
  */
 const maxUnansweredCommands = 8;
 
-/** Pause before a SUBSCRIBE that Redis refused is sent again, in milliseconds. */
+/** Pause before a SSUBSCRIBE that Redis refused is sent again, in milliseconds. */
 const retryMs = 1_000;
 
 export class Interest {
-  /** Topics for which SUBSCRIBE is sent at the end of this turn, or when Redis has answered earlier ones. */
+  /** Topics for which SSUBSCRIBE is sent at the end of this turn, or when Redis has answered earlier ones. */
   #toSubscribe: TopicState[] = [];
   #unansweredCommands = 0;
-  /** Wanted topics whose SUBSCRIBE Redis has refused. It is sent again later. */
+  /** Wanted topics whose SSUBSCRIBE Redis has refused. It is sent again later. */
   readonly #refused = new Set<TopicState>();
   #retry: NodeJS.Timeout | null = null;
   /** Topics that nobody wants any more, with the time when listening ends; oldest first. */
@@ -150,7 +150,7 @@ export class Interest {
     if (this.#retry !== null) clearTimeout(this.#retry);
   }
 
-  /** SUBSCRIBE is sent at the end of the turn, with all others of the turn. */
+  /** SSUBSCRIBE is sent at the end of the turn, with all others of the turn. */
   #ask(state: TopicState): void {
     state.listening = 'queued';
     if (this.#toSubscribe.length === 0) setImmediate(() => this.#subscribeAll());
@@ -162,8 +162,8 @@ export class Interest {
       const piece = this.#toSubscribe.splice(0, this.settings.maxTopicsPerCommand).filter((state) => {
         if (!this.states.has(state)) return false;
         if (state.isWanted) return true;
-        // The topic was released before SUBSCRIBE was sent. If it is wanted again, it is queued again. So no subscriber
-        // waits for an answer forever.
+        // The topic was released before SSUBSCRIBE was sent. If it is wanted again, it is queued again. So no
+        // subscriber waits for an answer forever.
         state.listening = 'idle';
         this.#settle(state, unavailable());
         return false;

@@ -4,16 +4,13 @@
  */
 import { type KeyedPayload, maxItemBytes, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Level, TopicPolicies } from '../topics/policy.js';
-import type { FlushWindow } from './flush-window.js';
 import { type Batch, PublishBatcher } from './publish-batcher.js';
 import type { Payer, Receipt } from './relay.js';
-import type { ByteMeter } from './relay-share.js';
+import type { RelayPart } from './relay-share.js';
 import type { ScopedId } from './scoped-id.js';
 
 export interface LevelPublishersSettings {
   readonly topics: TopicPolicies;
-  /** Bytes of publications that may wait for Redis. Beyond it, publishes are refused with `overloaded`. */
-  readonly maxRelayBytes: number;
 }
 
 /** Publishes to the topics of one level. */
@@ -51,8 +48,7 @@ export interface LevelPublishersCounters {
 
 export class LevelPublishers {
   readonly #batcher: PublishBatcher;
-  /** What waits for Redis in all relays of this node. */
-  readonly #waiting: ByteMeter;
+  readonly #waiting: RelayPart['waiting'];
 
   constructor(
     private readonly settings: LevelPublishersSettings,
@@ -64,7 +60,7 @@ export class LevelPublishers {
     private readonly status: PublishStatus,
     private readonly announcer: PublishAnnouncer,
     private readonly counters: LevelPublishersCounters,
-    { window, waiting }: { readonly window: FlushWindow; readonly waiting: ByteMeter },
+    { window, waiting }: Pick<RelayPart, 'window' | 'waiting'>,
     isTraced: boolean,
   ) {
     this.#waiting = waiting;
@@ -83,7 +79,7 @@ export class LevelPublishers {
       }
     }
     const size = maxItemBytes(payload);
-    if (this.#waiting.bytes + size > this.settings.maxRelayBytes) {
+    if (!this.#waiting.hasRoom(size)) {
       this.counters.publicationsOverloaded++;
       throw new ReplyError(
         'overloaded',

@@ -5,6 +5,7 @@
 import type { Log } from '../observe/log.js';
 import { type ShardMap, ShardMapError, shardsOf } from './shard-map.js';
 import type { MappedShard } from './shard-maps.js';
+import { withNamesOf } from './shard-names.js';
 
 export class LoneMap {
   #fault: string | null = null;
@@ -32,8 +33,9 @@ export class LoneMap {
 
   /** A first map with one shard is about this Redis, whatever it is called: it has the data, and nothing has moved. */
   #isAlone(map: ShardMap): boolean {
-    const names = shardsOf(map);
-    return (map.version === 1 && names.length === 1) || names.every((name) => name === this.redis.name);
+    const { name } = this.redis;
+    const names = shardsOf(withNamesOf([name], map));
+    return (map.version === 1 && names.length === 1) || names.every((each) => each === name);
   }
 }
 

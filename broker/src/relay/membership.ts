@@ -14,6 +14,7 @@ import { type CallingLink, callScript, scripts } from './scripts.js';
 
 export interface MembershipSettings {
   readonly nodeId: string;
+  readonly nodeName: string;
   readonly probeIntervalMs: number;
   readonly memoryTimes: Pick<MemoryTimes, 'leaseMs' | 'maxHeartbeatMs'>;
 }
@@ -190,10 +191,10 @@ export class Membership {
 
   #heartbeat({ probeNumber = '' as number | '', isLast = false } = {}): ScriptCall {
     const { nodes, run, clock, connections, layout, layoutName, unpublished, generation } = this.keys;
-    const { nodeId, memoryTimes } = this.settings;
+    const { nodeId, nodeName, memoryTimes } = this.settings;
     const now = this.nodes.clock.nowMs;
     this.#reported = isLast ? null : this.load();
-    const load = this.#reported === null ? '' : countOf(this.#reported);
+    const load = this.#reported === null ? '' : `${countOf(this.#reported)} ${nodeName}`;
     const state = isLast ? 'left' : this.#hasPublished ? '' : 'unpublished';
     const knownGeneration = this.recovery.generation?.name ?? '';
     return {
@@ -225,6 +226,11 @@ type HeartbeatAnswer = readonly [
 
 function isHeartbeatAnswer(answer: unknown): answer is HeartbeatAnswer {
   return Array.isArray(answer);
+}
+
+/** The name of the node that has sent this report of its connections; '' if the report has none. */
+export function nodeNameIn(report: string): string {
+  return /^\S+ (.*)$/s.exec(report)?.[1] ?? '';
 }
 
 /** The connections of this node in the form that lua/heartbeat.lua expects. */

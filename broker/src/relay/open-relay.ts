@@ -13,7 +13,7 @@ import { Partitions } from './partitions.js';
 import { type MapSource, RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
 import type { LinksOwner, RelayLinks } from './relay-links.js';
-import { RelayShare, type RelayShareSettings } from './relay-share.js';
+import { RelayPart, RelayShare, type RelayShareSettings } from './relay-share.js';
 import { type RelayUnit, RoutedRelay } from './routed-relay.js';
 import { type MappedShard, ShardMaps } from './shard-maps.js';
 
@@ -51,7 +51,7 @@ interface OpenedRelay {
 type NewRelay = (
   keys: Keys,
   openLinks: (owner: LinksOwner) => RelayLinks,
-  share: RelayShare,
+  part: RelayPart,
   log: Log,
   maps?: MapSource,
 ) => RedisRelay;
@@ -67,8 +67,8 @@ export function openRelay(
 ): OpenedRelay {
   const placement = readPlacement(settings.redisUrl);
   const partitions = new Partitions(settings.redisPartitions);
-  const newRelay: NewRelay = (keys, openLinks, share, relayLog, maps) =>
-    new RedisRelay(settings, keys, openLinks, share, delivery, relayLog, counters, load, tracer, maps);
+  const newRelay: NewRelay = (keys, openLinks, part, relayLog, maps) =>
+    new RedisRelay(settings, keys, openLinks, part, delivery, relayLog, counters, load, tracer, maps);
   const opened = openPlacement(placement, settings, partitions, newRelay, log, counters);
   const credentialWatch = filesOf(settings).length === 0 ? null : new RedisCredentialWatch(settings, log, counters);
   return {
@@ -101,10 +101,10 @@ type OpeningArgs = readonly [
 
 /** One Redis has all partitions under one generation. */
 function openSingle(url: string, ...[settings, partitions, newRelay, log, counters]: OpeningArgs): OpenedRelay {
-  const share = new RelayShare(settings, 1);
+  const share = new RelayShare(settings, partitions.count);
   const server = openServer(url, settings, partitions, log, counters);
   const map = new LoneMap({ name: nameOf(readRedisUrl(url)), exchangeMap: (known) => relay.exchangeMap(known) }, log);
-  const relay: RedisRelay = newRelay(server.keys, server.openLinks, share, log, map);
+  const relay: RedisRelay = newRelay(server.keys, server.openLinks, new RelayPart(share, partitions.count), log, map);
   const places = fixedPlaces(partitions, () => relay);
   return {
     relay: new RoutedRelay([{ shard: 'redis', relay }], places, share, () => map.fault),
@@ -123,18 +123,18 @@ function openShards(
   shards: readonly Shard[],
   ...[settings, partitions, newRelay, log, counters]: OpeningArgs
 ): OpenedRelay {
-  const share = new RelayShare(settings, shards.length);
+  const share = new RelayShare(settings, partitions.count);
   const opened = shards.map(({ name, url }) => {
     const shardLog = log.child({ shard: name });
     const server = openServer(url, settings, partitions, shardLog, counters);
     const maps = { learn: () => shardMaps.learn(mapped(name, relay)) };
-    const relay: RedisRelay = newRelay(server.keys, server.openLinks, share, shardLog, maps);
+    const relay: RedisRelay = newRelay(server.keys, server.openLinks, new RelayPart(share, 0), shardLog, maps);
     return { shard: name, relay, server };
   });
   const followers: ((home: Home) => void)[] = [];
   let home: Home | null = null;
   const relays = new Map(opened.map(({ shard, relay }) => [shard, relay]));
-  const places = new PartitionPlaces(relays, partitions, settings, share, counters, (shard) => {
+  const places = new PartitionPlaces(relays, partitions, counters, (shard) => {
     const now = (opened.find((each) => each.shard === shard) as (typeof opened)[number]).server.home;
     home = now;
     for (const listener of followers) listener(now);
@@ -196,7 +196,7 @@ function openCluster(
     const tag = partitions.tagOf(partition);
     const keys = new Keys(settings.redisPrefix, 0, partitions, partition);
     const openLinks = (owner: LinksOwner): RelayLinks => cluster.open(tag, partitions.slotOf(partition), owner);
-    const relay = newRelay(keys, openLinks, share, log.child({ partition }));
+    const relay = newRelay(keys, openLinks, new RelayPart(share, 1), log.child({ partition }));
     return {
       relay,
       get shard() {

@@ -3,10 +3,9 @@
  * docs/decisions.md explains the steps of a move.
  */
 import type { Topic } from '@fanfare/protocol';
-import { type HeldCounters, HeldPublications, type HeldSettings } from './held-publications.js';
+import { type HeldCounters, HeldPublications } from './held-publications.js';
 import type { Partitions } from './partitions.js';
 import type { RedisRelay } from './redis-relay.js';
-import type { RelayShare } from './relay-share.js';
 import type { ShardMap } from './shard-map.js';
 import type { MapFollower } from './shard-maps.js';
 
@@ -54,8 +53,6 @@ export class PartitionPlaces implements MapFollower, Places {
   constructor(
     private readonly relays: ReadonlyMap<string, RedisRelay>,
     private readonly partitions: Partitions,
-    private readonly settings: HeldSettings,
-    private readonly share: RelayShare,
     private readonly counters: HeldCounters,
     private readonly onHome: (shard: string) => void,
   ) {
@@ -73,8 +70,9 @@ export class PartitionPlaces implements MapFollower, Places {
   halt(map: ShardMap): void {
     for (const [partition, place] of this.#places.entries()) {
       const isLeaving = place.relay !== null && place.relay !== this.#homeIn(map, partition);
-      if (isLeaving || isHalted(map, partition))
-        place.held ??= new HeldPublications(this.settings, this.share.waiting, this.counters);
+      if (!isLeaving && !isHalted(map, partition)) continue;
+      const { waiting } = (place.relay ?? this.#homeIn(map, partition)).part;
+      place.held ??= new HeldPublications(waiting, this.counters);
     }
   }
 
@@ -113,8 +111,8 @@ export class PartitionPlaces implements MapFollower, Places {
       await home.listen(before.wanted(isOfPartition));
       // What others published in the old shard arrives before what they will publish in the new one.
       await before.readAll();
-      before.handOver(isOfPartition, home);
       this.#serve(place, partition, map);
+      before.handOver(isOfPartition, home);
       if (other !== before) before.release(isOfPartition);
     }
     if (place.held !== null && !isHalted(map, partition)) {
@@ -127,6 +125,8 @@ export class PartitionPlaces implements MapFollower, Places {
 
   #serve(place: Place, partition: number, map: ShardMap): void {
     place.relay = this.#homeIn(map, partition);
+    const counts = this.counts();
+    for (const relay of this.relays.values()) relay.part.partitions = counts.get(relay) ?? 0;
     if (partition === 0) this.onHome(map.shards[0] as string);
   }
 

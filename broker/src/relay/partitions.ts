@@ -11,17 +11,13 @@ export const defaultPartitions = 64;
 /** The number of slots of a Redis Cluster (Redis Cluster specification). */
 const slotCount = 16_384;
 
-const closingBrace = 0x7d;
-
 export class Partitions {
   /** The tag of each partition, without braces. */
   readonly #tags: readonly string[];
-  readonly #partitionOfTag: ReadonlyMap<string, number>;
 
   /** `count`: from {@link minPartitions} to {@link maxPartitions}. All nodes of a broker need the same number. */
   constructor(readonly count: number) {
     this.#tags = evenTags(count);
-    this.#partitionOfTag = new Map(this.#tags.map((tag, partition) => [tag, partition]));
   }
 
   of(topic: Topic): number {
@@ -34,14 +30,6 @@ export class Partitions {
 
   slotOf(partition: number): number {
     return slotOf(this.tagOf(partition));
-  }
-
-  /** The partition whose tag, with its closing brace, begins at `start`; null if there is none before `end`. */
-  read(bytes: Buffer, start: number, end: number): { readonly partition: number; readonly end: number } | null {
-    let at = start;
-    while (at < end && bytes[at] !== closingBrace) at++;
-    const partition = this.#partitionOfTag.get(bytes.toString('latin1', start, at));
-    return partition === undefined || at === end ? null : { partition, end: at + 1 };
   }
 }
 

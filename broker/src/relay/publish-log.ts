@@ -5,7 +5,7 @@
  */
 import type { Topic } from '@fanfare/protocol';
 import type { MemoryTimes } from './memory-times.js';
-import type { RelayShare } from './relay-share.js';
+import type { RelayPart } from './relay-share.js';
 import type { StreamEntry } from './stream-entry.js';
 
 /** An entry as it is in Redis. It is decoded only if it must be restored. */
@@ -55,7 +55,6 @@ interface Logged extends LoggedEntry {
 }
 
 export class PublishLog {
-  readonly #maxTopics: number;
   /** The window, counted in periods of {@link MemoryTimes.maxHeartbeatMs}. */
   readonly #windowPeriods: number;
   /** The current period, counted by {@link endPeriod}. */
@@ -75,9 +74,8 @@ export class PublishLog {
   /** `rememberMs`: the window, for which publications are remembered. */
   constructor(
     { rememberMs, maxHeartbeatMs }: Pick<MemoryTimes, 'rememberMs' | 'maxHeartbeatMs'>,
-    private readonly share: RelayShare,
+    private readonly part: RelayPart,
   ) {
-    this.#maxTopics = share.topics(maxTopics);
     // The current period has only just begun.
     this.#windowPeriods = Math.ceil(rememberMs / maxHeartbeatMs) + 1;
   }
@@ -97,8 +95,8 @@ export class PublishLog {
     this.#lastAt = at;
     const { epoch, first, last, bytes } = entry;
     this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), period: this.#period, at });
-    this.share.logged.bytes += bytes.length + entryOverheadBytes;
-    while (this.share.logged.bytes > maxBytes) {
+    this.part.logged.bytes += bytes.length + entryOverheadBytes;
+    while (this.part.logged.bytes > maxBytes) {
       const oldest = this.#entries[this.#gone];
       if (!oldest) break;
       oldest.head.thinnedPeriod = oldest.period;
@@ -155,7 +153,7 @@ export class PublishLog {
     const heads = new Set<Head | undefined>(moved.map(({ topic }) => this.#heads.get(topic)));
     this.#entries = this.#entries.slice(this.#gone).filter((logged) => {
       if (logged === null || !heads.has(logged.head)) return true;
-      this.share.logged.bytes -= logged.bytes.length + entryOverheadBytes;
+      this.part.logged.bytes -= logged.bytes.length + entryOverheadBytes;
       return false;
     });
     this.#gone = 0;
@@ -178,7 +176,7 @@ export class PublishLog {
   #headOf(topic: Topic, { epoch, last }: Pick<LoggedEntry, 'epoch' | 'last'>): Head {
     let head = this.#heads.get(topic);
     if (head === undefined) {
-      if (this.#heads.size === this.#maxTopics) this.#forgetHeads();
+      if (this.#heads.size >= this.part.topics(maxTopics)) this.#forgetHeads();
       head = { topic, epoch, offset: last, period: this.#period, thinnedPeriod: Number.NEGATIVE_INFINITY };
       this.#heads.set(topic, head);
       this.#periods.at(-1)?.add(head);
@@ -200,14 +198,14 @@ export class PublishLog {
   #forgetHeads(): void {
     const current = this.#periods.at(-1) ?? new Set();
     // If most topics were published to in the current period, forget them all.
-    if (current.size > this.#maxTopics / 2) current.clear();
+    if (current.size > this.part.topics(maxTopics) / 2) current.clear();
     for (const head of this.#heads.values()) if (!current.has(head)) this.#heads.delete(head.topic);
     for (const period of this.#periods) if (period !== current) period.clear();
     this.#completeSince = this.#period + 1;
   }
 
   #forgetOldest({ bytes }: Logged): void {
-    this.share.logged.bytes -= bytes.length + entryOverheadBytes;
+    this.part.logged.bytes -= bytes.length + entryOverheadBytes;
     this.#entries[this.#gone++] = null;
     if (this.#gone * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#gone);

@@ -95,6 +95,7 @@ export class Recovery implements GenerationSource {
   #isRunning = false;
   #isAsked = false;
   #isClosed = false;
+  #fault: string | null = null;
   #hasAnnouncedWait = false;
   /** The last recovery that this node joined. */
   #joined: string | null = null;
@@ -112,6 +113,11 @@ export class Recovery implements GenerationSource {
     private readonly log: Log,
     private readonly counters: RecoveryCounters,
   ) {}
+
+  /** Why this node does not publish although Redis is complete, in a sentence; null if that is not so. */
+  get fault(): string | null {
+    return this.#fault;
+  }
 
   /** Whether this node has known a generation at any time. */
   get hasServed(): boolean {
@@ -228,8 +234,12 @@ export class Recovery implements GenerationSource {
     await this.publishScript.ensure();
     // Partitions may have moved away from this Redis while this node did not know it, or publications to them may still
     // be on their way.
-    if ((await this.owner.learnMap()) < generation.fence)
-      throw new Error('The map that Redis requires is not applied.');
+    const version = await this.owner.learnMap();
+    if (version < generation.fence) {
+      this.#fault = `This node works according to version ${version} of the map of partitions, and this Redis requires version ${generation.fence}. If this lasts, "fanfare shards status" shows which shard or node is late.`;
+      throw new Error(this.#fault);
+    }
+    this.#fault = null;
     this.#generation = withFence(generation, this.#fence);
     this.#last = generation;
     this.#mark = markOf(generation);

@@ -6,7 +6,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KeyedPayload, Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
-import { maxChannelsPerCommand, type RedisCounters, type ScriptCall, type Wait } from '../redis/redis.js';
+import {
+  maxChannelsPerCommand,
+  type PublishingLink,
+  type RedisCounters,
+  type ScriptCall,
+  type Wait,
+} from '../redis/redis.js';
 import { type BeaconCounters, Beacons } from './beacons.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { noHistory, noHistoryError } from './history.js';
@@ -39,8 +45,8 @@ import type {
   TopicsPage,
   TopicsRequest,
 } from './relay.js';
-import type { LinksOwner, PublishingLink, RelayLinks } from './relay-links.js';
-import type { RelayShare, RelayShareSettings } from './relay-share.js';
+import type { LinksOwner, RelayLinks } from './relay-links.js';
+import type { RelayPart, RelayShareSettings } from './relay-share.js';
 import { RelayStatus } from './relay-status.js';
 import { Restorer, type RestorerSettings } from './restorer.js';
 import type { ScopedId } from './scoped-id.js';
@@ -113,7 +119,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     private readonly settings: RedisRelaySettings,
     private readonly keys: Keys,
     openLinks: (owner: LinksOwner) => RelayLinks,
-    share: RelayShare,
+    readonly part: RelayPart,
     delivery: LocalSubscribers,
     log: Log,
     counters: RedisRelayCounters,
@@ -124,7 +130,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const nodeId = Buffer.from(settings.nodeId, 'hex');
     const states = new TopicStates(settings.topics);
     this.#states = states;
-    this.#publishLog = new PublishLog(settings.memoryTimes, share);
+    this.#publishLog = new PublishLog(settings.memoryTimes, part);
 
     const links = openLinks({
       onPublisherReady: () => {
@@ -173,7 +179,9 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       {
         ...settings,
         maxTopicsPerCommand: maxChannelsPerCommand,
-        maxLingeringTopics: share.topics(maxLingeringTopics),
+        get maxLingeringTopics() {
+          return part.topics(maxLingeringTopics);
+        },
       },
       (state) => (state.hasHistory ? this.#feeds.onBack(state) : receiver.notifyGap(state.topic)),
     );
@@ -233,7 +241,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe });
 
     this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics);
-    this.#feeds = new TopicFeeds(states, share.cache, this.#reader, delivery, log, counters);
+    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters);
 
     // What can be asked about topics.
     this.#subscriberCounts = new SubscriberCounts(settings.nodeId, publisher, keys, this.#nodes, (topic) =>
@@ -253,9 +261,9 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
         wait,
         recovery,
         tracer,
-        share,
+        part,
       );
-    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters, share);
+    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters, part);
     const recoverable = historyPublisher(publisher, null);
     const durable = historyPublisher(durableLink ?? publisher, {
       replicas: settings.durableReplicas,
@@ -267,7 +275,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       this.#status,
       this.#membership,
       counters,
-      share,
+      part,
       tracer !== null,
     );
     this.#beacons = new Beacons(settings, this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
@@ -288,7 +296,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
   }
 
   get fault(): string | null {
-    return this.#links.fault;
+    return this.#links.fault ?? this.#recovery.fault;
   }
 
   get nodes(): number {

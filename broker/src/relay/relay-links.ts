@@ -1,20 +1,5 @@
 /** What the relay needs of its connections to Redis. */
-import type { ChannelMessage, PublisherLink, SubscriberLink } from '../redis/redis.js';
-
-/** The connection that publishes and calls scripts. */
-export type PublishingLink = Pick<
-  PublisherLink,
-  | 'isReady'
-  | 'commands'
-  | 'evaluate'
-  | 'load'
-  | 'publish'
-  | 'publishCounted'
-  | 'scanStreams'
-  | 'noteWrite'
-  | 'report'
-  | 'reportReply'
->;
+import type { ChannelMessage, PublishingLink, SubscriberLink } from '../redis/redis.js';
 
 /** The connection that receives messages. */
 type ListeningLink = Pick<SubscriberLink, 'isReady' | 'subscribe' | 'unsubscribe'>;

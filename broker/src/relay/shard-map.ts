@@ -31,6 +31,8 @@ export interface ShardMap {
   readonly shards: readonly string[];
   /** By partition. */
   readonly moves: ReadonlyMap<number, Move>;
+  /** Earlier names of shards, and the present name of each (shard-names.ts). */
+  readonly renamed: ReadonlyMap<string, string>;
 }
 
 /** A step of a plan: a partition must move. */
@@ -47,7 +49,7 @@ export class ShardMapError extends Error {
 
 /** Parses what {@link formatMap} wrote. Throws {@link ShardMapError}. */
 export function parseMap(text: string): ShardMap {
-  const { version, partitions, shards, moving = {} } = recordOf(jsonOf(text), 'a map');
+  const { version, partitions, shards, moving = {}, renamed = {} } = recordOf(jsonOf(text), 'a map');
   if (!isCount(version)) throw invalid('its version is not a positive number');
   if (!isCount(partitions) || partitions > maxPartitions)
     throw invalid(`its number of partitions is not a positive number up to ${maxPartitions}`);
@@ -63,11 +65,12 @@ export function parseMap(text: string): ShardMap {
   const missing = Array.from(places).indexOf(undefined);
   if (missing !== -1) throw invalid(`partition ${missing} is in no shard`);
   const map = { version, shards: places as readonly string[] };
-  return { ...map, moves: readMoves(recordOf(moving, 'the list of moves'), map.shards) };
+  const moves = readMoves(recordOf(moving, 'the list of moves'), map.shards);
+  return { ...map, moves, renamed: readNames(recordOf(renamed, 'the list of earlier names')) };
 }
 
 /** The text that shards store: JSON with the partitions of each shard as ranges. */
-export function formatMap({ version, shards, moves }: ShardMap): string {
+export function formatMap({ version, shards, moves, renamed }: ShardMap): string {
   const partitionsOf = new Map<string, number[]>();
   for (const [partition, shard] of shards.entries()) {
     const partitions = partitionsOf.get(shard);
@@ -81,6 +84,7 @@ export function formatMap({ version, shards, moves }: ShardMap): string {
     partitions: shards.length,
     shards: Object.fromEntries(ranges),
     ...(moving.length === 0 ? {} : { moving: Object.fromEntries(moving) }),
+    ...(renamed.size === 0 ? {} : { renamed: Object.fromEntries(renamed) }),
   });
 }
 
@@ -146,12 +150,12 @@ export function firstMap(names: readonly string[], partitions: number): ShardMap
     quotas.set(name, left === 0 ? -1 : left - 1);
     places[partition] = name;
   }
-  return { version: 1, shards: places as readonly string[], moves: new Map() };
+  return { version: 1, shards: places as readonly string[], moves: new Map(), renamed: new Map() };
 }
 
 /** The map of a broker whose data is all in one Redis. */
 export function mapOfOne(name: string, partitions: number): ShardMap {
-  return { version: 1, shards: new Array<string>(partitions).fill(name), moves: new Map() };
+  return { version: 1, shards: new Array<string>(partitions).fill(name), moves: new Map(), renamed: new Map() };
 }
 
 /** The shards that a node needs for this map: those that serve partitions, and those of moves. In order of name. */
@@ -224,7 +228,9 @@ function changed(map: ShardMap, shards: readonly string[], partition: number, mo
   const moves = new Map(map.moves);
   if (move === null) moves.delete(partition);
   else moves.set(partition, move);
-  return { version: map.version + 1, shards, moves };
+  // A shard that receives partitions is another Redis than one that had its name earlier.
+  const renamed = new Map([...map.renamed].filter(([earlier]) => earlier !== move?.to));
+  return { version: map.version + 1, shards, moves, renamed };
 }
 
 /** Equal numbers. Of the shards, those that hold most get one more if the numbers cannot be equal. */
@@ -267,6 +273,15 @@ function readMoves(moving: Readonly<Record<string, unknown>>, shards: readonly s
     moves.set(partition, { from, to, step });
   }
   return moves;
+}
+
+function readNames(renamed: Readonly<Record<string, unknown>>): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const [earlier, name] of Object.entries(renamed)) {
+    if (!isName(earlier) || !isName(name)) throw invalid('a shard has a name that is not printable ASCII');
+    names.set(earlier, name);
+  }
+  return names;
 }
 
 function isStep(value: unknown): value is MoveStep {

@@ -5,6 +5,7 @@
  */
 import type { Log } from '../observe/log.js';
 import { firstMap, formatMap, mapOfOne, newestMap, type ShardMap, ShardMapError, shardsOf } from './shard-map.js';
+import { withNamesOf } from './shard-names.js';
 
 /** What a shard has. */
 export interface StoredMap {
@@ -27,7 +28,7 @@ export interface MappedShard {
   reportMap(version: number): Promise<void>;
 }
 
-/** Follows the map. */
+/** Follows the map, in which shards have the names that FANFARE_REDIS_URL of this node gives them. */
 export interface MapFollower {
   /** From now on, what the map does not permit any more is not begun. */
   halt(map: ShardMap): void;
@@ -144,7 +145,7 @@ export class ShardMaps {
       throw error;
     }
     this.#map = map;
-    this.follower.halt(map);
+    this.follower.halt(this.#named(map));
     for (const shard of this.shards) void this.#bringUpToDate(shard);
     if (!this.#isApplying) void this.#apply();
   }
@@ -155,11 +156,16 @@ export class ShardMaps {
       throw new ShardMapError(
         `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`,
       );
-    const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
+    const missing = shardsOf(this.#named(map)).filter((name) => !this.shards.some((shard) => shard.name === name));
     if (missing.length > 0)
       throw new ShardMapError(
         `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`,
       );
+  }
+
+  #named(map: ShardMap): ShardMap {
+    const listed = this.shards.map(({ name }) => name);
+    return withNamesOf(listed, map);
   }
 
   /** A shard may not have the map yet, or even a newer one. */
@@ -175,7 +181,7 @@ export class ShardMaps {
     this.#isApplying = true;
     while (this.#map !== null && this.#applied < this.#map.version) {
       const map = this.#map;
-      const isComplete = await this.follower.apply(map);
+      const isComplete = await this.follower.apply(this.#named(map));
       this.#applied = map.version;
       this.log.debug({ event: 'shardMap', map: formatMap(map) }, 'Applied a map of partitions.');
       if (!isComplete) continue;

@@ -9,7 +9,7 @@ export class TopicState {
   /** Whether anyone on this node wants the topic. */
   isWanted = false;
   /**
-   * `idle`: not listened to on this connection. `queued`: SUBSCRIBE is sent at the end of this turn. `sent`: it is on
+   * `idle`: not listened to on this connection. `queued`: SSUBSCRIBE is sent at the end of this turn. `sent`: it is on
    * its way. `confirmed`: Redis has answered.
    */
   listening: 'idle' | 'queued' | 'sent' | 'confirmed' = 'idle';

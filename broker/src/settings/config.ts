@@ -394,7 +394,7 @@ export const settings = {
     16_777_216,
     65_536,
     1_073_741_824,
-    'Maximum bytes of publications queued for Redis. Publishes beyond it are answered `overloaded` and not delivered.',
+    'Maximum bytes of publications queued for Redis. Publishes beyond it are answered `overloaded` and not delivered. With several Redis servers, half of it is reserved: each gets a part for its partitions, which a server that does not answer cannot use up for the others.',
   ),
   flushWindowMs: integer(
     'FANFARE_FLUSH_WINDOW_MS',

@@ -19,7 +19,7 @@ import type { Address } from '../limits/addresses.js';
 import { isAhead } from '../relay/position-id.js';
 import type { EventForm, EventRun, OwnIds } from '../topics/event-run.js';
 import { type EventName, eventText, heartbeat, placeOf, retryField, unavailableRetryField } from './event-text.js';
-import { errorOf, HeldResponse } from './held-response.js';
+import { errorOf, HeldResponse, isUnavailable } from './held-response.js';
 import { beginStream, refuseStream } from './stream-answer.js';
 import type { StreamContext, StreamStart } from './stream-context.js';
 import type { StreamResponse } from './stream-response.js';
@@ -66,6 +66,8 @@ export class EventStream extends HeldResponse {
   #credential = '';
   /** One bit for each topic whose client may have missed publications that are in no history. */
   #missed = 0;
+  /** One bit for each topic that the client knows to be unavailable. */
+  #unavailable = 0;
   /** Whether the client has got anything that ends a stream with `wait`. */
   #hasNews = false;
   /** Bytes of the chunk that did not fit; 0 if there is none. */
@@ -123,7 +125,10 @@ export class EventStream extends HeldResponse {
 
   protected begin(): void {
     const { exchange } = this.#opening as Opening;
-    for (const [index, topic] of this.topics.entries()) this.#positions[index] = this.#beginningOf(index, topic);
+    for (const [index, topic] of this.topics.entries()) {
+      if (this.isMissing(index)) this.#unavailable |= 1 << index;
+      else this.#positions[index] = this.#beginningOf(index, topic);
+    }
     const events = retryField() + eventText('ready', this.#greeting, this.#id);
     const response = beginStream(exchange, events, this.isBrief);
     // From here on, nothing needs the head of the request.
@@ -135,13 +140,31 @@ export class EventStream extends HeldResponse {
     this.#catchUp();
   }
 
-  /** The newest positions, which show a client what it has missed, and the longest time between two comments. */
+  protected onFound(): void {
+    if (this.#state === 'live') this.#catchUp();
+  }
+
+  /**
+   * The newest positions, which show a client what it has missed, the longest time between two comments, and the topics
+   * that it does not get now.
+   */
   get #greeting(): object {
     const { relay, sseHeartbeatMs: heartbeatMs } = this.context;
-    const newest = this.topics.map((topic) =>
-      relay.hasHistory(topic) ? relay.subscribeResult(topic, null).position : null,
-    );
-    return { positions: positionsText(newest), heartbeatMs };
+    const newest = this.topics.map((topic, index) => {
+      if (this.#isUnavailable(index)) return this.#positions[index] ?? null;
+      return relay.hasHistory(topic) ? relay.subscribeResult(topic, null).position : null;
+    });
+    const unavailable = this.topics.filter((_, index) => this.#isUnavailable(index));
+    return { positions: positionsText(newest), heartbeatMs, ...(unavailable.length === 0 ? {} : { unavailable }) };
+  }
+
+  #isUnavailable(index: number): boolean {
+    return (this.#unavailable & (1 << index)) !== 0;
+  }
+
+  /** The topics that the client gets have changed. */
+  #announceTopics(): void {
+    this.#write(eventText('ready', this.#greeting, this.#id));
   }
 
   /** The position after which the stream begins in a topic. */
@@ -175,21 +198,27 @@ export class EventStream extends HeldResponse {
       if (run.first !== null || this.#state === 'opening') return;
       if (this.#state === 'blocked') return this.#miss(this.topics.indexOf(run.topic));
     }
-    this.#send(this.#indexOf(run.topic), run);
+    const index = this.#indexOf(run.topic);
+    // It is read from the history when the topic is available again.
+    if (run.first !== null && this.#isUnavailable(index)) return;
+    this.#send(index, run);
     this.#endIfDone();
   }
 
   onGap(topic: Topic, position: Position | null): void {
     if (this.#state === 'live') {
-      this.#notify('gap', this.#indexOf(topic), position);
+      const index = this.#indexOf(topic);
+      if (position !== null && this.#isUnavailable(index)) return;
+      this.#notify('gap', index, position);
       this.#endIfDone();
     } else if (position === null && this.#state !== 'opening') this.#miss(this.topics.indexOf(topic));
   }
 
   onReset(topic: Topic, position: Position): void {
     // A stream that catches up finds out itself that its epoch is over.
-    if (this.#state !== 'live') return;
-    this.#notify('reset', this.#indexOf(topic), position);
+    const index = this.#indexOf(topic);
+    if (this.#state !== 'live' || this.#isUnavailable(index)) return;
+    this.#notify('reset', index, position);
     this.#endIfDone();
   }
 
@@ -258,8 +287,15 @@ export class EventStream extends HeldResponse {
   /** Returns false if the stream is blocked, or reads from the history first. */
   #catchUpIn(index: number): boolean {
     const topic = this.topics[index] as Topic;
-    const since = this.#positions[index] ?? null;
     const { relay } = this.context;
+    if (this.isMissing(index) !== this.#isUnavailable(index)) {
+      this.#unavailable ^= 1 << index;
+      if (!this.#isUnavailable(index)) this.#positions[index] = this.#beginningOf(index, topic);
+      this.#announceTopics();
+      if (this.#isBlocked) return false;
+    }
+    if (this.isMissing(index)) return true;
+    const since = this.#positions[index] ?? null;
     if ((this.#missed & (1 << index)) !== 0) {
       this.#missed &= ~(1 << index);
       // Before anything else, such a gap is no news for a client that returns.
@@ -271,11 +307,11 @@ export class EventStream extends HeldResponse {
     if (position === null) return true;
     if (recovered) return this.#sendPage(index, since.offset + 1, publications);
     if (isAhead(since, position)) {
-      void this.#await(() => this.#reach(index, since));
+      void this.#await(index, () => this.#reach(index, since));
       return false;
     }
     if (position.epoch === since.epoch) {
-      void this.#await(() => this.#readPage(index, since));
+      void this.#await(index, () => this.#readPage(index, since));
       return false;
     }
     this.#notify('reset', index, position);
@@ -294,7 +330,7 @@ export class EventStream extends HeldResponse {
   }
 
   /** Reads from Redis, and then catches up on. `read` resolves with whether the stream can continue. */
-  async #await(read: () => Promise<boolean>): Promise<void> {
+  async #await(index: number, read: () => Promise<boolean>): Promise<void> {
     this.#isReading = true;
     try {
       const canContinue = await read().finally(() => {
@@ -302,7 +338,9 @@ export class EventStream extends HeldResponse {
       });
       if (canContinue) this.#catchUp();
     } catch (error) {
-      if (this.#response !== null) this.failWith(error);
+      if (this.#response === null) return;
+      if (!isUnavailable(error) || !this.lose(index)) return this.failWith(error);
+      if (!this.#isBlocked) this.#catchUp();
     }
   }
 
@@ -424,6 +462,7 @@ export class EventStream extends HeldResponse {
   keepAlive(nowMs: number): void {
     const response = this.#response;
     if (response === null) return;
+    this.askAgain();
     const now = secondsOf(nowMs);
     if (this.isBrief && now >= this.#endsAt && !this.#isBlocked) return this.#end('');
     if (this.#isBlocked) {

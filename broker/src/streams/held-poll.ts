@@ -75,6 +75,10 @@ export class HeldPoll extends HeldResponse {
     this.#exchange.forgetHeaders();
   }
 
+  protected onFound(): void {
+    // It has one topic, and begins with it.
+  }
+
   onRun(run: EventRun): void {
     if (!this.#isWaiting || run.first === null || run.last === null) return;
     const { epoch } = run.first;

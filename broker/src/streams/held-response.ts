@@ -2,6 +2,7 @@
  * A response that stays open: the base of event streams and held polls. It counts as a connection, with the same limits,
  * authentication and permissions as a WebSocket.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { type CloseReason, type Command, closeReasons, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import { AuthError } from '../auth/auth-error.js';
 import { eventOf } from '../auth/hook.js';
@@ -15,6 +16,12 @@ import type { StreamSubscriber } from '../topics/registry.js';
 import { rateLimited } from './admission.js';
 import type { StreamContext } from './stream-context.js';
 
+/**
+ * How long it waits for its other topics when the node receives some of them, in milliseconds. Their Redis may not
+ * respond. Longer than a busy machine needs, and less than the timeout of Redis.
+ */
+const patienceMs = 500;
+
 export abstract class HeldResponse implements OpenConnection, StreamSubscriber, AuthenticationHost {
   index = -1;
   readonly authentication: Authentication | null;
@@ -22,6 +29,10 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   /** A token that is remembered if it is accepted. Null if there is none. */
   #token: string | null = null;
   #isJoined = false;
+  #hasBegun = false;
+  /** One bit for each topic that the node does not receive, and one for each that the relay is asked for now. */
+  #missing = 0;
+  #asked = 0;
   protected isOver = false;
 
   constructor(
@@ -42,8 +53,13 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   protected abstract get action(): Action;
   /** Where it begins in each topic. */
   protected abstract sinceOf(index: number): Position | null;
-  /** The node receives the topics. Everything that the relay returned until now precedes the next deliveries. */
+  /**
+   * The node receives at least one of the topics, and those that are not {@link isMissing}. Everything that the relay
+   * returned until now precedes the next deliveries.
+   */
   protected abstract begin(): void;
+  /** The node receives a topic that was missing. */
+  protected abstract onFound(): void;
   /** Answers with an error, or ends with it, and calls {@link finish}. */
   protected abstract fail(error: ReplyError, topic?: Topic | null): void;
   abstract close(reason: CloseReason): void;
@@ -113,7 +129,7 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
   }
 
   async #open(): Promise<void> {
-    const { registry, relay } = this.context;
+    const { registry } = this.context;
     let permitting: Topic | null = null;
     try {
       await this.prepare();
@@ -126,11 +142,69 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
       if (this.isOver) return;
       this.#isJoined = true;
       for (const topic of this.topics) registry.addStream(topic, this);
-      await Promise.all(this.topics.map((topic, index) => relay.subscribe(topic, this.sinceOf(index))));
-      if (!this.isOver) this.begin();
+      await this.#subscribe();
     } catch (error) {
       if (!this.isOver) this.failWith(error, permitting);
     }
+  }
+
+  /** Begins when the node receives all topics, or some and the others take too long. */
+  async #subscribe(): Promise<void> {
+    this.#missing = this.#allTopics;
+    const all = Promise.all(this.topics.map((_, index) => this.#ask(index)));
+    if (this.topics.length > 1) await Promise.race([all, delay(patienceMs, null, { ref: false })]);
+    const errors = this.#missing === this.#allTopics ? await all : [];
+    if (this.isOver) return;
+    const error = errors.find((each) => each !== null) ?? null;
+    if (error !== null && this.#missing === this.#allTopics) return this.fail(error);
+    this.#hasBegun = true;
+    this.begin();
+  }
+
+  /** Makes the node receive a topic. Resolves with the error if it cannot now; null otherwise. */
+  async #ask(index: number): Promise<ReplyError | null> {
+    const { relay } = this.context;
+    const bit = 1 << index;
+    this.#asked |= bit;
+    try {
+      await relay.subscribe(this.topics[index] as Topic, this.sinceOf(index));
+      this.#missing &= ~bit;
+      if (this.#hasBegun && !this.isOver) this.onFound();
+    } catch (error) {
+      if (isUnavailable(error)) return error;
+      if (!this.isOver) this.failWith(error);
+    } finally {
+      this.#asked &= ~bit;
+    }
+    return null;
+  }
+
+  /** Whether the node does not receive the topic for it, because it is unavailable. */
+  protected isMissing(index: number): boolean {
+    return (this.#missing & (1 << index)) !== 0;
+  }
+
+  /**
+   * A topic is unavailable. The node asks for it again, and it continues with its other topics. Returns false if it has
+   * no other.
+   */
+  protected lose(index: number): boolean {
+    const missing = this.#missing | (1 << index);
+    if (missing === this.#allTopics) return false;
+    this.#missing = missing;
+    return true;
+  }
+
+  /** Asks for the missing topics. Call this once a second. */
+  protected askAgain(): void {
+    const due = this.#missing & ~this.#asked;
+    if (due === 0) return;
+    for (let index = 0; index < this.topics.length; index++) if ((due & (1 << index)) !== 0) void this.#ask(index);
+  }
+
+  /** The bits of all topics: at most 32. */
+  get #allTopics(): number {
+    return (-1 >>> (32 - this.topics.length)) | 0;
   }
 
   /** `topic`: which one the error is about; null if it is about none or all. */
@@ -177,6 +251,10 @@ export abstract class HeldResponse implements OpenConnection, StreamSubscriber, 
       await new Promise<void>((resolve) => subject.onceDecided(resolve));
     }
   }
+}
+
+export function isUnavailable(error: unknown): error is ReplyError {
+  return error instanceof ReplyError && error.code === 'unavailable';
 }
 
 /** The error that a client gets if the node closes its response before the answer has begun. */

@@ -20,7 +20,7 @@ export function streamRoutes(context: StreamContext): readonly Route[] {
         id: 'events',
         summary: 'Receive publications',
         description:
-          'An event stream (server-sent events) of the publications of some topics. With one topic, the data of a message is the data of the publication. With several, or with envelope=1, it is an object with topic, epoch, offset and data, and with key and remove if the publication has a key. The first event is named ready; its data has the newest positions of the topics, and heartbeatMs, the longest time between two comments. Losses are the events gap and reset. A client that sends Accept: text/event-stream without Fanfare-Client gets temporary refusals as the event unavailable with status 200, because an EventSource does not return after another status.',
+          'An event stream (server-sent events) of the publications of some topics. With one topic, the data of a message is the data of the publication. With several, or with envelope=1, it is an object with topic, epoch, offset and data, and with key and remove if the publication has a key. The first event is named ready; its data has the newest positions of the topics, and heartbeatMs, the longest time between two comments. If some of several topics are unavailable, it lists them in unavailable, the stream continues with the others, and another ready follows when that changes. Losses are the events gap and reset. A client that sends Accept: text/event-stream without Fanfare-Client gets temporary refusals as the event unavailable with status 200, because an EventSource does not return after another status.',
         parameters: [
           {
             name: 'topic',

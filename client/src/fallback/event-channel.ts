@@ -76,6 +76,8 @@ interface EventData {
   readonly detail?: string;
   /** The newest positions of all topics when the stream began. */
   readonly positions?: string;
+  /** The topics that the node cannot serve now. It does as soon as it can. */
+  readonly unavailable?: readonly string[];
   /** Longest time between two comments, in milliseconds. */
   readonly heartbeatMs?: number;
 }
@@ -98,6 +100,15 @@ const tokenExpired: Problem = {
   code: 'tokenExpired',
   message: 'The token has expired.',
   retryable: false,
+  retryAfterMs: null,
+  topic: null,
+};
+
+/** What a node answers on a WebSocket. */
+const topicUnavailable: Problem = {
+  code: 'unavailable',
+  message: 'The topic is unavailable: its Redis does not respond. Retry.',
+  retryable: true,
   retryAfterMs: null,
   topic: null,
 };
@@ -327,7 +338,7 @@ export class EventChannel {
   }
 
   /** The stream has begun: at the positions of the client, or at the newest ones. */
-  #onReady(stream: Stream, { positions = '', heartbeatMs = firstIdleMs }: EventData): void {
+  #onReady(stream: Stream, { positions = '', heartbeatMs = firstIdleMs, unavailable = [] }: EventData): void {
     const ends = parsePositionsText(positions) ?? [];
     stream.isBegun = true;
     this.#refusedAtMs = null;
@@ -338,6 +349,10 @@ export class EventChannel {
       const { at, join } = subscription;
       // A recovery continues from where the last stream has ended.
       if (this.#subscriptions.get(topic) !== subscription || join === null || join.recovery !== null) continue;
+      if (unavailable.includes(topic)) {
+        this.#onLeft({ ...topicUnavailable, topic });
+        continue;
+      }
       const end = ends[index] ?? at;
       if (at !== null && join.since !== null && end !== null) join.recovery = { end, items: [] };
       const mustWait = at?.epoch === end?.epoch && (at?.offset ?? 0) < (end?.offset ?? 0);

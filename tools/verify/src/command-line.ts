@@ -34,6 +34,8 @@ export type VerifyRequest =
       readonly faults: readonly Fault[];
       readonly options: FaultRunOptions;
       readonly jsonFile: string | null;
+      /** Gets a line for each fault. */
+      readonly recordFile: string | null;
     }
   | VerifyExistingRequest;
 
@@ -84,7 +86,7 @@ const verifyOptions = {
   ),
   bytes: integer('padding in each publication', 100, 0, 16_000, 'bytes'),
   redis: choice(
-    'with --fault: how Redis is set up: one server, one with replicas and a Sentinel, three shards, or a Redis Cluster; by default single',
+    'with --fault: how Redis is set up: one server, one with replicas and a Sentinel, three shards, three shards with Sentinels, or a Redis Cluster; by default single',
     placements,
     null,
   ),
@@ -93,6 +95,7 @@ const verifyOptions = {
   seconds: number(withDefaults('length of the load; a fault may need longer', 'seconds'), null, 2, 3_600, 'seconds'),
   clients: integer('with a fault that adds clients: how many', null, 1, 10_000),
   json: text('write all numbers to a file', '<file>', null),
+  append: text('with --fault: add a line of JSON for each fault to a file', '<file>', null),
   list: toggle('show all faults'),
 };
 
@@ -133,6 +136,7 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
     name: 'verify',
     faults: chosen,
     jsonFile: values.json,
+    recordFile: values.append,
     options: {
       ...loadOf(values, defaults.started),
       redis,
@@ -143,24 +147,20 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
   };
 }
 
-/** All faults: those that are possible. Otherwise, each one that is named must be possible. */
+/** Of all faults, those that are possible. If only some are named, each must be possible. */
 function chooseFaults(names: readonly string[], redis: Placement): readonly Fault[] {
-  const possible = faults.filter(({ placements: own }) => own.includes(redis));
-  if (names.length === faults.length) return possible;
-  return names.flatMap((name) => {
-    const fault = faults.filter((candidate) => candidate.name === name);
-    for (const { placements: own } of fault) {
-      if (!own.includes(redis))
-        throw new UsageError(`--fault ${name} needs --redis ${own.join(' or ')}, not ${redis}.`);
-    }
-    return fault;
-  });
+  const named = names.flatMap((name) => faults.filter((fault) => fault.name === name));
+  const possible = named.filter(({ placements: own }) => own.includes(redis));
+  const impossible = named.find((fault) => !possible.includes(fault));
+  if (impossible === undefined || named.length === faults.length) return possible;
+  const { name, placements: own } = impossible;
+  throw new UsageError(`--fault ${name} needs --redis ${own.join(' or ')}, not ${redis}.`);
 }
 
 type Values = ValuesOf<typeof verifyOptions>;
 
 function parseExisting(values: Values, url: string): VerifyRequest {
-  for (const name of ['fault', 'redis', 'nodes', 'clients'] as const) {
+  for (const name of ['fault', 'redis', 'nodes', 'clients', 'append'] as const) {
     if (values[name] !== null)
       throw new UsageError(`--${name} is for clusters that this command starts: omit it with --url.`);
   }

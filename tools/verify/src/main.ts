@@ -1,5 +1,6 @@
 /** `npm run verify`. */
 
+import { appendFile } from 'node:fs/promises';
 import { describeMachine } from '@fanfare/kit/machine';
 import { runCommand } from '@fanfare/kit/options';
 import { checkOutput, writeMeasured } from '@fanfare/kit/output-file';
@@ -8,6 +9,7 @@ import { parseVerifyCommandLine, type VerifyExistingRequest, type VerifyRequest 
 import { checkExistingCluster } from './existing-cluster/existing-cluster.js';
 import { reportExistingCluster } from './existing-cluster/existing-cluster-report.js';
 import { type FaultRunResult, runFault } from './fault-run/fault-run.js';
+import { recordOf } from './fault-run/run-record.js';
 import { reportVerdicts } from './fault-run/verdict-report.js';
 
 async function carryOut(request: VerifyRequest): Promise<void> {
@@ -16,7 +18,8 @@ async function carryOut(request: VerifyRequest): Promise<void> {
     await verifyExisting(request);
     return;
   }
-  const { faults, options, jsonFile } = request;
+  const { faults, options, jsonFile, recordFile } = request;
+  if (recordFile !== null) await checkOutput(recordFile);
   void exitWhenStopped();
   const results: FaultRunResult[] = [];
   /** Faults without a verdict, and why. */
@@ -30,6 +33,8 @@ async function carryOut(request: VerifyRequest): Promise<void> {
       const result = await runFault(fault, options, say);
       say(result.isGood ? 'good' : `BAD: ${result.reasons.join('; ')}`);
       results.push(result);
+      // At once: the next fault may take minutes.
+      if (recordFile !== null) await appendFile(recordFile, `${JSON.stringify(recordOf(result, options))}\n`);
     } catch (error) {
       say(`NOT JUDGED: ${(error as Error).message}`);
       unjudged.push({ fault: fault.name, reason: (error as Error).message });

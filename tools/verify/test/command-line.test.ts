@@ -78,6 +78,7 @@ it.each([
     '--redis is for clusters that this command starts: omit it with --url.',
   ],
   [['--url', 'ws://a/ws', '--clients', '3'], '--clients is for clusters that this command starts: omit it with --url.'],
+  [['--url', 'ws://a/ws', '--append', 'x'], '--append is for clusters that this command starts: omit it with --url.'],
   [['--url', 'http://a/ws'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "http://a/ws".'],
   [['--url', 'ws://a/ws,'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "".'],
   [['--url', 'ws://a/ws, ws://a/ws'], '--url has the same URL twice.'],
@@ -88,7 +89,14 @@ it.each([
     ['--fault', 'none,redis-stop', '--redis', 'cluster'],
     '--fault redis-stop needs --redis single or shards, not cluster.',
   ],
-  [['--fault', 'none', '--redis', 'pair'], '--redis does not accept "pair". Valid: single, sentinel, shards, cluster.'],
+  [
+    ['--fault', 'shard-hung', '--redis', 'sentinel-shards'],
+    '--fault shard-hung needs --redis shards, not sentinel-shards.',
+  ],
+  [
+    ['--fault', 'none', '--redis', 'pair'],
+    '--redis does not accept "pair". Valid: single, sentinel, shards, sentinel-shards, cluster.',
+  ],
   [['--fault', 'none', '--clients', '5'], '--clients is for faults that add clients: storm, stalled-subscriber.'],
   [
     ['--fault', 'none', '--transports', 'http'],

@@ -47,6 +47,27 @@ describe.concurrent('Redis under test', () => {
   );
 
   it(
+    'shards with Sentinels have a replica that takes over, also a shard that is added later',
+    async () => {
+      await using redis = await RedisList.start({ ...settings, replica: 'watched' }, 2);
+      const { shards } = redis;
+      const added = (await shards?.add()) ?? '';
+      const [scheme, ...names] = redis.url.split(/\/\/|;/);
+      expect(scheme).toBe('redis+shards+sentinel:');
+      expect(names).toEqual(shards?.names);
+      expect(names).toHaveLength(3);
+      for (const name of names) expect(name).toMatch(/^127\.0\.0\.1:\d+\/fanfare$/);
+      expect(redis.servers).toHaveLength(9);
+      const later = shards?.serverOf(added);
+      expect(await redis.masters()).toContain(later);
+      await redis.first.kill();
+      await redis.untilReplaced();
+      expect(await redis.masters()).toContain(later);
+    },
+    timeoutMs,
+  );
+
+  it(
     'in a Redis Cluster, a replica takes over from a killed master',
     async () => {
       await using redis = await ClusterRedis.start({ ...settings, isDurable: true });

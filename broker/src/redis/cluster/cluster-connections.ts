@@ -14,12 +14,15 @@ import { PartitionLinks, type PartitionOwner } from './partition-links.js';
 const openingBrace = 0x7b;
 const closingBrace = 0x7d;
 
+/** Longest tag, in bytes. */
+const maxTagBytes = 6;
+
 export class ClusterConnections {
   readonly topology: ClusterTopology;
   /** The masters that have a partition, by their names (`host:port`). */
   readonly #servers = new Map<string, ClusterServer>();
-  /** By the tags of the partitions. */
-  readonly #partitions = new Map<string, PartitionLinks>();
+  /** By the tags of the partitions, as numbers: {@link numberOf}. */
+  readonly #partitions = new Map<number, PartitionLinks>();
   readonly #owner: ServerOwner = {
     onMaster: (server) => {
       for (const links of this.#partitions.values()) links.onMaster(server);
@@ -61,17 +64,19 @@ export class ClusterConnections {
   }
 
   /**
-   * The connections of the partition whose names contain `{tag}` and are in this slot. The owner is notified from the
-   * next turn on.
+   * The connections of the partition whose names contain `{tag}` and are in this slot. A tag has at most
+   * {@link maxTagBytes} ASCII characters. The owner is notified from the next turn on.
    */
   open(tag: string, slot: number, owner: PartitionOwner): PartitionLinks {
+    if (tag.length > maxTagBytes) throw new RangeError(`The tag ${tag} is longer than ${maxTagBytes} bytes.`);
+    const number = numberOf(Buffer.from(tag), 0, tag.length);
     const cluster = {
       topology: this.topology,
       onLeft: () => this.#settle(),
-      onClosed: () => this.#partitions.delete(tag),
+      onClosed: () => this.#partitions.delete(number),
     };
     const links = new PartitionLinks(tag, slot, this.settings.usesDurable, owner, cluster, this.log);
-    this.#partitions.set(tag, links);
+    this.#partitions.set(number, links);
     setImmediate(() => this.#settle());
     return links;
   }
@@ -125,6 +130,14 @@ export class ClusterConnections {
     while (from < end && bytes[from] !== openingBrace) from++;
     let to = from + 1;
     while (to < end && bytes[to] !== closingBrace) to++;
-    return this.#partitions.get(bytes.toString('latin1', from + 1, to));
+    return this.#partitions.get(numberOf(bytes, from + 1, to));
   }
+}
+
+/** The bytes of a tag as a number, so that no message needs a string for it. Longer ones give a number of no tag. */
+function numberOf(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start > maxTagBytes) return -1;
+  let number = 0;
+  for (let at = start; at < end; at++) number = number * 256 + (bytes[at] as number);
+  return number;
 }

@@ -1,6 +1,6 @@
 /** Publishes to one partition of a Redis Cluster, on the connection to the master that has it now. */
 import { type CommandStream, lostError } from '../command-stream.js';
-import type { PublisherLink, RedisMessage } from '../publisher-link.js';
+import type { PublishingLink, RedisMessage } from '../publisher-link.js';
 import type { Reply } from '../reply-reader.js';
 import type { Script, ScriptCall } from '../script.js';
 import type { ClusterServer } from './cluster-server.js';
@@ -14,21 +14,7 @@ interface PublishingPartition {
   onRefused(error: Error): void;
 }
 
-type Publisher = Pick<
-  PublisherLink,
-  | 'isReady'
-  | 'commands'
-  | 'evaluate'
-  | 'load'
-  | 'publish'
-  | 'publishCounted'
-  | 'scanStreams'
-  | 'noteWrite'
-  | 'report'
-  | 'reportReply'
->;
-
-export class PartitionPublisher implements Publisher {
+export class PartitionPublisher implements PublishingLink {
   /** The last answer to a probe, if it was an error. */
   #refusal: Error | null = null;
 

@@ -129,7 +129,9 @@ export class EventStreamClient {
     const positions = readId(id, topics.length);
     if (positions === null) return this.#wrong(`The id is ${id}`);
     if (name === 'ready') {
-      for (const [index, { view }] of topics.entries()) view.confirm(positions[index] ?? null);
+      const { unavailable = [] } = JSON.parse(data) as { readonly unavailable?: readonly string[] };
+      for (const [index, { topic, view }] of topics.entries())
+        if (!unavailable.includes(topic)) view.confirm(positions[index] ?? null);
       onSubscribed();
       return false;
     }

@@ -104,6 +104,8 @@ function startRedisUnderTest(options: ClusterUnderTestOptions): Promise<RedisUnd
       return RedisList.start({ ...settings, replica: 'watched' }, null);
     case 'shards':
       return RedisList.start(settings, shards);
+    case 'sentinel-shards':
+      return RedisList.start({ ...settings, replica: 'watched' }, shards);
     case 'cluster':
       return ClusterRedis.start(settings);
   }

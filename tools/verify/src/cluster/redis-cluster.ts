@@ -55,6 +55,11 @@ export class ClusterRedis extends RedisUnderTest {
     await this.untilDemoted();
   }
 
+  override async untilDemoted(): Promise<void> {
+    await super.untilDemoted();
+    await this.redisCluster.untilHealthy();
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.redisCluster[Symbol.asyncDispose]();
   }

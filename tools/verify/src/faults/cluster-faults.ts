@@ -4,7 +4,7 @@ import { becomes } from '@fanfare/kit/within';
 import { RedisConnection, type RedisProcess, redisCommand } from '@fanfare/local-cluster';
 import { readTopicChannels } from '../cluster/topic-channels.js';
 import type { Fault, FaultEnvironment } from './fault.js';
-import { redisClusterOf, topicsOfOthers } from './victim.js';
+import { redisClusterOf } from './victim.js';
 
 const common = { resets: 'none', placements: ['cluster'] } as const;
 
@@ -30,7 +30,10 @@ export const largeSlotMoved: Fault = {
   strike: (environment) => moveSlots(environment, manyKeys),
 };
 
-async function moveSlots({ cluster, note, reportProblem }: FaultEnvironment, moreKeys: number): Promise<void> {
+async function moveSlots(
+  { cluster, note, reportProblem, longestWait }: FaultEnvironment,
+  moreKeys: number,
+): Promise<void> {
   const { redis } = cluster;
   const redisCluster = redisClusterOf(cluster);
   const [target] = await redis.otherMasters();
@@ -41,12 +44,13 @@ async function moveSlots({ cluster, note, reportProblem }: FaultEnvironment, mor
     ['away', target],
     ['back', redis.first],
   ] as const) {
-    const beganMs = performance.now();
-    for (const [slot] of slots) await redisCluster.moveSlot(slot, to);
-    const tookMs = Math.round(performance.now() - beganMs);
+    const { tookMs, waitMs } = await longestWait(async () => {
+      for (const [slot] of slots) await redisCluster.moveSlot(slot, to);
+    });
     const topics = slots.reduce((sum, [, slot]) => sum + slot.topics, 0);
-    note(`${slots.length} slots with ${topics} topics moved ${where} in ${tookMs} ms.`);
-    await delay(betweenMs);
+    note(
+      `${slots.length} slots with ${topics} topics moved ${where} in ${tookMs} ms; the longest wait of a publisher: ${waitMs} ms.`,
+    );
     const isListening = async (): Promise<boolean> => {
       const arrived = await readSlots(to);
       return slots.every(([slot, { topics }]) => (arrived.get(slot)?.topics ?? 0) >= topics);
@@ -81,28 +85,6 @@ async function addKeys({ port }: RedisProcess, channel: string, count: number): 
   const script = `for i = 1, ${count} do redis.call('SET', KEYS[1] .. i, string.rep('x', 100)) end`;
   await redisCommand(port, ['EVAL', script, '1', `verify:${tag}:`]);
 }
-
-export const masterKilled: Fault = {
-  ...common,
-  name: 'master-killed',
-  about:
-    'A master is killed (SIGKILL). Its replica takes over, and the killed master restarts as a replica. Topics on other masters must not notice it.',
-  isDetectable: true,
-  async prepare({ cluster, expectUnaffected, note }) {
-    expectUnaffected(await topicsOfOthers(cluster));
-    return {
-      async strike() {
-        const { redis } = cluster;
-        const beganMs = performance.now();
-        await redis.first.kill();
-        await redis.untilReplaced();
-        note(`The replica took over after ${Math.round(performance.now() - beganMs)} ms.`);
-        await redis.first.restart();
-        await redisClusterOf(cluster).untilHealthy();
-      },
-    };
-  },
-};
 
 export const replicaMoved: Fault = {
   ...common,

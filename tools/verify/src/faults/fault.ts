@@ -26,7 +26,7 @@ interface FaultDescription {
   readonly redisArgs?: readonly string[];
   /**
    * How replicas follow the first Redis master, for topics of every level. `durable` topics and the placements
-   * `sentinel` and `cluster` always have replicas.
+   * `sentinel`, `sentinel-shards` and `cluster` always have replicas.
    */
   readonly replica?: ReplicaPlace;
   /** The place of a proxy, if the fault needs one. */
@@ -80,6 +80,13 @@ export interface FaultEnvironment {
    * the report shows their latency.
    */
   expectUnaffected(topics: ReadonlySet<VerifyTopic>): void;
+  /**
+   * Carries out an action during the load. Resolves a second later with the time that it took, and the longest time for
+   * which a publication that was sent meanwhile waited for its outcome. In whole milliseconds.
+   */
+  longestWait(action: () => Promise<void>): Promise<{ readonly tookMs: number; readonly waitMs: number }>;
+  /** How long publications may wait that the fault must not affect, in milliseconds. */
+  readonly maxWaitMs: number;
   /** Adds a sentence to the report. */
   note(sentence: string): void;
   /** Adds a sentence that makes the verdict bad. */

@@ -1,12 +1,11 @@
 /** All faults, in the order in which `--fault all` tries them. */
 
-import { largeSlotMoved, masterKilled, replicaMoved, slotMoved } from './cluster-faults.js';
+import { largeSlotMoved, replicaMoved, slotMoved } from './cluster-faults.js';
 import type { Fault } from './fault.js';
 import {
   clockBack,
   flushallInRollingRestart,
   newNodeAtRestart,
-  plannedFailover,
   redisRestartAfterKill,
   redisSnapshot,
   scriptFlushDistant,
@@ -15,6 +14,8 @@ import { clientFaults, redisLinkFaults } from './network-faults.js';
 import { killNode, none, pauseNode, rollingRestart } from './node-faults.js';
 import { killPubsub, outputBuffer } from './pubsub-faults.js';
 import {
+  masterKilled,
+  plannedFailover,
   redisFailover,
   redisFailoverBehind,
   redisFlushall,

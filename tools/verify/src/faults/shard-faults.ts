@@ -5,20 +5,19 @@ import { changeShards } from '../cluster/shards-command.js';
 import { readTopicChannels } from '../cluster/topic-channels.js';
 import type { Fault, FaultEnvironment } from './fault.js';
 import { restartEach } from './node-faults.js';
-import { shardsOf, topicsOfOthers } from './victim.js';
-
-const common = { resets: 'none', placements: ['shards'] } as const;
+import { expectOthersUnaffected, shardsOf } from './victim.js';
 
 const hungMs = 6_000;
 
 export const shardHung: Fault = {
-  ...common,
   name: 'shard-hung',
-  about: `One of three shards is frozen for ${hungMs / 1_000} s (SIGSTOP, SIGCONT). Topics on the others must not notice it.`,
+  about: `One of three shards without Sentinels is frozen for ${hungMs / 1_000} s (SIGSTOP, SIGCONT); with Sentinels this is redis-hang. Topics on the others must not notice it.`,
+  resets: 'none',
+  placements: ['shards'],
   isDetectable: true,
-  async prepare({ cluster, expectUnaffected }) {
-    const { redis } = cluster;
-    expectUnaffected(await topicsOfOthers(cluster));
+  async prepare(environment) {
+    await expectOthersUnaffected(environment);
+    const { redis } = environment.cluster;
     return {
       async strike() {
         await redis.first.pause();
@@ -29,11 +28,13 @@ export const shardHung: Fault = {
   },
 };
 
+const moving = { resets: 'none', placements: ['shards', 'sentinel-shards'] } as const;
+
 export const shardAdded: Fault = {
-  ...common,
+  ...moving,
   name: 'shard-added',
   about:
-    'A fourth shard is added: the nodes restart one after the other with the longer list, and `fanfare shards add` moves partitions to it.',
+    'A fourth shard is added: the nodes restart one after the other with the longer list, and `fanfare shards add` moves partitions to it. No publisher may wait for a second during the moves.',
   async strike(environment) {
     const { cluster } = environment;
     const name = await shardsOf(cluster).add();
@@ -43,10 +44,10 @@ export const shardAdded: Fault = {
 };
 
 export const shardRemoved: Fault = {
-  ...common,
+  ...moving,
   name: 'shard-removed',
   about:
-    '`fanfare shards remove` moves all partitions of one of three shards to the others. The nodes restart one after the other with the shorter list.',
+    '`fanfare shards remove` moves all partitions of one of three shards to the others. The nodes restart one after the other with the shorter list. No publisher may wait for a second during the moves.',
   async strike(environment) {
     const shards = shardsOf(environment.cluster);
     const [name = ''] = shards.names;
@@ -60,16 +61,21 @@ export const shardRemoved: Fault = {
 const listenDeadlineMs = 5_000;
 
 /** Throws if no topic moved: then the fault would prove nothing. */
-async function change({ cluster, note }: FaultEnvironment, action: 'add' | 'remove', name: string): Promise<void> {
+async function change(
+  { cluster, note, reportProblem, longestWait, maxWaitMs }: FaultEnvironment,
+  action: 'add' | 'remove',
+  name: string,
+): Promise<void> {
   const { redis } = cluster;
   const count = async (): Promise<number> => (await readTopicChannels(shardsOf(cluster).serverOf(name))).size;
   const before = await count();
-  const beganMs = performance.now();
-  await changeShards(redis.url, action, name);
-  const tookMs = Math.round(performance.now() - beganMs);
+  const { tookMs, waitMs } = await longestWait(() => changeShards(redis.url, action, name));
+  if (waitMs >= maxWaitMs) reportProblem(`a publisher waited for ${waitMs} ms during the moves`);
   const isMoved = async (): Promise<boolean> => (await count()) > 0 === (action === 'add');
   if (!(await becomes(listenDeadlineMs, isMoved))) throw new Error('Nodes do not listen where the topics are.');
   const after = await count();
-  note(`fanfare shards ${action} took ${tookMs} ms; topics on the shard: ${before} before, ${after} after.`);
+  note(
+    `fanfare shards ${action} took ${tookMs} ms; the longest wait of a publisher: ${waitMs} ms; topics on the shard: ${before} before, ${after} after.`,
+  );
   if (before === after) throw new Error('No topic has moved.');
 }

@@ -1,9 +1,9 @@
 /** What faults do to one node, to one connection or to Redis. */
 import type { FaultProxy, RedisClusterProcess, RedisProcess } from '@fanfare/local-cluster';
-import type { VerifyTopic } from '../checker/numbered.js';
 import type { ClusterUnderTest, NodeUnderTest } from '../cluster/cluster-under-test.js';
 import type { ShardList } from '../cluster/redis-under-test.js';
 import { readTopicChannels } from '../cluster/topic-channels.js';
+import type { FaultEnvironment } from './fault.js';
 
 /** The first node, which also has the proxy if there is one. */
 export function firstNode({ nodes }: ClusterUnderTest): NodeUnderTest {
@@ -29,14 +29,19 @@ export function shardsOf({ redis }: ClusterUnderTest): ShardList {
   return redis.shards;
 }
 
-/** The topics on other masters than the first. Throws if it has no topic either: then the fault would prove nothing. */
-export async function topicsOfOthers({ redis }: ClusterUnderTest): Promise<ReadonlySet<VerifyTopic>> {
-  const others = await redis.otherMasters();
+/**
+ * The fault concerns the first master: topics on the others must not notice it. With only one master, this does nothing.
+ * Throws if all topics are on one of several masters: then the fault would prove nothing.
+ */
+export async function expectOthersUnaffected({ cluster, expectUnaffected }: FaultEnvironment): Promise<void> {
+  const { redis } = cluster;
+  const others = (await redis.masters()).filter((server) => server !== redis.first);
+  if (others.length === 0) return;
   const channels = await Promise.all(others.map(readTopicChannels));
   const topics = new Set(channels.flatMap((some) => [...some.keys()]));
   const hasBoth = topics.size > 0 && (await readTopicChannels(redis.first)).size > 0;
   if (!hasBoth) throw new Error('All topics are on one master: use more topics.');
-  return topics;
+  expectUnaffected(topics);
 }
 
 export async function restart(redis: RedisProcess): Promise<void> {
