@@ -45,7 +45,8 @@ interface RecoveryOwner {
   isOnControlChannel(): boolean;
   /**
    * Compares the map of partitions with that of this Redis. Resolves with the version that this node works according to.
-   * Infinity if there is no map, because there is only one Redis or a Cluster. Rejects if Redis does not answer.
+   * Infinity if no map restricts it: there is only one Redis, or a Cluster. Rejects if Redis does not answer, or if this
+   * node must not use it.
    */
   learnMap(): Promise<number>;
   /** No generation is valid now: nothing can be published until {@link onServing}. */

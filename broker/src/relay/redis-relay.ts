@@ -113,7 +113,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /**
    * `openLinks` opens the connections. `load`: the load of this node; null while it stops.
-   * `maps`: null if this is the only relay, or that of a Cluster.
+   * `maps`: null in a Redis Cluster.
    */
   constructor(
     private readonly settings: RedisRelaySettings,
@@ -173,6 +173,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       states,
       {
         isReady: () => subscriber.isReady,
+        isServing: () => subscriber.isReady && recovery.generation !== null,
         subscribe: (topics) => subscriber.subscribe(topics.map((topic) => keys.topic(topic))),
         unsubscribe: (topics) => subscriber.unsubscribe(topics.map((topic) => keys.topic(topic))),
       },
@@ -441,8 +442,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const { map, mapLock, control, layout } = this.keys;
     const args = [known === null ? '' : formatMap(known), known?.version ?? 0, ''];
     const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, layout], args });
-    const [text, isUsed] = answer as readonly [Buffer, number];
-    return { map: text.length === 0 ? null : parseMap(text.toString()), isUsed: isUsed === 1 };
+    const [text, isUsed, server] = answer as readonly [Buffer, number, Buffer];
+    return {
+      map: text.length === 0 ? null : parseMap(text.toString()),
+      isUsed: isUsed === 1,
+      server: server.toString('latin1'),
+    };
   }
 
   /** See MappedShard (shard-maps.ts). */
