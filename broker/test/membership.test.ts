@@ -12,6 +12,7 @@ import { Membership } from '../src/relay/membership.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
 import { Partitions } from '../src/relay/partitions.js';
 import { Probe } from '../src/relay/probe.js';
+import { SharedTimers } from '../src/relay/shared-timers.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
@@ -51,6 +52,7 @@ describe('the probe of a heartbeat', () => {
       () => null,
       { renew: () => undefined },
       () => undefined,
+      new SharedTimers(),
     );
     const onProbe = (number: number): void => probe.onReturn(Buffer.from(String(number)));
     return { membership, probe, onProbe, dead, sent, counters, asked: () => asked };

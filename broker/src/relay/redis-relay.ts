@@ -88,8 +88,8 @@ export interface RedisRelayCounters
 
 /** The map of partitions, as a relay needs it that shares the topics of a node with others. */
 export interface MapSource {
-  /** Whether the topic is about to leave this relay: its history must not change any more. */
-  isFrozen(topic: Topic): boolean;
+  /** Whether the topic is about to leave this relay: its history must not change any more. Absent if none ever leaves. */
+  isFrozen?(topic: Topic): boolean;
   /**
    * Compares the map that this node knows with that of the relay's Redis. Resolves with the version that the node works
    * according to. Rejects if Redis does not respond.
@@ -118,7 +118,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /**
    * `openLinks` opens the connections. `load`: the load of this node; null while it stops.
-   * `maps`: null if this is the only relay, or that of a Cluster.
+   * `maps`: null in a Redis Cluster.
    */
   constructor(
     private readonly settings: RedisRelaySettings,
@@ -136,7 +136,8 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const states = new TopicStates(settings.topics);
     this.#states = states;
     this.#publishLog = new PublishLog(settings.memoryTimes, part);
-    const lease = new MapLease(maps === null ? Number.POSITIVE_INFINITY : settings.memoryTimes.toleratedLossMs);
+    const leaseMs = maps?.isFrozen === undefined ? Number.POSITIVE_INFINITY : settings.memoryTimes.toleratedLossMs;
+    const lease = new MapLease(leaseMs);
 
     const links = openLinks({
       onPublisherReady: () => {
@@ -253,11 +254,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
         // If this fails, the next connection learns the map.
         maps?.learn().catch(() => undefined);
       },
+      part.timers,
     );
     this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe, lease });
 
     this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics, maps?.isFrozen);
-    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters);
+    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters, part.timers);
 
     // What can be asked about topics.
     this.#subscriberCounts = new SubscriberCounts(settings.nodeId, publisher, keys, this.#nodes, (topic) =>
@@ -295,7 +297,16 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       part,
       tracer !== null,
     );
-    this.#beacons = new Beacons(settings, this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
+    this.#beacons = new Beacons(
+      settings,
+      this.#publishLog,
+      publisher,
+      keys,
+      recovery,
+      this.#nodes.clock,
+      counters,
+      part.timers,
+    );
   }
 
   get state(): RelayState {
@@ -485,8 +496,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const { map, mapLock, control, layout } = this.keys;
     const args = [known === null ? '' : formatMap(known), known?.version ?? 0, ''];
     const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, layout], args });
-    const [text, isUsed] = answer as readonly [Buffer, number];
-    return { map: text.length === 0 ? null : parseMap(text.toString()), isUsed: isUsed === 1 };
+    const [text, isUsed, server] = answer as readonly [Buffer, number, Buffer];
+    return {
+      map: text.length === 0 ? null : parseMap(text.toString()),
+      isUsed: isUsed === 1,
+      server: server.toString('latin1'),
+    };
   }
 
   /** See MappedShard (shard-maps.ts). */
