@@ -15,8 +15,8 @@
 -- KEYS[8]  the channel of this node's probes; no key has this name
 -- ARGV[1]  id of the node
 -- ARGV[2]  how long after its last heartbeat the others wait for a node if Redis loses its state, in ms
--- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if
---          it is stopping, so that its connections do not count
+-- ARGV[3]  its connections, with a '+' in front if it has no room for more, then a space and its name; '' if it is
+--          stopping, so that its connections do not count
 -- ARGV[4]  the version of the layout that this node uses
 -- ARGV[5]  the clock, as the node knows it, or 0
 -- ARGV[6]  'left' if the node leaves: it has nothing to restore if Redis loses its state; 'unpublished' if it has never
@@ -81,7 +81,7 @@ local function countConnections()
   local reports = redis.call('HVALS', connectionsKey)
   local open, total = 0, 0
   for _, report in ipairs(reports) do
-    if report:sub(1, 1) ~= '+' then open, total = open + 1, total + tonumber(report) end
+    if report:sub(1, 1) ~= '+' then open, total = open + 1, total + tonumber(report:match('^%d+')) end
   end
   return #reports, open, total
 end

@@ -1,15 +1,17 @@
 -- Functions for the messageIds of a topic. The node puts this file in front of each script.
 --
--- Two hashes contain the messageIds with which publications were made, the recent and the older ones. Publishers count at the end of their messageIds. So those that differ only in their last character share a
--- field. Its name is the messageId without that character, the stem. Its value is
---   the last characters, in the order of publication
+-- Two hashes contain the messageIds with which publications were made, the recent and the older ones. Publishers count
+-- at the end of their messageIds. So those that differ only in their last character share a field. Its name is the
+-- messageId without that character, the stem. Its value is
+--   the last characters, in the order of publication: printable ASCII without spaces, so at most 94
 --   a newline
 --   ' <n>:<epoch>-<base>' for the n-th character and those after it: the offset of each is <base> + its number
 -- A stem in the recent hash has everything that the older one has of it.
 --
 -- Scripts take messageIds in groups of three values: the stem, the last characters, and the place of the first one in
--- the run (counted from 0). The others have the next places. `groups`, `from` and `to`: a list (ARGV, or one of idsWithout
--- in stream.lua), and where in it the groups begin and end.
+-- the run (counted from 0). The others have the next places. `groups`, `from` and `to`: a list (ARGV, or one of
+-- idsWithout in stream.lua), and where in it the groups begin and end. A run has at most 512 messageIds
+-- (publish-batcher.ts): `unpack` takes up to some thousand values.
 
 local function idOf(epoch, offset)
   return epoch .. '-' .. string.format('%.0f', offset)

@@ -1,9 +1,9 @@
 -- Publishes runs of publications, each of one topic. It numbers them without holes, adds them to the topic's stream,
 -- and sends them to every node that listens. All of this is one atomic step.
 --
--- The script has four parts: message-ids.lua, this file, stream.lua and publish-rest.lua. Redis creates the functions of
--- the last two in each call that reaches them. That takes a third of the time of a call with one run. So this file comes
--- before them, and does what most calls need.
+-- The script has four parts: message-ids.lua, this file, stream.lua and publish-rest.lua. Redis creates the functions
+-- of the last two in each call that reaches them. That takes a third of the time of a call with one run. So this file
+-- comes before them, and does what most calls need.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
@@ -51,14 +51,15 @@ if dataId == '' or not string.find(redis.call('INFO', 'replication'), 'master_re
   return redis.error_reply('STALE Redis has restarted or was a replica')
 end
 
--- The mark of the generation (generation.ts): without it, a server that was replaced could give its place to another entry.
+-- The mark of the generation (generation.ts): without it, nodes could deliver an entry that a replaced server has sent
+-- instead of the one that has its place now.
 local window, answers, mark = tonumber(ARGV[3]), {}, ' ' .. string.sub(ARGV[1], 1, 6) .. ' '
 -- The next run: its key, and where its arguments begin.
 local k, at = 4, 5
 
 -- Publishes the next run if nothing needs to be done in addition: the node knows the epoch, the stream is not trimmed,
--- its expiry is not extended, and no messageId is known. Its groups of messageIds are ARGV[from] to ARGV[to]. Returns nil
--- if more must be done; then it has done nothing.
+-- its expiry is not extended, and no messageId is known. Its groups of messageIds are ARGV[from] to ARGV[to]. Returns
+-- nil if more must be done; then it has done nothing.
 local function publishUsual(from, to)
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   if epoch == '' or oldest ~= '' or string.byte(ttl) ~= 45 then return nil end

@@ -1,5 +1,5 @@
--- Functions that the scripts share. The node puts this file, after message-ids.lua, in front of each script (publish.lua:
--- in the middle).
+-- Functions that the scripts share. The node puts this file, after message-ids.lua, in front of each script
+-- (publish.lua: in the middle).
 --
 -- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of
 -- the stream is the position of the topic's newest publication: XSETID moves it to the end of the run.
@@ -137,14 +137,19 @@ local function idOfData()
   return ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 end
 
+-- A name for this server process.
+local function runId()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+
 -- A name for the data that this server process holds. It changes if the server restarts, or has been a replica in the
 -- meantime.
 local function stateOfServer()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. idOfData()
+  return runId() .. idOfData()
 end
 
--- The groups of messageIds (message-ids.lua) without those of the publications at `places` (a set), as a list. Their places are
--- those after the publications were removed.
+-- The groups of messageIds (message-ids.lua) without those of the publications at `places` (a set), as a list. Their
+-- places are those after the publications were removed.
 local function idsWithout(places, groups, from, to)
   local left, next, gone = {}, 0, 0
   for i = from, to, 3 do

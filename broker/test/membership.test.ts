@@ -12,6 +12,7 @@ import { Membership } from '../src/relay/membership.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
 import { Partitions } from '../src/relay/partitions.js';
 import { Probe } from '../src/relay/probe.js';
+import { SharedTimers } from '../src/relay/shared-timers.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
@@ -22,7 +23,7 @@ describe('the probe of a heartbeat', () => {
     const sent: number[] = [];
     let asked = 0;
     const { counters } = new Metrics();
-    const settings = { nodeId: 'a', probeIntervalMs: 20, memoryTimes };
+    const settings = { nodeId: 'a', nodeName: 'node-1', probeIntervalMs: 20, memoryTimes };
     const probe = new Probe(
       settings,
       { noteWrite: () => undefined, report: () => undefined },
@@ -50,6 +51,7 @@ describe('the probe of a heartbeat', () => {
       new KnownNodes(),
       () => null,
       () => undefined,
+      new SharedTimers(),
     );
     const onProbe = (number: number): void => probe.onReturn(Buffer.from(String(number)));
     return { membership, probe, onProbe, dead, sent, counters, asked: () => asked };

@@ -1,5 +1,11 @@
 /** Passwords in files, for several Redis servers: all must accept a change, and each fault names its server. */
-import { type RedisProcess, startRedisCluster, startRedisShards } from '@fanfare/local-cluster';
+import {
+  findFreePort,
+  type RedisProcess,
+  startRedis,
+  startRedisCluster,
+  startRedisShards,
+} from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
 import { CertificateFolder } from './certificates.js';
@@ -77,4 +83,28 @@ it('the login in a changed file with the URL of a Redis Cluster is used for all 
     return text.match(/^fanfare_shard_connected\{shard="127.*\} 1$/gm)?.length === 3;
   });
   expect((await node.readiness()).status).toBe(200);
+});
+
+it('shards are used with TLS, each with its own login', async () => {
+  using folder = new CertificateFolder('redis');
+  const ports = [await findFreePort(), await findFreePort()];
+  const files = ['--tls-cert-file', folder.certFile, '--tls-key-file', folder.keyFile, '--tls-auth-clients', 'no'];
+  const start = (number: number): Promise<RedisProcess> => {
+    const own = ['--user', `user${number}`, 'on', `>secret${number}`, '~*', '&*', '+@all'];
+    return startRedis({ args: ['--tls-port', String(ports[number]), ...files, ...own] });
+  };
+  await using first = await start(0);
+  await using second = await start(1);
+  const logins = ports.map((port, number) => `user${number}:secret${number}@localhost:${port}`);
+  await using cluster = await startCluster({
+    env: { FANFARE_REDIS_URL: `rediss+shards://${logins.join(';')}`, FANFARE_REDIS_CA_FILE: folder.certFile },
+  });
+  const connection = await cluster.connect();
+  for (let number = 0; number < 20; number++)
+    expect(await connection.publish(`t${number}`, number)).toMatchObject({ type: 'published' });
+  for (const { port } of [first, second]) {
+    const admin = new Redis({ port });
+    expect((await admin.keys('*:topic:*')).length).toBeGreaterThan(0);
+    admin.disconnect();
+  }
 });

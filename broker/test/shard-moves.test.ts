@@ -387,7 +387,10 @@ describe('a node', () => {
         `uses ${nameOf(1)}, which FANFARE_REDIS_URL of this node does not list`,
       ),
     );
-    expect((await other.node().readiness()).status).toBe(503);
+    const { status, reason } = await other.node().readiness();
+    expect(status).toBe(503);
+    expect(reason).toMatch(/^the node has no valid map of partitions\. The map of partitions uses /);
+    expect(await other.node().metric('fanfare_not_ready{reason="mapFault"}')).toBe(1);
   });
 
   it('that finds two maps of the same version names the fault, and is not ready', async () => {
@@ -428,7 +431,7 @@ describe('a node', () => {
     await beat();
     const beating = setInterval(() => void beat(), 100);
     await expect(opened.shards.carryOut([move])).rejects.toThrow(
-      /stays in \S+: 1 node has not applied version \d+ of the map \(ghost\)/,
+      /stays in \S+: 1 node has not applied version \d+ of the map: ghost\./,
     );
     clearInterval(beating);
     redis.disconnect();

@@ -1,6 +1,6 @@
 /** One of several Redis fails in a running broker. */
 import { isDeepStrictEqual } from 'node:util';
-import { startRedisCluster } from '@fanfare/local-cluster';
+import { redisCommand, startRedisCluster, startRedisShards } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -18,7 +18,11 @@ it('a node with a failed shard stays ready, serves the topics of the other shard
   await until('the node logs it', () => node.log.some(({ event }) => event === 'shardLost'));
   const line = node.log.find(({ event }) => event === 'shardLost');
   expect(line?.msg).toContain(`The Redis 127.0.0.1:${victim.port} cannot be used for 32 of its 32 partitions.`);
-  for (const each of [node, other]) expect((await each.readiness()).status).toBe(200);
+  for (const each of [node, other]) {
+    const sentence = `serving, but 32 of 64 partitions are unavailable (127.0.0.1:${victim.port})`;
+    await until('its readiness names the shard', async () => (await each.readiness()).reason.startsWith(sentence));
+    expect((await each.readiness()).status).toBe(200);
+  }
   const replies = await Promise.all(topics.map((topic) => writer.publish(topic, topic)));
   const served = topics.filter((_, index) => replies[index]?.type === 'published');
   expect(served.length).toBeGreaterThan(0);
@@ -29,6 +33,46 @@ it('a node with a failed shard stays ready, serves the topics of the other shard
   await victim.resume();
   await until('the node logs the end', () => node.log.some(({ event }) => event === 'shardBack'));
   expect(node.log.some(({ event }) => event === 'outageBegan')).toBe(false);
+  await until('all is served', async () => (await node.readiness()).reason === 'serving');
+});
+
+it('a node that reaches no shard is not ready, and names the fault of one of them', async () => {
+  await using cluster = await startCluster({ redis: 'shards' });
+  const node = cluster.node();
+  for (const shard of cluster.shards) await shard.kill();
+  await until('it is not ready', async () => (await node.readiness()).status === 503);
+  await until('it names a shard', async () =>
+    /^Redis is not connected\. 127\.0\.0\.1:\d+: Redis /.test((await node.readiness()).reason),
+  );
+});
+
+it('a node whose user may not read the map of partitions says so', async () => {
+  await using shards = await startRedisShards(2);
+  // `%RW~` on every key but the map.
+  for (const { port } of shards.servers)
+    await redisCommand(port, 'ACL SETUSER fanfare on >password ~fanfare:[^m]* &* +@all'.split(' '));
+  const url = shards.url.replace('://', '://fanfare:password@');
+  await using cluster = await startCluster({ redis: false, env: { FANFARE_REDIS_URL: url }, waitReady: false });
+  const node = cluster.node();
+  await until('it names the fault', async () => (await node.readiness()).reason.includes('no permission for the keys'));
+  const { status, reason } = await node.readiness();
+  expect(status).toBe(503);
+  expect(reason).toMatch(/^Redis is connected but does not deliver publications\. 127\.0\.0\.1:\d+: The Redis user /);
+});
+
+it('a node that has not applied the map that a shard requires says so', async () => {
+  await using cluster = await startCluster({ redis: 'shards' });
+  const node = cluster.node();
+  for (const { port } of cluster.shards) {
+    const generation = String(await redisCommand(port, ['GET', 'fanfare:generation']));
+    await redisCommand(port, ['SET', 'fanfare:generation', generation.replace(/^([^:.]+)[^:]*:/, '$1.9:')]);
+  }
+  await until('it names the versions', async () =>
+    /127\.0\.0\.1:\d+: This node works according to version 1 of the map of partitions, and this Redis requires version 9\./.test(
+      (await node.readiness()).reason,
+    ),
+  );
+  expect((await node.readiness()).status).toBe(503);
 });
 
 it('the metrics name a failed master of a Redis Cluster, and the partitions that it has', async () => {
@@ -53,5 +97,7 @@ it('the metrics name a failed master of a Redis Cluster, and the partitions that
   expect(await valuesOf('partitions')).toEqual(partitions);
   const noneMissing = Object.fromEntries(others.map((port) => [port, 0]));
   expect(await valuesOf('partitions_unavailable')).toEqual({ ...noneMissing, [victim]: partitions[victim] });
-  expect((await node.readiness()).status).toBe(200);
+  const { status, reason } = await node.readiness();
+  expect(status).toBe(200);
+  expect(reason).toContain(`serving, but ${partitions[victim]} of 64 partitions are unavailable (127.0.0.1:${victim})`);
 });

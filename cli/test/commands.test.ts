@@ -1,7 +1,10 @@
 /** The commands against real nodes: right and wrong input, pipes, a terminal, and signals. */
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { FaultProxy } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApiKey } from '../../broker/src/auth/api-keys.js';
@@ -43,6 +46,17 @@ async function subscribers(topic: string, count: number): Promise<void> {
     return answer.subscribers === count;
   });
 }
+
+it('runs in a clone without tarballs, and its exit code arrives', async () => {
+  const npm = promisify(execFile)('npm', ['run', '--silent', 'fanfare', '--', 'shards', 'list', '--redis', 'a:1'], {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+  });
+  await expect(npm).rejects.toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/^fanfare: FANFARE_REDIS_URL is not a URL/),
+  });
+});
 
 describe('fanfare publish', () => {
   it('takes a key, and --json shows it', async () => {
@@ -229,6 +243,23 @@ describe('fanfare subscribe', () => {
     await running.until('the second', ({ lines, err }) => lines.length === 2 && err.includes('Connected'));
     expect(running.lines).toEqual(['1', '2']);
     expect(running.err).toMatch(/^ws:\/\/\S+\/ws: .* Retrying\.\nConnected to \S+\.\n$/);
+  });
+
+  it('notes an outage of Redis once, and its end', async () => {
+    await using own = await startCluster({ redis: true });
+    const node = own.node();
+    await own.redis.stop();
+    await until('the node has noticed', async () => (await node.readiness()).status === 503);
+    await using running = start(['subscribe', 'a', 'b'], { env: { FANFARE_URL: node.url } });
+    await until(
+      'each topic was refused several times',
+      async () => (await node.metric('fanfare_commands_unavailable_total')) > 8,
+    );
+    await own.redis.restart();
+    await running.until('the end', ({ err }) => err.includes('Subscribed'));
+    expect(running.err).toMatch(/^fanfare: [ab]: [^\n]*Redis does not respond[^\n]*\nSubscribed to all topics\.\n$/);
+    await run(['publish', 'b', '1'], { env: { FANFARE_URL: node.url } });
+    await running.until('a publication', ({ lines }) => lines.length === 1);
   });
 
   it('reports losses: a line with --json, otherwise on standard error', async () => {

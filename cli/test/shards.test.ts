@@ -1,5 +1,8 @@
 /** `fanfare shards` with real nodes and real shards. */
-import { type RedisShards, redisCommand, startRedisShards } from '@fanfare/local-cluster';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type RedisShards, redisCommand, startRedis, startRedisShards } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
@@ -69,7 +72,10 @@ describe('fanfare shards', () => {
     const { port = 0 } = servers.servers[1] ?? {};
     await redisCommand(port, ['DEL', 'fanfare:map:applied']);
     const unreported = await fanfare('shards', 'status');
-    expect(unreported).toMatchObject({ code: 1, err: expect.stringContaining('does not report a map yet') });
+    expect(unreported).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^fanfare: The node node-\d \(\w{16}\) does not report a map yet/),
+    });
     await redisCommand(port, ['CLIENT', 'KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES']);
     await until('the nodes report again', async () => (await fanfare('shards', 'status')).code === 0);
     expect(await fanfare('shards', 'move', '0,9', names[1] as string)).toMatchObject({ code: 0 });
@@ -80,11 +86,13 @@ describe('fanfare shards', () => {
 
   it('refuses what the nodes could not follow', async () => {
     const missing = await fanfare('shards', 'add', names[2] as string);
-    expect(missing).toMatchObject({ code: 1, err: expect.stringContaining('is not in the list of shards') });
+    expect(missing).toMatchObject({ code: 2, err: expect.stringContaining('is not in the list of shards') });
     const notListed = await fanfare('shards', 'add', names[2] as string, '--redis', urlOf(0, 1, 2));
     expect(notListed).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/^fanfare: 2 nodes of 2 do not use \S+ \(\w+, \w+\)\. Start all nodes with/),
+      err: expect.stringMatching(
+        /^fanfare: 2 nodes of 2 do not use \S+: node-\d \(\w{16}\), node-\d \(\w{16}\)\. Start all nodes with/,
+      ),
     });
     expect(await fanfare('shards', 'remove', names[0] as string)).toMatchObject({
       code: 1,
@@ -92,20 +100,71 @@ describe('fanfare shards', () => {
     });
   });
 
+  // broker/test/shards-usage.test.ts has all wrong URLs.
   it.each([
-    [['list', '--redis', 'redis://127.0.0.1:1'], 1, 'does not list shards. Write redis+shards://'],
-    [['list', '--redis', 'redis+shards://127.0.0.1:1;127.0.0.1:1'], 1, 'lists the same Redis'],
-    [['list', '--redis', ''], 2, 'Which Redis? Pass --redis'],
-    [['list', '--redis', 'redis+shards://127.0.0.1:1'], 1, '127.0.0.1:1'],
-    [['move', 'x', '127.0.0.1:1'], 1, 'is not in the list of shards'],
-    [['add'], 2, "missing required argument 'shard'"],
-  ])('explains wrong use: %j', async (args, code, message) => {
-    expect(await fanfare('shards', ...args)).toMatchObject({ code, err: expect.stringContaining(message) });
+    [['list', '--redis', 'redis://127.0.0.1:1'], 'does not list shards. Write redis+shards://'],
+    [['list', '--redis', ''], 'Which Redis? Pass --redis'],
+    [['add'], "missing required argument 'shard'"],
+  ])('explains wrong use, with exit code 2: %j', async (args, message) => {
+    expect(await fanfare('shards', ...args)).toMatchObject({ code: 2, err: expect.stringContaining(message) });
+  });
+
+  it('takes the URL from the file that the nodes use', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fanfare-shards-'));
+    const file = join(folder, 'url');
+    await writeFile(file, `${urlOf(0, 1)}\n`);
+    const env = { FANFARE_REDIS_URL_FILE: file };
+    expect(await run(['shards', 'list'], { env })).toMatchObject({ code: 0 });
+    const missing = await run(['shards', 'list'], { env: { FANFARE_REDIS_URL_FILE: join(folder, 'none') } });
+    expect(missing).toMatchObject({ code: 2, err: expect.stringContaining('FANFARE_REDIS_URL_FILE') });
+    // The option counts more.
+    expect(await run(['shards', 'list', '--redis', urlOf(0, 1)], { env })).toMatchObject({ code: 0 });
+    await rm(folder, { recursive: true });
+  });
+
+  it('names a shard that does not respond, or that belongs to a Redis Cluster', async () => {
+    const silent = await fanfare('shards', 'list', '--redis', 'redis+shards://127.0.0.1:1');
+    expect(silent).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('127.0.0.1:1: Redis refuses the connection'),
+    });
+    await using member = await startRedis({ args: ['--cluster-enabled', 'yes'] });
+    const clustered = await fanfare('shards', 'list', '--redis', `${urlOf(0)};127.0.0.1:${member.port}`);
+    expect(clustered).toEqual({
+      code: 1,
+      out: '',
+      err: `fanfare: 127.0.0.1:${member.port}: This server belongs to a Redis Cluster, so it cannot be a shard. List only Redis servers without cluster mode (cluster-enabled no).\n`,
+    });
   });
 
   it('explains wrong partitions', async () => {
     const to = names[1] as string;
-    expect((await fanfare('shards', 'move', '3-1', to)).err).toContain('"3-1" is not a list of partitions');
-    expect((await fanfare('shards', 'move', '16', to)).err).toContain('There is no partition 16. Partitions are 0-15.');
+    expect(await fanfare('shards', 'move', '16', to)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('There is no partition 16. Partitions are 0-15.'),
+    });
+  });
+
+  it('gives a shard another name', async () => {
+    const [old = ''] = names;
+    const renamed = old.replace('127.0.0.1', 'localhost');
+    const url = urlOf(0, 1).replace(old, renamed);
+    expect(await fanfare('shards', 'rename', old, names[2] as string)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`${old} and ${names[2]} are different Redis servers`),
+    });
+    expect(await fanfare('shards', 'rename', old, renamed)).toEqual({
+      code: 0,
+      out: '',
+      err: `${old} is called ${renamed} now. Write ${renamed} instead in FANFARE_REDIS_URL of all nodes, and restart them.\n`,
+    });
+    for (const list of [urlOf(0, 1), url]) {
+      const { out } = await fanfare('shards', 'list', '--redis', list);
+      expect(out).toBe(`${renamed}  16 partitions: 0-15\n${names[1]}  no partitions\n`);
+      expect(await fanfare('shards', 'status', '--redis', list)).toMatchObject({ code: 0 });
+    }
+    const back = await fanfare('shards', 'rename', renamed, old, '--redis', url);
+    expect(back).toMatchObject({ code: 0 });
+    expect(await fanfare('shards', 'status')).toMatchObject({ code: 0 });
   });
 });

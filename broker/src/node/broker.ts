@@ -44,7 +44,7 @@ import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
 import type { RedisParts } from './redis-setup.js';
 import { RefusalLog } from './refusal-log.js';
-import { ShardWatch } from './shard-watch.js';
+import { ShardWatch, servingText } from './shard-watch.js';
 import type { Tracing } from './tracing.js';
 
 export interface Broker {
@@ -257,9 +257,9 @@ export async function startBroker(
   };
   const readiness = (): Readiness => {
     const reason = notReadyReason();
-    if (reason === null) return { isReady: true, reason: 'serving' };
+    if (reason === null) return { isReady: true, reason: servingText(relay) };
     // The other reasons need no further explanation.
-    const fault = reason === 'connecting' || reason === 'unproven' ? relay.fault : null;
+    const fault = reason === 'connecting' || reason === 'unproven' || reason === 'mapFault' ? relay.fault : null;
     return { isReady: false, reason: `${notReadyReasons[reason]}${fault === null ? '' : `. ${fault}`}` };
   };
   metrics.readReasons(Object.keys(notReadyReasons), notReadyReason);

@@ -41,6 +41,7 @@ const outageReasons = {
   connecting: 'Redis is not connected',
   unproven: 'Redis is connected but does not deliver publications',
   outOfMemory: 'Redis is out of memory (maxmemory) and rejects publications',
+  mapFault: 'the node has no valid map of partitions',
   closed: 'the node has stopped',
 } as const satisfies Record<Exclude<RelayState, 'connected'>, string>;
 

@@ -46,7 +46,8 @@ export class ShardWatch {
   #check(now: number): void {
     const { shards } = this.relay;
     if (shards.length < 2) return;
-    const isOutage = shards.every(({ isConnected }) => !isConnected);
+    // Also if the node knows no partitions yet.
+    const isOutage = shards.every(({ isConnected, partitions }) => !isConnected || partitions === 0);
     for (const shard of shards) {
       const loss = this.#losses.get(shard.name);
       if (shard.isConnected) {
@@ -79,4 +80,14 @@ export class ShardWatch {
       `The Redis ${name} is back after ${(lastedMs / 1_000).toFixed(1)} s. Its ${partitions} partitions are served again.`,
     );
   }
+}
+
+/** What /readyz says of a node that is ready. With several Redis, some of them may not work. */
+export function servingText({ shards, fault }: Shards): string {
+  const failing = shards.filter(({ unavailable }) => unavailable > 0);
+  if (failing.length === 0) return 'serving';
+  const unavailable = failing.reduce((total, shard) => total + shard.unavailable, 0);
+  const partitions = shards.reduce((total, shard) => total + shard.partitions, 0);
+  const names = failing.map(({ name }) => name).join(', ');
+  return `serving, but ${unavailable} of ${partitions} partitions are unavailable (${names})${fault === null ? '' : `. ${fault}`}`;
 }

@@ -9,7 +9,7 @@ export type Placement =
   /** Any servers of the Cluster: nodes find the others through them. */
   | { readonly kind: 'cluster'; readonly seeds: readonly string[] };
 
-interface Shard {
+export interface Shard {
   /**
    * How nodes, metrics and `fanfare shards` call it, however the URL is written: `host:port`, or with Sentinels
    * `host:port,host:port/master`. Contains no login.
@@ -152,6 +152,19 @@ function checkDifferent(addresses: readonly RedisAddress[]): void {
       seen.set(name, index);
     }
   }
+}
+
+/**
+ * The same shard at another address: login, database and query stay. `name`: as in {@link Shard.name}. Throws
+ * {@link RedisUrlError}.
+ */
+export function shardAt({ url }: Shard, name: string): Shard {
+  const [, head = '', path = '', query = ''] = /^([^:]*:\/\/(?:[^@/]*@)?)[^/?]*(\/[^?]*)?(\?.*)?$/s.exec(url) ?? [];
+  const isSentinel = readRedisUrl(url).masterName !== null;
+  if (!(isSentinel ? /^[^@?#;/]+\/[^@?#;/]+$/ : /^[^@?#;/]+$/).test(name))
+    throw new RedisUrlError('has an invalid name of a shard.');
+  const renamed = `${head}${name}${isSentinel ? '' : path}${query}`;
+  return { name: nameOf(readRedisUrl(renamed)), url: renamed };
 }
 
 /** The name of a shard. */

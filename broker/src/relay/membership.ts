@@ -11,9 +11,11 @@ import type { MemoryTimes } from './memory-times.js';
 import type { Probe } from './probe.js';
 import type { Load, Spread } from './relay.js';
 import { type CallingLink, callScript, scripts } from './scripts.js';
+import type { SharedTimers } from './shared-timers.js';
 
 export interface MembershipSettings {
   readonly nodeId: string;
+  readonly nodeName: string;
   readonly probeIntervalMs: number;
   readonly memoryTimes: Pick<MemoryTimes, 'leaseMs' | 'maxHeartbeatMs'>;
 }
@@ -47,7 +49,7 @@ const publishing = 'publishing:';
 const mapChanged = 'map';
 
 export class Membership {
-  readonly #timer: NodeJS.Timeout;
+  readonly #endBeats: () => void;
   readonly #beatsPerProbe: number;
   #beats = 0;
   #spread: Spread | null = null;
@@ -70,15 +72,15 @@ export class Membership {
     private readonly nodes: KnownNodes,
     private readonly load: () => Load | null,
     private readonly onMapChanged: () => void,
+    timers: SharedTimers,
   ) {
     const { probeIntervalMs, memoryTimes } = settings;
     const { maxHeartbeatMs } = memoryTimes;
     // Heartbeats are sent this often at least, however rare probes are.
     this.#beatsPerProbe = Math.ceil(probeIntervalMs / maxHeartbeatMs);
-    this.#timer = setInterval(() => {
+    this.#endBeats = timers.every(probeIntervalMs / this.#beatsPerProbe, () => {
       void this.#beat(++this.#beats % this.#beatsPerProbe === 0);
-    }, probeIntervalMs / this.#beatsPerProbe);
-    this.#timer.unref();
+    });
   }
 
   get spread(): Spread | null {
@@ -157,7 +159,7 @@ export class Membership {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#endBeats();
     this.probe.interrupt();
   }
 
@@ -190,10 +192,10 @@ export class Membership {
 
   #heartbeat({ probeNumber = '' as number | '', isLast = false } = {}): ScriptCall {
     const { nodes, run, clock, connections, layout, layoutName, unpublished, generation } = this.keys;
-    const { nodeId, memoryTimes } = this.settings;
+    const { nodeId, nodeName, memoryTimes } = this.settings;
     const now = this.nodes.clock.nowMs;
     this.#reported = isLast ? null : this.load();
-    const load = this.#reported === null ? '' : countOf(this.#reported);
+    const load = this.#reported === null ? '' : `${countOf(this.#reported)} ${nodeName}`;
     const state = isLast ? 'left' : this.#hasPublished ? '' : 'unpublished';
     const knownGeneration = this.recovery.generation?.name ?? '';
     return {
@@ -225,6 +227,11 @@ type HeartbeatAnswer = readonly [
 
 function isHeartbeatAnswer(answer: unknown): answer is HeartbeatAnswer {
   return Array.isArray(answer);
+}
+
+/** The name of the node that has sent this report of its connections; '' if the report has none. */
+export function nodeNameIn(report: string): string {
+  return /^\S+ (.*)$/s.exec(report)?.[1] ?? '';
 }
 
 /** The connections of this node in the form that lua/heartbeat.lua expects. */

@@ -45,7 +45,8 @@ interface RecoveryOwner {
   isOnControlChannel(): boolean;
   /**
    * Compares the map of partitions with that of this Redis. Resolves with the version that this node works according to.
-   * Infinity if there is no map, because there is only one Redis or a Cluster. Rejects if Redis does not answer.
+   * Infinity if no map restricts it: there is only one Redis, or a Cluster. Rejects if Redis does not answer, or if this
+   * node must not use it.
    */
   learnMap(): Promise<number>;
   /** No generation is valid now: nothing can be published until {@link onServing}. */
@@ -64,8 +65,12 @@ export interface RecoveryCounters {
  * After it, the nodes continue without the missing ones.
  */
 const patienceMs = 5_000;
-/** How often a node asks Redis whether the other nodes are done, in milliseconds. */
+/**
+ * How long a node waits before it asks Redis again whether the other nodes are done, in milliseconds: longer each time,
+ * because a Redis Cluster has one recovery for each partition.
+ */
 const askMs = 20;
+const maxAskMs = 200;
 /** How long a node waits for its own listening connection, in milliseconds. */
 const listenMs = 0.5 * patienceMs;
 /** Pause after a Redis error before the node asks again, in milliseconds. */
@@ -94,6 +99,7 @@ export class Recovery implements GenerationSource {
   #isRunning = false;
   #isAsked = false;
   #isClosed = false;
+  #fault: string | null = null;
   #hasAnnouncedWait = false;
   /** The last recovery that this node joined. */
   #joined: string | null = null;
@@ -111,6 +117,11 @@ export class Recovery implements GenerationSource {
     private readonly log: Log,
     private readonly counters: RecoveryCounters,
   ) {}
+
+  /** Why this node does not publish although Redis is complete, in a sentence; null if that is not so. */
+  get fault(): string | null {
+    return this.#fault;
+  }
 
   /** Whether this node has known a generation at any time. */
   get hasServed(): boolean {
@@ -183,6 +194,7 @@ export class Recovery implements GenerationSource {
   async #recover(): Promise<void> {
     await this.owner.learnMap();
     const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
+    let pauseMs = askMs;
     while (!this.#isClosed) {
       const [word, name, since] = await this.#report(part);
       if (word === 'serving') {
@@ -210,8 +222,11 @@ export class Recovery implements GenerationSource {
           break;
         default:
           if (word === 'hold') this.#announceWait();
-          await delay(askMs);
+          await delay(pauseMs);
+          pauseMs = Math.min(maxAskMs, pauseMs * 1.5);
+          continue;
       }
+      pauseMs = askMs;
     }
   }
 
@@ -227,8 +242,12 @@ export class Recovery implements GenerationSource {
     await this.publishScript.ensure();
     // Partitions may have moved away from this Redis while this node did not know it, or publications to them may still
     // be on their way.
-    if ((await this.owner.learnMap()) < generation.fence)
-      throw new Error('The map that Redis requires is not applied.');
+    const version = await this.owner.learnMap();
+    if (version < generation.fence) {
+      this.#fault = `This node works according to version ${version} of the map of partitions, and this Redis requires version ${generation.fence}. If this lasts, "fanfare shards status" shows which shard or node is late.`;
+      throw new Error(this.#fault);
+    }
+    this.#fault = null;
     this.#generation = withFence(generation, this.#fence);
     this.#last = generation;
     this.#mark = markOf(generation);

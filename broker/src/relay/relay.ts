@@ -69,9 +69,10 @@ export interface PublishTracer {
 /**
  * Whether the relay reaches the other nodes, with any of its Redis if there are several. `connecting`: there is no
  * connection. `unproven`: there is one, but no proof that publications pass through it. `outOfMemory`: Redis is full and
- * refuses publications. A relay without other nodes is always `connected`.
+ * refuses publications. `mapFault`: the node does not know which of several Redis has which topics. A relay without
+ * other nodes is always `connected`.
  */
-export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'connected' | 'closed';
+export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'mapFault' | 'connected' | 'closed';
 
 /** What a subscriber starts with. */
 export interface SubscribeResult {

@@ -48,14 +48,22 @@ export class RoutedRelay implements Relay {
   ) {}
 
   /**
-   * `connected` if any Redis is: its topics are served. A node that starts waits for all, but no longer than
-   * {@link startMs}.
+   * `connected` if any Redis with topics is: they are served. A node that starts waits for all, but no longer than
+   * {@link startMs}. Otherwise the state of the Redis that `fault` is about.
    */
   get state(): RelayState {
-    const states = this.units.map(({ relay }) => relay.state);
-    if (this.mapFault() !== null && !states.includes('closed')) return 'unproven';
-    const other = states.find((state) => state !== 'connected') ?? 'connected';
-    return this.#isStarting || !states.includes('connected') ? other : 'connected';
+    const counts = this.places.counts();
+    const serving = this.units.filter(({ relay }) => counts.has(relay));
+    const states = (serving.length === 0 ? this.units : serving).map(({ relay }) => relay.state);
+    if (this.mapFault() !== null && !states.includes('closed')) return 'mapFault';
+    if (states.includes('connected') && !this.#isStarting) return 'connected';
+    return this.#failing?.relay.state ?? 'connected';
+  }
+
+  /** A Redis that cannot be used: if possible, one whose fault is known. */
+  get #failing(): RelayUnit | undefined {
+    const failing = this.units.filter(({ relay }) => relay.state !== 'connected');
+    return failing.find(({ relay }) => relay.fault !== null) ?? failing[0];
   }
 
   /** Whether this node still waits for a Redis that holds topics. */
@@ -68,11 +76,10 @@ export class RoutedRelay implements Relay {
   get fault(): string | null {
     const mapFault = this.mapFault();
     if (mapFault !== null) return mapFault;
-    for (const { relay, shard } of this.units) {
-      const { fault } = relay;
-      if (fault !== null) return this.units.length === 1 ? fault : `${shard}: ${fault}`;
-    }
-    return null;
+    const failing = this.#failing;
+    const fault = failing?.relay.fault ?? null;
+    if (failing === undefined || fault === null) return null;
+    return this.units.length === 1 ? fault : `${failing.shard}: ${fault}`;
   }
 
   get shards(): readonly ShardStatus[] {

@@ -3,6 +3,8 @@
  * stores it, and the one with the highest version counts. This file only computes; shard-maps.ts reads and writes it.
  */
 
+import { maxPartitions } from './partitions.js';
+
 /**
  * How far the move of a partition is; docs/decisions.md says why it takes these steps.
  * `prepare`: the nodes also listen at the new shard, and most of the data is copied. `copy`: publications wait, the old
@@ -29,6 +31,8 @@ export interface ShardMap {
   readonly shards: readonly string[];
   /** By partition. */
   readonly moves: ReadonlyMap<number, Move>;
+  /** Earlier names of shards, and the present name of each (shard-names.ts). */
+  readonly renamed: ReadonlyMap<string, string>;
 }
 
 /** A step of a plan: a partition must move. */
@@ -45,11 +49,13 @@ export class ShardMapError extends Error {
 
 /** Parses what {@link formatMap} wrote. Throws {@link ShardMapError}. */
 export function parseMap(text: string): ShardMap {
-  const { version, partitions, shards, moving = {} } = recordOf(jsonOf(text), 'a map');
+  const { version, partitions, shards, moving = {}, renamed = {} } = recordOf(jsonOf(text), 'a map');
   if (!isCount(version)) throw invalid('its version is not a positive number');
-  if (!isCount(partitions)) throw invalid('its number of partitions is not a positive number');
+  if (!isCount(partitions) || partitions > maxPartitions)
+    throw invalid(`its number of partitions is not a positive number up to ${maxPartitions}`);
   const places = new Array<string | undefined>(partitions);
   for (const [shard, ranges] of Object.entries(recordOf(shards, 'the list of shards'))) {
+    if (!isName(shard)) throw invalid('a shard has a name that is not printable ASCII');
     for (const partition of readRanges(ranges, shard)) {
       if (partition >= partitions) throw invalid(`${shard} has partition ${partition}, and there are ${partitions}`);
       if (places[partition] !== undefined) throw invalid(`partition ${partition} is in two shards`);
@@ -59,11 +65,12 @@ export function parseMap(text: string): ShardMap {
   const missing = Array.from(places).indexOf(undefined);
   if (missing !== -1) throw invalid(`partition ${missing} is in no shard`);
   const map = { version, shards: places as readonly string[] };
-  return { ...map, moves: readMoves(recordOf(moving, 'the list of moves'), map.shards) };
+  const moves = readMoves(recordOf(moving, 'the list of moves'), map.shards);
+  return { ...map, moves, renamed: readNames(recordOf(renamed, 'the list of earlier names')) };
 }
 
 /** The text that shards store: JSON with the partitions of each shard as ranges. */
-export function formatMap({ version, shards, moves }: ShardMap): string {
+export function formatMap({ version, shards, moves, renamed }: ShardMap): string {
   const partitionsOf = new Map<string, number[]>();
   for (const [partition, shard] of shards.entries()) {
     const partitions = partitionsOf.get(shard);
@@ -77,6 +84,7 @@ export function formatMap({ version, shards, moves }: ShardMap): string {
     partitions: shards.length,
     shards: Object.fromEntries(ranges),
     ...(moving.length === 0 ? {} : { moving: Object.fromEntries(moving) }),
+    ...(renamed.size === 0 ? {} : { renamed: Object.fromEntries(renamed) }),
   });
 }
 
@@ -142,12 +150,12 @@ export function firstMap(names: readonly string[], partitions: number): ShardMap
     quotas.set(name, left === 0 ? -1 : left - 1);
     places[partition] = name;
   }
-  return { version: 1, shards: places as readonly string[], moves: new Map() };
+  return { version: 1, shards: places as readonly string[], moves: new Map(), renamed: new Map() };
 }
 
 /** The map of a broker whose data is all in one Redis. */
 export function mapOfOne(name: string, partitions: number): ShardMap {
-  return { version: 1, shards: new Array<string>(partitions).fill(name), moves: new Map() };
+  return { version: 1, shards: new Array<string>(partitions).fill(name), moves: new Map(), renamed: new Map() };
 }
 
 /** The shards that a node needs for this map: those that serve partitions, and those of moves. In order of name. */
@@ -220,7 +228,9 @@ function changed(map: ShardMap, shards: readonly string[], partition: number, mo
   const moves = new Map(map.moves);
   if (move === null) moves.delete(partition);
   else moves.set(partition, move);
-  return { version: map.version + 1, shards, moves };
+  // A shard that receives partitions is another Redis than one that had its name earlier.
+  const renamed = new Map([...map.renamed].filter(([earlier]) => earlier !== move?.to));
+  return { version: map.version + 1, shards, moves, renamed };
 }
 
 /** Equal numbers. Of the shards, those that hold most get one more if the numbers cannot be equal. */
@@ -253,17 +263,34 @@ function readMoves(moving: Readonly<Record<string, unknown>>, shards: readonly s
     const partition = /^\d{1,4}$/.test(text) ? Number(text) : -1;
     const place = shards[partition];
     if (place === undefined) throw invalid(`it moves partition ${text}, and there are ${shards.length}`);
-    if (!isStep(step)) throw invalid(`partition ${text} is in an unknown step of its move; a newer release wrote it`);
+    if (!isStep(step))
+      throw new ShardMapError(
+        `A newer release of Fanfare moves partition ${text}, in a step that this release does not know. Use that release for all nodes and for fanfare shards.`,
+      );
     const serving = step === 'prepare' || step === 'copy' ? from : to;
-    if (typeof from !== 'string' || typeof to !== 'string' || from === to || serving !== place)
+    if (!isName(from) || !isName(to) || from === to || serving !== place)
       throw invalid(`the move of partition ${text} does not fit its shard`);
     moves.set(partition, { from, to, step });
   }
   return moves;
 }
 
+function readNames(renamed: Readonly<Record<string, unknown>>): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const [earlier, name] of Object.entries(renamed)) {
+    if (!isName(earlier) || !isName(name)) throw invalid('a shard has a name that is not printable ASCII');
+    names.set(earlier, name);
+  }
+  return names;
+}
+
 function isStep(value: unknown): value is MoveStep {
   return (moveSteps as readonly unknown[]).includes(value);
+}
+
+/** Names are printed and logged. */
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^[!-~]+$/.test(value);
 }
 
 function isCount(value: unknown): value is number {
@@ -285,6 +312,6 @@ function recordOf(value: unknown, what: string): Readonly<Record<string, unknown
 
 function invalid(why: string): ShardMapError {
   return new ShardMapError(
-    `The map of partitions in Redis is not valid: ${why}. Another program may have written it. Delete it in this shard, so that a node writes the map of the other shards there again.`,
+    `The map of partitions in this shard is not valid: ${why}. Another program may have written it. Delete it there (the key map of FANFARE_REDIS_PREFIX), so that a node writes the map of the other shards there again.`,
   );
 }

@@ -5,6 +5,7 @@
  */
 import type { Log } from '../observe/log.js';
 import { firstMap, formatMap, mapOfOne, newestMap, type ShardMap, ShardMapError, shardsOf } from './shard-map.js';
+import { withNamesOf } from './shard-names.js';
 
 /** What a shard has. */
 export interface StoredMap {
@@ -12,18 +13,22 @@ export interface StoredMap {
   readonly map: ShardMap | null;
   /** Whether nodes have used the shard before. */
   readonly isUsed: boolean;
+  /** The run id of the server. */
+  readonly server: string;
 }
 
 /** A shard, as this file needs it. */
 export interface MappedShard {
   readonly name: string;
+  /** What is wrong with its connections, in a sentence; null if nothing was found wrong recently. */
+  readonly fault: string | null;
   /** Writes `known` if it is newer than the map of the shard. Rejects if the shard does not respond. */
   exchangeMap(known: ShardMap | null): Promise<StoredMap>;
   /** Records which version this node has applied. Rejects like {@link exchangeMap}. */
   reportMap(version: number): Promise<void>;
 }
 
-/** Follows the map. */
+/** Follows the map, in which shards have the names that FANFARE_REDIS_URL of this node gives them. */
 export interface MapFollower {
   /** From now on, what the map does not permit any more is not begun. */
   halt(map: ShardMap): void;
@@ -45,6 +50,10 @@ export class ShardMaps {
   /** The highest version that this node could not follow. */
   #refused = 0;
   #fault: string | null = null;
+  /** While this node looks for the first map, or makes it. */
+  #beginning: Promise<void> | null = null;
+  /** The run ids of the servers, by the names of the shards. */
+  readonly #servers = new Map<string, string>();
 
   constructor(
     private readonly shards: readonly MappedShard[],
@@ -64,9 +73,14 @@ export class ShardMaps {
    */
   async learn(shard: MappedShard): Promise<number> {
     try {
-      const { map } = await shard.exchangeMap(this.#map);
+      const { map } = await this.#exchange(shard, this.#map);
       if (map !== null) this.#learn(map);
-      else if (this.#map === null) await this.#begin();
+      else if (this.#map === null) {
+        this.#beginning ??= this.#begin().finally(() => {
+          this.#beginning = null;
+        });
+        await this.#beginning;
+      }
       if ((this.#map?.version ?? 0) > this.#refused) this.#fault = null;
       // It did not respond when this node applied the map, or has lost the record since.
       if (this.#completed > 0) await this.#reportTo(shard);
@@ -81,17 +95,33 @@ export class ShardMaps {
   async #begin(): Promise<void> {
     const stored = await Promise.all(
       this.shards.map((shard) =>
-        shard.exchangeMap(null).catch(() => {
+        this.#exchange(shard, null).catch((error: Error) => {
+          if (error instanceof ShardMapError) throw error;
           throw new ShardMapError(
-            `There is no map of partitions yet, and ${shard.name} does not respond. It may have data, so this node waits for it.`,
+            `There is no map of partitions yet, and ${shard.name} cannot be used. It may have data, so this node waits for it. ${shard.fault ?? 'It does not respond.'}`,
           );
         }),
       ),
     );
     const map = newestMap(stored.flatMap(({ map }) => map ?? [])) ?? this.#firstMap(stored);
-    const written = await Promise.all(this.shards.map((shard) => shard.exchangeMap(map)));
+    const written = await Promise.all(this.shards.map((shard) => this.#exchange(shard, map)));
     // Another node may have written one at the same time.
     this.#learn(newestMap(written.flatMap(({ map }) => map ?? [])) as ShardMap);
+  }
+
+  /** Like {@link MappedShard.exchangeMap}. A {@link ShardMapError} names the shard. */
+  async #exchange(shard: MappedShard, known: ShardMap | null): Promise<StoredMap> {
+    const stored = await shard.exchangeMap(known).catch((error: Error) => {
+      throw error instanceof ShardMapError ? new ShardMapError(`${shard.name}: ${error.message}`) : error;
+    });
+    this.#servers.set(shard.name, stored.server);
+    checkServers(
+      this.shards.flatMap(({ name }) => {
+        const server = this.#servers.get(name);
+        return server === undefined ? [] : [[name, server] as const];
+      }),
+    );
+    return stored;
   }
 
   #firstMap(stored: readonly StoredMap[]): ShardMap {
@@ -115,7 +145,7 @@ export class ShardMaps {
       throw error;
     }
     this.#map = map;
-    this.follower.halt(map);
+    this.follower.halt(this.#named(map));
     for (const shard of this.shards) void this.#bringUpToDate(shard);
     if (!this.#isApplying) void this.#apply();
   }
@@ -126,11 +156,16 @@ export class ShardMaps {
       throw new ShardMapError(
         `The map in Redis has ${map.shards.length} partitions, and FANFARE_REDIS_PARTITIONS is ${this.partitions}. Set it to ${map.shards.length}.`,
       );
-    const missing = shardsOf(map).filter((name) => !this.shards.some((shard) => shard.name === name));
+    const missing = shardsOf(this.#named(map)).filter((name) => !this.shards.some((shard) => shard.name === name));
     if (missing.length > 0)
       throw new ShardMapError(
         `The map of partitions uses ${missing.join(', ')}, which FANFARE_REDIS_URL of this node does not list. Add it.`,
       );
+  }
+
+  #named(map: ShardMap): ShardMap {
+    const listed = this.shards.map(({ name }) => name);
+    return withNamesOf(listed, map);
   }
 
   /** A shard may not have the map yet, or even a newer one. */
@@ -146,7 +181,7 @@ export class ShardMaps {
     this.#isApplying = true;
     while (this.#map !== null && this.#applied < this.#map.version) {
       const map = this.#map;
-      const isComplete = await this.follower.apply(map);
+      const isComplete = await this.follower.apply(this.#named(map));
       this.#applied = map.version;
       this.log.debug({ event: 'shardMap', map: formatMap(map) }, 'Applied a map of partitions.');
       if (!isComplete) continue;
@@ -174,5 +209,21 @@ export class ShardMaps {
     const waitMs = this.#openedAt + startMs - performance.now();
     if (waitMs <= 0) log();
     else setTimeout(log, waitMs).unref();
+  }
+}
+
+/**
+ * Throws {@link ShardMapError} if two shards are the same server: what a move copies to the one, it then deletes in the
+ * other. `servers`: the name of each shard, and the run id of its server.
+ */
+export function checkServers(servers: readonly (readonly [shard: string, runId: string])[]): void {
+  const shardOf = new Map<string, string>();
+  for (const [shard, runId] of servers) {
+    const other = shardOf.get(runId);
+    if (other !== undefined)
+      throw new ShardMapError(
+        `${other} and ${shard} are the same Redis. Remove one of them from FANFARE_REDIS_URL: the one that the map of partitions does not use, if there is a map.`,
+      );
+    shardOf.set(runId, shard);
   }
 }

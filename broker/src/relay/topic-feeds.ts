@@ -9,6 +9,7 @@ import { pageBackward, pageForward, subscribeResultOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';
 import { isAhead } from './position-id.js';
 import type { Delivery, HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
+import type { SharedTimers } from './shared-timers.js';
 import { type CacheBudget, maxAnswerPublications } from './topic-cache.js';
 import { type Doubt, type FeedContext, type FeedCounters, type Repair, TopicFeed } from './topic-feed.js';
 import type { TopicState, TopicStates } from './topic-state.js';
@@ -24,7 +25,9 @@ const maxParallelRepairs = 64;
 
 export class TopicFeeds {
   readonly #context: FeedContext;
-  readonly #sweep: NodeJS.Timeout;
+  readonly #endSweep: () => void;
+  /** Those in doubt, and perhaps some that no longer are. */
+  readonly #doubtful = new Set<TopicFeed>();
   #isChecking = false;
   #isCheckWanted = false;
   /** What the current check has repaired, for one line in the log. */
@@ -37,6 +40,7 @@ export class TopicFeeds {
     delivery: Delivery,
     private readonly log: Log,
     counters: FeedCounters,
+    timers: SharedTimers,
   ) {
     this.#context = {
       delivery,
@@ -45,11 +49,11 @@ export class TopicFeeds {
       read: (topic, epoch, from) => reader.read(topic, epoch, from),
       readBack: (topic, epoch, last) => reader.readBack(topic, epoch, last, maxAnswerPublications),
       renew: (topic, epoch) => reader.renew(topic, epoch),
+      onDoubt: (feed) => this.#doubtful.add(feed),
       onRepaired: (topic, repair) => this.#onRepaired(topic, repair),
     };
     // This also finds losses that nothing else has found.
-    this.#sweep = setInterval(() => void this.#compare([...this.states.openFeeds()]), sweepMs);
-    this.#sweep.unref();
+    this.#endSweep = timers.every(sweepMs, () => void this.#compare([...this.states.openFeeds()]));
   }
 
   /** Resolves once the topic's position is known and, if possible, the publications after `since` are in memory. */
@@ -148,7 +152,7 @@ export class TopicFeeds {
   }
 
   close(): void {
-    clearInterval(this.#sweep);
+    this.#endSweep();
   }
 
   #suspectAll(doubt: Exclude<Doubt, 'none'>): void {
@@ -161,7 +165,7 @@ export class TopicFeeds {
     await new Promise(setImmediate);
     while (this.#isCheckWanted) {
       this.#isCheckWanted = false;
-      const doubtful = [...this.states.openFeeds()].filter(({ doubt }) => doubt !== 'none');
+      const doubtful = this.#takeDoubtful();
       if (doubtful.length === 0) continue;
       const startedAt = performance.now();
       this.#repaired = { topics: new Set(), publications: 0, gaps: 0, resets: 0 };
@@ -179,6 +183,19 @@ export class TopicFeeds {
     }
     // Reset it in the same turn in which the loop found no more requests for a check.
     this.#isChecking = false;
+  }
+
+  /** The feeds in doubt that can be compared. If that does not settle the doubt, they are in doubt again. */
+  #takeDoubtful(): readonly TopicFeed[] {
+    const taken: TopicFeed[] = [];
+    for (const feed of this.#doubtful) {
+      const isWanted = this.states.get(feed.topic)?.feed === feed;
+      // A feed that is read for the first time may be in doubt afterwards.
+      if (isWanted && !feed.isOpen && feed.doubt !== 'none') continue;
+      this.#doubtful.delete(feed);
+      if (isWanted && feed.doubt !== 'none') taken.push(feed);
+    }
+    return taken;
   }
 
   /** Compares the positions of feeds with Redis, and reads missed publications. */

@@ -1,47 +1,84 @@
 /** Connects to all shards of FANFARE_REDIS_URL. */
-import { readPlacement } from '../redis/placement.js';
+import { readPlacement, type Shard } from '../redis/placement.js';
 import type { RedisSettings } from '../redis/redis-options.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Keys } from '../relay/keys.js';
 import { memoryTimes } from '../relay/memory-times.js';
 import { minPartitions, Partitions } from '../relay/partitions.js';
-import { ShardLink, ShardsError } from './shard-link.js';
+import { nameInMap } from '../relay/shard-names.js';
+import { ShardLink, ShardsError, ShardsUsageError } from './shard-link.js';
 import { type Progress, Shards } from './shards.js';
 
-interface ShardsSettings extends RedisSettings {
+export interface ShardsSettings extends RedisSettings {
   readonly redisPrefix: string;
 }
 
 export interface OpenShards extends AsyncDisposable {
   readonly shards: Shards;
+  /** By the names of the shards in the map. */
+  readonly links: ReadonlyMap<string, ShardLink>;
+}
+
+/** The shards of the URL. Throws {@link ShardsUsageError} if it does not list shards. */
+export function listedShards(redisUrl: string): readonly Shard[] {
+  const placement = readPlacement(redisUrl);
+  switch (placement.kind) {
+    case 'shards':
+      return placement.shards;
+    case 'cluster':
+      throw new ShardsUsageError(
+        'FANFARE_REDIS_URL names a Redis Cluster. Move its slots with redis-cli --cluster reshard or rebalance: the nodes follow.',
+      );
+    case 'single':
+      throw new ShardsUsageError(
+        'FANFARE_REDIS_URL does not list shards. Write redis+shards://host1:6379;host2:6379, as for the nodes (docs/operations.md, Several Redis servers).',
+      );
+  }
 }
 
 /**
- * Rejects with {@link ShardsError} if a shard does not
- * respond, if there is no map yet, or if the URL does not list shards.
+ * Rejects with {@link ShardsError} if a shard does not respond, if there is no map yet, or if the URL does not list
+ * shards. `names`: names of the map for shards of the list, if they differ and the map does not know that yet.
  */
-export async function openShards(settings: ShardsSettings, progress: Progress = {}): Promise<OpenShards> {
-  const placement = readPlacement(settings.redisUrl);
-  if (placement.kind !== 'shards')
-    throw new ShardsError(
-      'FANFARE_REDIS_URL does not list shards. Write redis+shards://host1:6379;host2:6379, as for the nodes (docs/operations.md, Several Redis servers).',
-    );
-  const { shards: listed } = placement;
+export async function openShards(
+  settings: ShardsSettings,
+  progress: Progress = {},
+  names: ReadonlyMap<string, string> = new Map(),
+): Promise<OpenShards> {
+  const listed = listedShards(settings.redisUrl);
   const database = readRedisUrl(listed[0]?.url ?? '').database;
   const links = new Map(listed.map(({ name, url }) => [name, new ShardLink(name, { ...settings, redisUrl: url })]));
-  const shardsWith = (count: number): Shards => {
+  const shardsWith = (count: number, linksByName = links): Shards => {
     const keys = new Keys(settings.redisPrefix, database, new Partitions(count));
-    return new Shards(links, keys, memoryTimes.leaseMs, progress);
+    return new Shards(linksByName, keys, memoryTimes.leaseMs, progress);
   };
   const close = async (): Promise<void> => {
     await Promise.all([...links.values()].map((link) => link.close()));
   };
   try {
     await Promise.all([...links.values()].map((link) => link.ready()));
-    const { shards: places } = await shardsWith(minPartitions).readMap();
-    return { shards: shardsWith(places.length), [Symbol.asyncDispose]: close };
+    await checkDifferent([...links.values()]);
+    const map = await shardsWith(minPartitions).readMap();
+    const named = new Map(
+      [...links].map(([name, link]) => [names.get(name) ?? nameInMap(map, name, [...links.keys()]), link]),
+    );
+    return { shards: shardsWith(map.shards.length, named), links: named, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Moving a partition from a Redis to the same Redis would delete it. */
+async function checkDifferent(links: readonly ShardLink[]): Promise<void> {
+  const seen = new Map<string, string>();
+  for (const link of links) {
+    const runId = await link.runId();
+    const other = seen.get(runId);
+    if (other !== undefined)
+      throw new ShardsError(
+        `${other} and ${link.shard} are the same Redis. List it once, with the name that the nodes use.`,
+      );
+    seen.set(runId, link.shard);
   }
 }

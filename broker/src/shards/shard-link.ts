@@ -1,5 +1,6 @@
 /** A connection of `fanfare shards` to one shard. */
 import { pino } from 'pino';
+import { ServerModeError } from '../redis/redis-fault.js';
 import { type Command, Link } from '../redis/redis-link.js';
 import type { RedisSettings } from '../redis/redis-options.js';
 import type { Reply } from '../redis/reply-reader.js';
@@ -9,6 +10,9 @@ import type { ScriptCall } from '../redis/script.js';
 export class ShardsError extends Error {
   override readonly name = 'ShardsError';
 }
+
+/** What the operator wrote is wrong: the URL, a setting, the name of a shard or a list of partitions. */
+export class ShardsUsageError extends ShardsError {}
 
 /** How long a shard may take until the first answer, in milliseconds. */
 const openMs = 5_000;
@@ -67,6 +71,18 @@ export class ShardLink extends Link {
   async evaluate({ script, keys, args }: ScriptCall): Promise<Reply> {
     const [reply = null] = await this.run([['EVAL', script.source, keys.length, ...keys, ...args]]);
     return reply;
+  }
+
+  /** A number of the server process: two names of the same Redis have the same. */
+  async runId(): Promise<string> {
+    const [info] = await this.run([['INFO', 'server']]);
+    return /^run_id:(\w+)/m.exec(String(info))?.[1] ?? '';
+  }
+
+  protected override explain(error: Error): string {
+    if (error instanceof ServerModeError && error.mode === 'cluster')
+      return 'This server belongs to a Redis Cluster, so it cannot be a shard. List only Redis servers without cluster mode (cluster-enabled no).';
+    return super.explain(error);
   }
 
   #refusal(error: Error): ShardsError {

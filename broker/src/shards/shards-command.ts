@@ -9,13 +9,14 @@ import {
   type ShardMap,
   shardsOf,
 } from '../relay/shard-map.js';
-import { loadConfig } from '../settings/config.js';
-import { type OpenShards, openShards } from './open-shards.js';
-import { ShardsError } from './shard-link.js';
+import { ConfigError, loadConfig } from '../settings/config.js';
+import { type OpenShards, openShards, type ShardsSettings } from './open-shards.js';
+import { renameShard } from './rename-shard.js';
+import { ShardsError, ShardsUsageError } from './shard-link.js';
 import type { Progress } from './shards.js';
 
 export { ShardMapError } from '../relay/shard-map.js';
-export { ShardsError } from './shard-link.js';
+export { ShardsError, ShardsUsageError } from './shard-link.js';
 
 /** How to change the map. */
 export type Change =
@@ -69,13 +70,13 @@ export async function statusOf(
   );
   const late = new Map(
     all.flatMap(({ nodes }) =>
-      nodes.flatMap(({ id, version }) => (version === map.version ? [] : [[id, version] as const])),
+      nodes.flatMap(({ node, version }) => (version === map.version ? [] : [[node.label, version] as const])),
     ),
   );
-  const behind = [...late].map(([id, version]) =>
+  const behind = [...late].map(([label, version]) =>
     version === null
-      ? `The node ${id} does not report a map yet. It is starting, or its FANFARE_REDIS_URL is not this list of shards: /readyz of a node says what is wrong.`
-      : `The node ${id} has applied only version ${version} of the map. If this stays so, /readyz of a node says what is wrong.`,
+      ? `The node ${label} does not report a map yet. It is starting, or its FANFARE_REDIS_URL is not this list of shards: /readyz of a node says what is wrong.`
+      : `The node ${label} has applied only version ${version} of the map. If this stays so, /readyz of a node says what is wrong.`,
   );
   return { lines, problems: [...moves, ...outdated, ...behind] };
 }
@@ -86,11 +87,12 @@ export async function changeShards(
   change: Change,
   { isDryRun, signal, ...progress }: ChangeOptions,
 ): Promise<readonly PlannedMove[]> {
+  if (change.name === 'move') readPartitions(change.partitions);
   await using opened = await open(redisUrl, progress);
   const { shards } = opened;
   const { shard } = change;
   if (!shards.names.includes(shard))
-    throw new ShardsError(
+    throw new ShardsUsageError(
       `${shard} is not in the list of shards (${shards.names.join(', ')}). ${change.name === 'remove' ? 'Write it as it is there.' : 'Add it to FANFARE_REDIS_URL of all nodes, and to --redis.'}`,
     );
   if (isDryRun) return planOf(change, await shards.readMap());
@@ -117,17 +119,21 @@ function planOf(change: Change, map: ShardMap): readonly PlannedMove[] {
         throw new ShardsError(`${change.shard} has all partitions. Add another shard first: fanfare shards add.`);
       return planMoves(map, [...members].toSorted());
     case 'move': {
-      const partitions = parseRanges(change.partitions);
-      if (partitions === null)
-        throw new ShardsError(`"${change.partitions}" is not a list of partitions. Write numbers and ranges: 0-3,7.`);
-      return partitions.flatMap((partition) => {
+      return readPartitions(change.partitions).flatMap((partition) => {
         const from = map.shards[partition];
         if (from === undefined)
-          throw new ShardsError(`There is no partition ${partition}. Partitions are 0-${map.shards.length - 1}.`);
+          throw new ShardsUsageError(`There is no partition ${partition}. Partitions are 0-${map.shards.length - 1}.`);
         return from === change.shard ? [] : [{ partition, from, to: change.shard }];
       });
     }
   }
+}
+
+function readPartitions(text: string): readonly number[] {
+  const partitions = parseRanges(text);
+  if (partitions === null)
+    throw new ShardsUsageError(`"${text}" is not a list of partitions. Write numbers and ranges: 0-3,7.`);
+  return [...new Set(partitions)];
 }
 
 /** Rejects a list that lacks shards of the map: what it shows would be a part. */
@@ -139,11 +145,30 @@ function checkList(names: readonly string[], map: ShardMap): void {
     );
 }
 
-/** Uses the settings of the environment that nodes use for Redis: prefix, files with passwords and certificates. */
-function open(redisUrl: string, progress: Progress = {}): Promise<OpenShards> {
-  const ofRedis = Object.entries(process.env).filter(([name]) => name.startsWith('FANFARE_REDIS_'));
-  const config = loadConfig({ ...Object.fromEntries(ofRedis), FANFARE_REDIS_URL: redisUrl });
-  return openShards({ ...config, redisUrl: config.redisUrl ?? redisUrl, nodeName: 'shards' }, progress);
+/** Gives a shard another name. Resolves when all nodes use the map with that name. */
+export async function rename(redisUrl: string, from: string, to: string): Promise<void> {
+  await renameShard(settingsFor(redisUrl), from, to);
+}
+
+async function open(redisUrl: string, progress: Progress = {}): Promise<OpenShards> {
+  return openShards(settingsFor(redisUrl), progress);
+}
+
+/**
+ * The settings of the environment that nodes use for Redis: prefix, files with passwords and certificates. `redisUrl`:
+ * '' if FANFARE_REDIS_URL_FILE has it.
+ */
+function settingsFor(redisUrl: string): ShardsSettings {
+  const ofRedis = Object.entries(process.env).filter(
+    ([name]) => name.startsWith('FANFARE_REDIS_') && (redisUrl === '' || name !== 'FANFARE_REDIS_URL_FILE'),
+  );
+  try {
+    const config = loadConfig({ ...Object.fromEntries(ofRedis), FANFARE_REDIS_URL: redisUrl });
+    return { ...config, redisUrl: config.redisUrl ?? redisUrl, nodeName: 'shards' };
+  } catch (error) {
+    if (error instanceof ConfigError) throw new ShardsUsageError(error.message);
+    throw error;
+  }
 }
 
 function counted(count: number, noun: string): string {

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from '../redis/redis-link.js';
 import type { Reply } from '../redis/reply-reader.js';
 import { parseGeneration } from '../relay/generation.js';
+import { nodeNameIn } from '../relay/membership.js';
 import { scripts, shardScripts } from '../relay/scripts.js';
 import {
   abandonMove,
@@ -19,7 +20,10 @@ import {
   type PlannedMove,
   parseMap,
   type ShardMap,
+  ShardMapError,
 } from '../relay/shard-map.js';
+import { checkServers } from '../relay/shard-maps.js';
+import { renameShard } from '../relay/shard-names.js';
 import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-copy.js';
 import { type ShardLink, ShardsError } from './shard-link.js';
 
@@ -33,6 +37,7 @@ interface ShardKeys {
   readonly newestEpoch: string;
   readonly nodes: string;
   readonly clock: string;
+  readonly connections: string;
   readonly control: string;
   /** How the names of all topics begin, up to the tag. */
   readonly streamPrefix: string;
@@ -45,7 +50,13 @@ interface ShardStatus {
   /** The version of its map; null if it has none. */
   readonly version: number | null;
   /** The nodes that use it, and the version of the map that each has applied; null if none is known. */
-  readonly nodes: readonly { readonly id: string; readonly version: number | null }[];
+  readonly nodes: readonly { readonly node: NamedNode; readonly version: number | null }[];
+}
+
+interface NamedNode {
+  readonly id: string;
+  /** Its name, and its id in parentheses; only the id if the name is not known. */
+  readonly label: string;
 }
 
 /** What happens, for the one who waits. */
@@ -93,11 +104,12 @@ export class Shards {
 
   /** The newest map. Rejects with {@link ShardsError} if a shard does not respond, or if there is no map. */
   async readMap(): Promise<ShardMap> {
-    const texts = await Promise.all([...this.links.values()].map((link) => this.#exchange(link, '', 0, '')));
-    const map = newestMap(texts.filter((text) => text !== '').map(parseMap));
+    const stored = await Promise.all([...this.links.values()].map((link) => this.#stored(link)));
+    checkServers(stored.map(({ shard, server }) => [shard, server]));
+    const map = newestMap(stored.flatMap(({ map }) => map ?? []));
     if (map === null)
       throw new ShardsError(
-        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map.',
+        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map. If they run, set FANFARE_REDIS_PREFIX and the database as for them.',
       );
     this.#map = map;
     return map;
@@ -107,10 +119,10 @@ export class Shards {
   async status(): Promise<readonly ShardStatus[]> {
     return Promise.all(
       [...this.links].map(async ([name, link]) => {
-        const text = await this.#exchange(link, '', 0, '');
-        const { ids, versions } = await this.#nodesOf(link);
-        const version = text === '' ? null : parseMap(text).version;
-        return { name, version, nodes: ids.map((id) => ({ id, version: versions.get(id) ?? null })) };
+        const { map } = await this.#stored(link);
+        const { living, versions } = await this.#nodesOf(link);
+        const version = map?.version ?? null;
+        return { name, version, nodes: living.map((node) => ({ node, version: versions.get(node.id) ?? null })) };
       }),
     );
   }
@@ -120,19 +132,22 @@ export class Shards {
    * another command does that now.
    */
   async lock(): Promise<ShardMap> {
-    for (const [name, link] of this.links) {
-      const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
-      if (answer === null) {
-        await this.unlock();
-        throw new ShardsError(
-          `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
-        );
+    try {
+      for (const [name, link] of this.links) {
+        const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
+        if (answer === null)
+          throw new ShardsError(
+            `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
+          );
       }
+      this.#renewal = setInterval(() => void this.#withLock('PEXPIRE', this.keys.mapLock, lockMs), lockMs / 3);
+      const map = await this.readMap();
+      for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
+      return map;
+    } catch (error) {
+      await this.unlock();
+      throw error;
     }
-    this.#renewal = setInterval(() => void this.#withLock('PEXPIRE', this.keys.mapLock, lockMs), lockMs / 3);
-    const map = await this.readMap();
-    for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
-    return map;
   }
 
   async unlock(): Promise<void> {
@@ -148,11 +163,11 @@ export class Shards {
     const map = await this.readMap();
     const there = await this.#nodesOf(this.#link(shard));
     for (const name of new Set(map.shards)) {
-      const { ids } = await this.#nodesOf(this.#link(name));
-      const absent = ids.filter((id) => !there.ids.includes(id));
+      const { living } = await this.#nodesOf(this.#link(name));
+      const absent = living.filter(({ id }) => !there.living.some((node) => node.id === id));
       if (absent.length > 0)
         throw new ShardsError(
-          `${counted(absent.length, 'node')} of ${ids.length} ${absent.length === 1 ? 'does' : 'do'} not use ${shard} (${absent.join(', ')}). Start all nodes with ${shard} in FANFARE_REDIS_URL first, and run this again. A node that was stopped without draining counts for ${Math.ceil(this.leaseMs / 1_000)} more seconds.`,
+          `${counted(absent.length, 'node')} of ${living.length} ${absent.length === 1 ? 'does' : 'do'} not use ${shard}: ${labelsOf(absent)}. Start all nodes with ${shard} in FANFARE_REDIS_URL first, and run this again. A node that was stopped without draining counts for ${Math.ceil(this.leaseMs / 1_000)} more seconds.`,
         );
     }
   }
@@ -176,6 +191,20 @@ export class Shards {
       await this.#write(beginMove(this.#current, partition, to), partition);
       await this.#moveOn(partition);
     }
+  }
+
+  /**
+   * Gives a shard another name in the map. Call {@link lock} first. Rejects with {@link ShardsError} if a node does not
+   * follow within ten seconds, and with ShardMapError if the shard cannot get the name.
+   */
+  async rename(from: string, to: string): Promise<void> {
+    const isRenamed = !this.#current.shards.includes(from) && this.#current.renamed.get(from) === to;
+    if (!isRenamed) await this.#writeFirst([from], renameShard(this.#current, from, to));
+    const late = await this.#awaitNodes([...this.links.values()], patienceMs);
+    if (late.length > 0)
+      throw new ShardsError(
+        `The map has the name ${to} now, but ${notReady(late, this.#current.version)} Do not change FANFARE_REDIS_URL yet: run the command again when they have.`,
+      );
   }
 
   get #current(): ShardMap {
@@ -295,7 +324,7 @@ export class Shards {
    * Waits until all nodes that use these shards have applied the map. Resolves with those that have not when the time
    * is over.
    */
-  async #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly string[]> {
+  async #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly NamedNode[]> {
     const { version } = this.#current;
     const startedAt = performance.now();
     const first = await Promise.all(links.map((link) => this.#nodesOf(link)));
@@ -303,9 +332,10 @@ export class Shards {
       const waitedMs = performance.now() - startedAt;
       const all = await Promise.all(links.map((link) => this.#nodesOf(link)));
       // If nobody advances the clock of a shard, no node is alive there.
-      const living = all.filter(({ clock }, index) => waitedMs < silentMs || clock !== first[index]?.clock);
+      const used = all.filter(({ clock }, index) => waitedMs < silentMs || clock !== first[index]?.clock);
       const applied = new Map(all.flatMap(({ versions }) => [...versions]));
-      const late = [...new Set(living.flatMap(({ ids }) => ids))].filter((id) => (applied.get(id) ?? 0) < version);
+      const nodes = new Map(used.flatMap(({ living }) => living.map((node) => [node.id, node] as const)));
+      const late = [...nodes.values()].filter(({ id }) => (applied.get(id) ?? 0) < version);
       if (late.length === 0 || waitedMs > timeoutMs) return late;
       await delay(askMs);
     }
@@ -313,25 +343,35 @@ export class Shards {
 
   /** The nodes that use a shard, the maps that they have applied, and its clock. */
   async #nodesOf(link: ShardLink) {
-    const { nodes, clock, mapApplied } = this.keys;
-    const [scores, now, applied] = await link.run([
+    const { nodes, clock, mapApplied, connections } = this.keys;
+    const [scores, now, applied, reports] = await link.run([
       ['ZRANGE', nodes, 0, -1, 'WITHSCORES'],
       ['GET', clock],
       ['HGETALL', mapApplied],
+      ['HGETALL', connections],
     ]);
     const clockMs = Number(String(now ?? '0'));
-    const ids = pairsOf(scores).flatMap(([id, seenAt]) => (Number(seenAt) > clockMs - this.leaseMs ? [id] : []));
+    const names = new Map(pairsOf(reports).map(([id, report]) => [id, nodeNameIn(report)]));
+    const living = pairsOf(scores).flatMap(([id, seenAt]): NamedNode[] => {
+      const name = names.get(id);
+      const label = name === undefined || name === '' ? id : `${name} (${id})`;
+      return Number(seenAt) > clockMs - this.leaseMs ? [{ id, label }] : [];
+    });
     const versions = new Map(pairsOf(applied).map(([id, version]) => [id, Number(version)]));
-    return { ids, clock: clockMs, versions };
+    return { living, clock: clockMs, versions };
   }
 
   /** Writes a map that replaces the current one. First to the shards of the move, which must take it. */
   async #write(map: ShardMap, partition: number): Promise<void> {
     const move = map.moves.get(partition) ?? this.#current.moves.get(partition);
-    const involved = move === undefined ? [] : [move.from, move.to];
+    await this.#writeFirst(move === undefined ? [] : [move.from, move.to], map);
+  }
+
+  /** Writes a map first to the shards `involved`, which must take it. */
+  async #writeFirst(involved: readonly string[], map: ShardMap): Promise<void> {
     const text = formatMap(map);
     for (const name of involved) {
-      const stored = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
+      const [stored] = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
       if (stored !== text) throw lockLost(name);
     }
     this.#map = map;
@@ -340,12 +380,32 @@ export class Shards {
     await Promise.all(others.map(([, link]) => this.#exchange(link, text, map.version, '').catch(() => null)));
   }
 
-  /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
-  async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
+  /**
+   * Resolves with the map that the shard has now, '' if none, and the run id of its server. `text`: a map to write if it
+   * is newer, or ''.
+   */
+  async #exchange(
+    link: ShardLink,
+    text: string,
+    version: number,
+    owner: string,
+  ): Promise<readonly [text: string, server: string]> {
     const { map, mapLock, control, layout } = this.keys;
     const keys = [map, mapLock, control, layout];
     const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
-    return String((answer as readonly Reply[])[0]);
+    const [stored, , server] = (answer as readonly Reply[]).map(String);
+    return [stored as string, server as string];
+  }
+
+  /** What a shard has. Rejects with {@link ShardMapError} if its map is not valid. */
+  async #stored(link: ShardLink) {
+    const { shard } = link;
+    const [text, server] = await this.#exchange(link, '', 0, '');
+    try {
+      return { shard, server, map: text === '' ? null : parseMap(text) };
+    } catch (error) {
+      throw error instanceof ShardMapError ? new ShardMapError(`${shard}: ${error.message}`) : error;
+    }
   }
 
   /**
@@ -382,8 +442,12 @@ function lockLost(shard: string): ShardsError {
   );
 }
 
-function notReady(nodes: readonly string[], version: number): string {
-  return `${counted(nodes.length, 'node')} ${nodes.length === 1 ? 'has' : 'have'} not applied version ${version} of the map (${nodes.join(', ')}).`;
+function notReady(nodes: readonly NamedNode[], version: number): string {
+  return `${counted(nodes.length, 'node')} ${nodes.length === 1 ? 'has' : 'have'} not applied version ${version} of the map: ${labelsOf(nodes)}.`;
+}
+
+function labelsOf(nodes: readonly NamedNode[]): string {
+  return nodes.map(({ label }) => label).join(', ');
 }
 
 function counted(count: number, noun: string): string {

@@ -29,7 +29,8 @@ export function shardsCommand(): Command {
     .addCommand(statusCommand())
     .addCommand(addCommand())
     .addCommand(removeCommand())
-    .addCommand(moveCommand());
+    .addCommand(moveCommand())
+    .addCommand(renameCommand());
 }
 
 function listCommand(): Command {
@@ -83,6 +84,23 @@ function moveCommand(): Command {
     );
 }
 
+function renameCommand(): Command {
+  return withRedis('rename', 'Give a shard another name, such as a new host name of the same Redis.', [
+    {
+      command: 'fanfare shards rename redis-2:6379 redis-b:6379',
+      about: 'after it, write redis-b:6379 instead of redis-2:6379 in FANFARE_REDIS_URL',
+    },
+  ])
+    .argument('<shard>', 'its name, as in the list')
+    .argument('<name>', 'the new name: host:port, or host:port,host:port/master with Sentinels')
+    .action((from: string, to: string, options: Options) =>
+      carryOut(async ({ rename }) => {
+        await rename(urlOf(options), from, to);
+        note(`${from} is called ${to} now. Write ${to} instead in FANFARE_REDIS_URL of all nodes, and restart them.`);
+      }),
+    );
+}
+
 function withRedis(...declared: Parameters<typeof declare>): Command {
   return declare(...declared).addOption(
     new Option('--redis <url>', 'all shards, as in FANFARE_REDIS_URL of the nodes').env('FANFARE_REDIS_URL'),
@@ -132,9 +150,11 @@ function resultOf({ name, shard }: Change, moved: number, isDryRun: boolean): st
 }
 
 function urlOf({ redis }: Options): string {
-  if (redis === undefined || redis === '')
+  if (redis !== undefined && redis !== '') return redis;
+  // The nodes may have it in a file: then the broker's package reads it.
+  if (!process.env['FANFARE_REDIS_URL_FILE'])
     throw new UsageFailure('Which Redis? Pass --redis, or set FANFARE_REDIS_URL as for the nodes.');
-  return redis;
+  return '';
 }
 
 async function carryOut(action: (broker: ShardsModule) => Promise<void>): Promise<void> {
@@ -144,5 +164,9 @@ async function carryOut(action: (broker: ShardsModule) => Promise<void>): Promis
       'This command needs the package @fanfare/broker, which is not installed. Install it next to @fanfare/cli.',
     );
   });
-  await action(broker);
+  try {
+    await action(broker);
+  } catch (error) {
+    throw error instanceof broker.ShardsUsageError ? new UsageFailure(error.message) : error;
+  }
 }

@@ -1,4 +1,5 @@
 /** `fanfare subscribe`: the publications of topics, one line each. */
+import type { FanfareError } from '@fanfare/client/json';
 import { untilStopped } from '@fanfare/kit/stop-signal';
 import { type Position, parsePositionsText, positionText } from '@fanfare/protocol';
 import type { Command } from 'commander';
@@ -84,6 +85,7 @@ export async function follow(topics: readonly string[], options: SubscribeOption
     shown = shown.then(line);
     return shown;
   };
+  const outage = new Outage(topics);
   const read = async (subscription: (typeof subscriptions)[number]): Promise<void> => {
     const { topic } = subscription;
     subscription.on('gap', ({ reason, position }) => {
@@ -95,8 +97,10 @@ export async function follow(topics: readonly string[], options: SubscribeOption
       );
     });
     subscription.on('error', (error) => {
-      if (subscription.state.name !== 'unsubscribed') note(`fanfare: ${topic}: ${error.message}`);
+      if (subscription.state.name === 'subscribing') outage.refused(topic, error);
+      else if (subscription.state.name === 'subscribed') note(`fanfare: ${topic}: ${error.message}`);
     });
+    subscription.on('subscribed', () => outage.subscribed(topic));
     for await (const received of subscription) {
       if (left <= 0) return;
       left--;
@@ -114,6 +118,27 @@ export async function follow(topics: readonly string[], options: SubscribeOption
     await shown;
   } finally {
     await client.close();
+  }
+}
+
+/** The time in which the node refuses subscriptions, and the client tries again: notes its begin and its end only. */
+class Outage {
+  readonly #waiting = new Set<string>();
+  readonly #noted = new Set<string>();
+
+  constructor(private readonly topics: readonly string[]) {}
+
+  refused(topic: string, { code, message }: FanfareError): void {
+    this.#waiting.add(topic);
+    if (this.#noted.has(code)) return;
+    this.#noted.add(code);
+    note(`fanfare: ${topic}: ${message}`);
+  }
+
+  subscribed(topic: string): void {
+    if (!this.#waiting.delete(topic) || this.#waiting.size > 0) return;
+    this.#noted.clear();
+    note(`Subscribed to ${this.topics.length === 1 ? topic : 'all topics'}.`);
   }
 }
 

@@ -147,18 +147,14 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
   };
 }
 
-/** All faults: those that are possible. Otherwise, each one that is named must be possible. */
+/** Of all faults, those that are possible. If only some are named, each must be possible. */
 function chooseFaults(names: readonly string[], redis: Placement): readonly Fault[] {
-  const possible = faults.filter(({ placements: own }) => own.includes(redis));
-  if (names.length === faults.length) return possible;
-  return names.flatMap((name) => {
-    const fault = faults.filter((candidate) => candidate.name === name);
-    for (const { placements: own } of fault) {
-      if (!own.includes(redis))
-        throw new UsageError(`--fault ${name} needs --redis ${own.join(' or ')}, not ${redis}.`);
-    }
-    return fault;
-  });
+  const named = names.flatMap((name) => faults.filter((fault) => fault.name === name));
+  const possible = named.filter(({ placements: own }) => own.includes(redis));
+  const impossible = named.find((fault) => !possible.includes(fault));
+  if (impossible === undefined || named.length === faults.length) return possible;
+  const { name, placements: own } = impossible;
+  throw new UsageError(`--fault ${name} needs --redis ${own.join(' or ')}, not ${redis}.`);
 }
 
 type Values = ValuesOf<typeof verifyOptions>;

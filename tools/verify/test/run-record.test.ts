@@ -37,7 +37,7 @@ const result: FaultRunResult = {
   repair: { caughtUpMs: null, servedMs: null },
   latency,
   unaffected: { topics: 5, latency, longestWaitMs: 40.2, failed: 0 },
-  notes: [],
+  notes: ['A replica took over after 9 ms.'],
 };
 
 it('has what was run, what was found, and the delays of topics that the fault must not affect', () => {
@@ -58,6 +58,7 @@ it('has what was run, what was found, and the delays of topics that the fault mu
     unreported: 3,
     gaps: 0,
     resets: 0,
+    notes: ['A replica took over after 9 ms.'],
     others: { p99BeforeMs: 2, p99DuringMs: 18, longestWaitMs: 40 },
   });
 });

@@ -64,6 +64,10 @@ it.each([
   [{ longestWaitMs: 999 }, []],
   [{ longestWaitMs: 1_234.5 }, ['a wait of 1235 ms on topics that the fault must not affect']],
   [
+    { latency: { before: deliveries, during: { ...deliveries, p99Ms: 5_000.4 }, after: deliveries } },
+    ['a p99 of 5000 ms to deliver on topics that the fault must not affect'],
+  ],
+  [
     { latency: { before: deliveries, during: noDeliveries, after: deliveries } },
     ['nothing delivered on topics that the fault must not affect'],
   ],

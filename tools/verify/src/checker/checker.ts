@@ -110,6 +110,9 @@ const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
 /** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
 const quietMs = 500;
 
+/** Time for the outcomes of the last publications during an action. */
+const lastWaitsMs = 1_000;
+
 /** The memory of a topic and of a stream is bounded by the number of publications in these times. */
 const rememberedSeconds = 60;
 const pendingSeconds = 40;
@@ -131,6 +134,7 @@ export class Checker implements AsyncDisposable {
   readonly #groups: { readonly name: string; readonly group: SubscriberGroup }[] = [];
   readonly #repair = new RepairClock();
   #unaffected: UnaffectedTopics | null = null;
+  readonly #waits = new Set<(sentMs: number) => void>();
   readonly #notes: string[] = [];
   #looking: NodeJS.Timeout | undefined;
 
@@ -211,6 +215,25 @@ export class Checker implements AsyncDisposable {
   /** The fault must not affect these topics. Call it before the load begins. */
   expectUnaffected(topics: ReadonlySet<VerifyTopic>): void {
     this.#unaffected = new UnaffectedTopics(topics);
+  }
+
+  /** As in FaultEnvironment. */
+  async longestWait(action: () => Promise<void>): Promise<{ readonly tookMs: number; readonly waitMs: number }> {
+    const beganMs = performance.now();
+    let endedMs = Number.POSITIVE_INFINITY;
+    let waitMs = 0;
+    const settled = (sentMs: number): void => {
+      if (sentMs >= beganMs && sentMs <= endedMs) waitMs = Math.max(waitMs, performance.now() - sentMs);
+    };
+    this.#waits.add(settled);
+    try {
+      await action();
+      endedMs = performance.now();
+      await delay(lastWaitsMs);
+    } finally {
+      this.#waits.delete(settled);
+    }
+    return { tookMs: Math.round(endedMs - beganMs), waitMs: Math.round(waitMs) };
   }
 
   publishedBy(stream: number): number {
@@ -344,7 +367,10 @@ export class Checker implements AsyncDisposable {
     const stream = new PublisherStream({
       ...{ id, topic, publisher, order, maxPending },
       filler: 'x'.repeat(bytes),
-      onSettled: (...settled) => this.#unaffected?.settled(...settled),
+      onSettled: (settledTopic, outcome, sentMs) => {
+        this.#unaffected?.settled(settledTopic, outcome, sentMs);
+        for (const settled of this.#waits) settled(sentMs);
+      },
     });
     this.#streams.push(stream);
     return stream;

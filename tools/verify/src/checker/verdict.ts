@@ -20,7 +20,7 @@ interface Evidence {
   readonly published: Published;
   /** Topics that the fault must not affect; null if there are none. */
   readonly unaffected: UnaffectedReport | null;
-  /** How long a publication to these topics may wait for its acknowledgement, in milliseconds. */
+  /** How long a publication to these topics may wait for its acknowledgement, and 99 % of deliveries take, in milliseconds. */
   readonly maxWaitMs: number;
   /** Other problems, one sentence each: a fault that failed, subscribers that never caught up. */
   readonly problems: readonly string[];
@@ -91,7 +91,10 @@ function effectsOn({ longestWaitMs, failed, latency }: UnaffectedReport, maxWait
   if (failed > 0) reasons.push(`${failed} failed on topics that the fault must not affect`);
   if (longestWaitMs >= maxWaitMs)
     reasons.push(`a wait of ${Math.round(longestWaitMs)} ms on topics that the fault must not affect`);
+  const { count, p99Ms } = latency.during;
+  if (p99Ms >= maxWaitMs)
+    reasons.push(`a p99 of ${Math.round(p99Ms)} ms to deliver on topics that the fault must not affect`);
   // Without deliveries during the fault, nothing is known about its effect.
-  if (latency.during.count === 0) reasons.push('nothing delivered on topics that the fault must not affect');
+  if (count === 0) reasons.push('nothing delivered on topics that the fault must not affect');
   return reasons;
 }

@@ -7,12 +7,7 @@ const channelPattern = /:topic:(verify\..+)$/;
 
 /** The channel of each topic that nodes listen to at this server. */
 export async function readTopicChannels({ port }: RedisProcess): Promise<ReadonlyMap<VerifyTopic, string>> {
-  const replies = await Promise.all([
-    redisCommand(port, ['PUBSUB', 'CHANNELS']),
-    // Of a Redis Cluster.
-    redisCommand(port, ['PUBSUB', 'SHARDCHANNELS']),
-  ]);
-  const channels = replies.flatMap((reply) => (reply as readonly RedisReply[]).map(String));
+  const channels = ((await redisCommand(port, ['PUBSUB', 'SHARDCHANNELS'])) as readonly RedisReply[]).map(String);
   return new Map(
     channels.flatMap((channel) => {
       const topic = channelPattern.exec(channel)?.[1];

@@ -70,6 +70,8 @@ export async function runFault(
     addGroup: (group, name) => checker.addGroup(group, name),
     published: (stream) => checker.publishedBy(stream),
     expectUnaffected: (topics) => checker.expectUnaffected(topics),
+    longestWait: (action) => checker.longestWait(action),
+    maxWaitMs,
     note: (sentence) => checker.note(sentence),
     reportProblem: (sentence) => problems.push(sentence),
   });

@@ -23,6 +23,8 @@ export interface RunRecord {
   readonly unreported: number;
   readonly gaps: number;
   readonly resets: number;
+  /** Sentences of the report about the fault. */
+  readonly notes: readonly string[];
   /** Topics that the fault must not affect: delivery latency, and the longest wait of a publisher. Null: there are none. */
   readonly others: {
     readonly p99BeforeMs: number;
@@ -32,7 +34,7 @@ export interface RunRecord {
 }
 
 export function recordOf(result: FaultRunResult, options: FaultRunOptions): RunRecord {
-  const { fault, reasons, findings, published, unaffected } = result;
+  const { fault, reasons, findings, published, notes, unaffected } = result;
   const { redis, level, transports, rate } = options;
   return {
     fault,
@@ -51,6 +53,7 @@ export function recordOf(result: FaultRunResult, options: FaultRunOptions): RunR
     unreported: findings.silentGaps + findings.silentResets,
     gaps: findings.reportedGaps,
     resets: findings.reportedResets,
+    notes,
     others:
       unaffected === null
         ? null

@@ -95,7 +95,7 @@ function unaffectedTable(results: readonly FaultRunResult[]): string[] {
           ],
         ],
   );
-  const head = ['topics on other Redis servers: p50 / p99 / max, ms', 'topics', 'longest wait, ms', ...phases];
+  const head = ['topics that must not notice it: p50 / p99 / max, ms', 'topics', 'longest wait, ms', ...phases];
   return rows.length === 0 ? [] : [markdownTable(head, rows)];
 }
 

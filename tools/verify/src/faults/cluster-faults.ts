@@ -30,7 +30,10 @@ export const largeSlotMoved: Fault = {
   strike: (environment) => moveSlots(environment, manyKeys),
 };
 
-async function moveSlots({ cluster, note, reportProblem }: FaultEnvironment, moreKeys: number): Promise<void> {
+async function moveSlots(
+  { cluster, note, reportProblem, longestWait }: FaultEnvironment,
+  moreKeys: number,
+): Promise<void> {
   const { redis } = cluster;
   const redisCluster = redisClusterOf(cluster);
   const [target] = await redis.otherMasters();
@@ -41,12 +44,13 @@ async function moveSlots({ cluster, note, reportProblem }: FaultEnvironment, mor
     ['away', target],
     ['back', redis.first],
   ] as const) {
-    const beganMs = performance.now();
-    for (const [slot] of slots) await redisCluster.moveSlot(slot, to);
-    const tookMs = Math.round(performance.now() - beganMs);
+    const { tookMs, waitMs } = await longestWait(async () => {
+      for (const [slot] of slots) await redisCluster.moveSlot(slot, to);
+    });
     const topics = slots.reduce((sum, [, slot]) => sum + slot.topics, 0);
-    note(`${slots.length} slots with ${topics} topics moved ${where} in ${tookMs} ms.`);
-    await delay(betweenMs);
+    note(
+      `${slots.length} slots with ${topics} topics moved ${where} in ${tookMs} ms; the longest wait of a publisher: ${waitMs} ms.`,
+    );
     const isListening = async (): Promise<boolean> => {
       const arrived = await readSlots(to);
       return slots.every(([slot, { topics }]) => (arrived.get(slot)?.topics ?? 0) >= topics);

@@ -80,6 +80,13 @@ export interface FaultEnvironment {
    * the report shows their latency.
    */
   expectUnaffected(topics: ReadonlySet<VerifyTopic>): void;
+  /**
+   * Carries out an action during the load. Resolves a second later with the time that it took, and the longest time for
+   * which a publication that was sent meanwhile waited for its outcome. In whole milliseconds.
+   */
+  longestWait(action: () => Promise<void>): Promise<{ readonly tookMs: number; readonly waitMs: number }>;
+  /** How long publications may wait that the fault must not affect, in milliseconds. */
+  readonly maxWaitMs: number;
   /** Adds a sentence to the report. */
   note(sentence: string): void;
   /** Adds a sentence that makes the verdict bad. */

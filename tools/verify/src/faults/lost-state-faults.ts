@@ -1,6 +1,6 @@
 /** Faults in which Redis loses its state, or its sense of time, at a bad moment. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { placements } from '../cluster/placement.js';
+import { placements, withoutFailover } from '../cluster/placement.js';
 import type { Fault } from './fault.js';
 import { restartEach } from './node-faults.js';
 import { firstNode, restart } from './victim.js';
@@ -48,7 +48,7 @@ export const clockBack: Fault = {
   about:
     'The clock of Redis is an hour ahead. It is corrected while all histories are deleted and start again. Then Redis is killed and restarted.',
   resets: 'allowed',
-  placements: ['single', 'shards'],
+  placements: withoutFailover,
   clockAheadSeconds: hourSeconds,
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
   async strike({ cluster, note, reportProblem }) {
@@ -94,7 +94,7 @@ export const newNodeAtRestart: Fault = {
   name: 'new-node-at-restart',
   about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and restarts empty while a new node starts.',
   resets: 'none',
-  placements: ['single', 'shards'],
+  placements: withoutFailover,
   isDetectable: true,
   async strike({ cluster, use }) {
     await cluster.redis.first.kill();

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisCommand, startReplica } from '@fanfare/local-cluster';
 import { safeArgs } from '../cluster/one-redis.js';
-import { type Placement, placements } from '../cluster/placement.js';
+import { placements, withFailover, withoutFailover } from '../cluster/placement.js';
 import type { Fault, FaultEnvironment } from './fault.js';
 import { expectOthersUnaffected, restart } from './victim.js';
 
@@ -53,7 +53,7 @@ export const redisFailover: Fault = {
   about:
     'The master is killed (SIGKILL). Its replica becomes the master, gets a replica, and receives all new connections.',
   resets: 'none',
-  placements: ['single', 'shards'],
+  placements: withoutFailover,
   isDetectable: true,
   replica: 'direct',
   proxy: 'allRedisLinks',
@@ -67,7 +67,7 @@ export const redisFailoverBehind: Fault = {
   name: 'redis-failover-behind',
   about: 'Like redis-failover, but the replica lacks the data of the last 0.5 s.',
   resets: 'none',
-  placements: ['single', 'shards'],
+  placements: withoutFailover,
   isDetectable: true,
   replica: 'proxied',
   proxy: 'allRedisLinks',
@@ -95,7 +95,8 @@ export const redisPause: Fault = {
   name: 'redis-pause',
   about: 'Redis does not reply to any client for 3 s (CLIENT PAUSE 3000 ALL).',
   resets: 'none',
-  placements: ['single', 'shards', 'cluster'],
+  // In a Redis Cluster, the servers go on to talk to each other. A Sentinel would replace the master.
+  placements: [...withoutFailover, 'cluster'],
   isDetectable: true,
   async strike({ cluster }) {
     await cluster.redis.command('CLIENT', 'PAUSE', '3000', 'ALL');
@@ -107,7 +108,7 @@ export const redisSleep: Fault = {
   name: 'redis-sleep',
   about: 'Redis is busy with one command for 2 s (DEBUG SLEEP 2).',
   resets: 'none',
-  placements: ['single', 'shards'],
+  placements: withoutFailover,
   isDetectable: true,
   redisArgs: ['--enable-debug-command', 'local'],
   async strike({ cluster }) {
@@ -119,7 +120,7 @@ export const redisStop: Fault = {
   name: 'redis-stop',
   about: 'Redis is frozen for 4 s (SIGSTOP, SIGCONT).',
   resets: 'none',
-  placements: ['single', 'shards'],
+  placements: withoutFailover,
   isDetectable: true,
   async strike({ cluster: { redis } }) {
     await redis.first.pause();
@@ -128,15 +129,13 @@ export const redisStop: Fault = {
   },
 };
 
-/** A replica can take over. With a single Redis, the fault brings its own replicas and Sentinel. */
-const withFailover = ['single', 'sentinel', 'sentinel-shards', 'cluster'] as const satisfies readonly Placement[];
-
 export const redisHang: Fault = {
   name: 'redis-hang',
   about:
     'A master is frozen for at least 6 s (SIGSTOP, SIGCONT). A Sentinel or the Redis Cluster promotes a replica, and demotes the old master after it resumes. Topics on other masters must not notice it.',
   resets: 'allowed',
-  placements: withFailover,
+  // A single Redis gets a Sentinel for it.
+  placements: ['single', ...withFailover],
   isDetectable: true,
   replica: 'watched',
   async prepare(environment) {
@@ -158,7 +157,7 @@ export const masterKilled: Fault = {
   about:
     'A master is killed (SIGKILL). A replica takes over, and the killed master restarts as a replica. Topics on other masters must not notice it.',
   resets: 'none',
-  placements: ['cluster', 'sentinel', 'sentinel-shards'],
+  placements: withFailover,
   isDetectable: true,
   async prepare(environment) {
     await expectOthersUnaffected(environment);
@@ -181,7 +180,8 @@ export const plannedFailover: Fault = {
   about:
     'A replica takes over from the master (SENTINEL FAILOVER, or CLUSTER FAILOVER). A Sentinel demotes the old master ten seconds later. Topics on other masters must not notice it.',
   resets: 'none',
-  placements: withFailover,
+  // A single Redis gets a Sentinel for it.
+  placements: ['single', ...withFailover],
   replica: 'watched',
   async prepare(environment) {
     await expectOthersUnaffected(environment);
@@ -193,7 +193,7 @@ export const redisReadonly: Fault = {
   name: 'redis-readonly',
   about: 'For 4 s Redis is the replica of a missing master and rejects writes.',
   resets: 'none',
-  placements: ['single', 'shards'],
+  placements: withoutFailover,
   isDetectable: true,
   async strike({ cluster }) {
     // Nothing listens on port 1.
