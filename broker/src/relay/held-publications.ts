@@ -4,7 +4,7 @@
  */
 import { type KeyedPayload, maxItemBytes, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Payer, Receipt } from './relay.js';
-import type { WaitingBytes } from './relay-share.js';
+import type { SharedBytes } from './relay-share.js';
 import type { ScopedId } from './scoped-id.js';
 
 interface Held {
@@ -33,7 +33,7 @@ export class HeldPublications {
   readonly #timer: NodeJS.Timeout;
 
   constructor(
-    private readonly waiting: Pick<WaitingBytes, 'bytes' | 'hasRoom'>,
+    private readonly waiting: Pick<SharedBytes, 'bytes' | 'hasRoom'>,
     private readonly counters: HeldCounters,
     /** A publication that nobody waits for is refused. */
     private readonly onLost: (topic: Topic) => void,

@@ -4,7 +4,7 @@
  *
  * First and last subscribers come and go while Redis answers late. One rule settles these races: the last command that
  * was *sent* for a topic counts, because Redis carries out the commands of a connection in order. So a new SSUBSCRIBE
- * may follow an SUNSUBSCRIBE at once. An answer only releases the subscribers that wait for it.
+ * may follow a SUNSUBSCRIBE at once. An answer only releases the subscribers that wait for it.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 import type { TopicState, TopicStates, Waiting } from './topic-state.js';

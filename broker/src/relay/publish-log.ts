@@ -23,11 +23,6 @@ export interface LoggedTopic {
   readonly isThinned: boolean;
 }
 
-/**
- * The maximum bytes of the remembered entries of a node. If there are more, the oldest are forgotten, but not the positions of their
- * topics.
- */
-const maxBytes = 16_777_216;
 /** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 /**
@@ -96,7 +91,7 @@ export class PublishLog {
     const { epoch, first, last, bytes } = entry;
     this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), period: this.#period, at });
     this.part.logged.bytes += bytes.length + entryOverheadBytes;
-    while (this.part.logged.bytes > maxBytes) {
+    while (this.part.logged.isOver) {
       const oldest = this.#entries[this.#gone];
       if (!oldest) break;
       oldest.head.thinnedPeriod = oldest.period;
