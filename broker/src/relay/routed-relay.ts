@@ -48,11 +48,13 @@ export class RoutedRelay implements Relay {
   ) {}
 
   /**
-   * `connected` if any Redis is: its topics are served. A node that starts waits for all, but no longer than
+   * `connected` if any Redis with topics is: they are served. A node that starts waits for all, but no longer than
    * {@link startMs}. Otherwise the state of the Redis that `fault` is about.
    */
   get state(): RelayState {
-    const states = this.units.map(({ relay }) => relay.state);
+    const counts = this.places.counts();
+    const serving = this.units.filter(({ relay }) => counts.has(relay));
+    const states = (serving.length === 0 ? this.units : serving).map(({ relay }) => relay.state);
     if (this.mapFault() !== null && !states.includes('closed')) return 'mapFault';
     if (states.includes('connected') && !this.#isStarting) return 'connected';
     return this.#failing?.relay.state ?? 'connected';
