@@ -88,6 +88,41 @@ describe('the flush window', () => {
     window.close();
   });
 
+  it('waits after a flush for a millisecond for each further Redis that it went to, up to its limit', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const flushes = async (window: FlushWindow, relays: number): Promise<number> => {
+      let count = 0;
+      for (let relay = 0; relay < relays; relay++) window.plan(() => count++);
+      await new Promise(setImmediate);
+      return count;
+    };
+    const one = new FlushWindow(30_000);
+    expect(await flushes(one, 1)).toBe(1);
+    expect(await flushes(one, 1)).toBe(1);
+    // Numbers that a slow machine does not reach in real time.
+    for (const [limitMs, waitMs] of [
+      [30_000, 20_000],
+      [10_000, 10_000],
+    ] as const) {
+      const window = new FlushWindow(limitMs);
+      expect(await flushes(window, 20_001)).toBe(20_001);
+      let isFlushed = false;
+      window.plan(() => {
+        isFlushed = true;
+      });
+      await new Promise(setImmediate);
+      vi.advanceTimersByTime(waitMs / 2);
+      expect(isFlushed).toBe(false);
+      vi.advanceTimersByTime(waitMs / 2);
+      expect(isFlushed).toBe(true);
+      window.close();
+    }
+    expect(await flushes(new FlushWindow(0), 3)).toBe(3);
+    expect(await flushes(new FlushWindow(0), 3)).toBe(3);
+    vi.useRealTimers();
+    one.close();
+  });
+
   it('opens while the node is busy, and has a metric in seconds', async () => {
     await using cluster = await startCluster({ env: { FANFARE_FLUSH_WINDOW_MS: '3' } });
     const seconds = await until('the window is open', async () => {

@@ -137,6 +137,7 @@ function newFeed(
     read: stream.read,
     readBack: stream.readBack,
     renew: stream.renew,
+    onDoubt: () => undefined,
     onRepaired: () => undefined,
   };
   return { feed: new TopicFeed(topic('t'), 100, context), seen, contents };

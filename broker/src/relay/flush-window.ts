@@ -1,6 +1,9 @@
 /**
  * How long publications are collected before they are sent together. An idle node sends them at once. A busy node waits
  * a few milliseconds. A flush of any size costs a system call for each subscriber and a command for each topic.
+ *
+ * With several Redis servers, a flush is divided into a call for each. What a call costs in addition to its publications
+ * is not divided. So the node then sends fewer flushes: the next one waits for a millisecond for each further call.
  */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 
@@ -18,6 +21,9 @@ const idleShare = 0.2;
 const minPatience = 10;
 const maxPatience = 640;
 
+/** How long the next flush waits for each call of a flush but the first, in milliseconds. */
+const msPerFurtherCall = 1;
+
 export class FlushWindow {
   readonly #maxMs: number;
   readonly #timer: NodeJS.Timeout | null;
@@ -28,6 +34,11 @@ export class FlushWindow {
   #calm = 0;
   /** Whether the last change was a trial with a narrower window. */
   #isTrial = false;
+  /** What the next flush sends: one for each relay. */
+  #flushes: (() => void)[] = [];
+  #flushTimer: NodeJS.Timeout | undefined;
+  /** Before this time there is no flush, by performance.now(). */
+  #earliestAt = 0;
 
   /** `maxMs`: the maximum width; 0 keeps it closed. */
   constructor(maxMs: number) {
@@ -41,9 +52,31 @@ export class FlushWindow {
     return this.#ms;
   }
 
+  /**
+   * Calls `flush` at the end of the window: at the earliest, after this turn. What other relays of the node plan until
+   * then is sent at the same time.
+   */
+  plan(flush: () => void): void {
+    this.#flushes.push(flush);
+    if (this.#flushes.length > 1) return;
+    const ms = Math.max(this.#ms, Math.ceil(this.#earliestAt - performance.now()));
+    if (ms === 0) setImmediate(this.#flushAll);
+    else this.#flushTimer = setTimeout(this.#flushAll, ms);
+  }
+
+  /** Flushes must not be planned any more. */
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
+    clearTimeout(this.#flushTimer);
   }
+
+  readonly #flushAll = (): void => {
+    const flushes = this.#flushes;
+    this.#flushes = [];
+    const furtherMs = Math.min(this.#maxMs, (flushes.length - 1) * msPerFurtherCall);
+    if (furtherMs > 0) this.#earliestAt = performance.now() + furtherMs;
+    for (const flush of flushes) flush();
+  };
 
   #look(): void {
     const now = performance.eventLoopUtilization();

@@ -12,13 +12,21 @@ import type { TopicState, TopicStates, Waiting } from './topic-state.js';
 /** The connection that listens, as this file needs it. */
 export interface Listener {
   isReady(): boolean;
+  /**
+   * Whether Redis is complete. Otherwise it may have lost what only this node remembers, so the node forgets no topic
+   * yet.
+   */
+  isServing(): boolean;
   /** Resolves when all are confirmed; rejects if the connection breaks first. */
   subscribe(topics: readonly Topic[]): Promise<void>;
   unsubscribe(topics: readonly Topic[]): Promise<void>;
 }
 
 export interface InterestSettings {
-  /** How long a topic without subscribers is still listened to, in milliseconds: subscribers often return at once. */
+  /**
+   * How long a topic without subscribers is still listened to, in milliseconds: subscribers often return at once. Longer
+   * while Redis is not complete.
+   */
   readonly unsubscribeLingerMs: number;
   /** As {@link maxLingeringTopics}. */
   readonly maxLingeringTopics: number;
@@ -39,6 +47,8 @@ const maxUnansweredCommands = 8;
 
 /** Pause before a SSUBSCRIBE that Redis refused is sent again, in milliseconds. */
 const retryMs = 1_000;
+/** While Redis is not complete, pause before this node asks again whether it may forget topics, in milliseconds. */
+const holdMs = 500;
 
 export class Interest {
   /** Topics for which SSUBSCRIBE is sent at the end of this turn, or when Redis has answered earlier ones. */
@@ -120,11 +130,14 @@ export class Interest {
     if (state.wasLost) this.#announceBack(state);
   }
 
-  /** The connection works (again): subscribes to all wanted topics. */
+  /**
+   * The connection works (again): subscribes to all wanted topics, and to those that linger. Redis may have lost what
+   * this node remembers of them, and their subscribers return.
+   */
   onReady(): void {
     this.#connection++;
     for (const state of this.states.all()) {
-      if (!state.isWanted) this.#forget(state);
+      if (!isNeeded(state)) this.#forget(state);
       else if (state.listening === 'idle') this.#ask(state);
     }
   }
@@ -161,7 +174,7 @@ export class Interest {
     while (this.#toSubscribe.length > 0 && this.#unansweredCommands < maxUnansweredCommands) {
       const piece = this.#toSubscribe.splice(0, this.settings.maxTopicsPerCommand).filter((state) => {
         if (!this.states.has(state)) return false;
-        if (state.isWanted) return true;
+        if (isNeeded(state)) return true;
         // The topic was released before SSUBSCRIBE was sent. If it is wanted again, it is queued again. So no
         // subscriber waits for an answer forever.
         state.listening = 'idle';
@@ -253,6 +266,10 @@ export class Interest {
 
   #sweepLingering(): void {
     this.#sweep = null;
+    if (!this.listener.isServing()) {
+      this.#sweep = setTimeout(() => this.#sweepLingering(), holdMs);
+      return;
+    }
     const now = performance.now();
     let over = 0;
     for (const endsAt of this.#lingering.values()) {
@@ -290,6 +307,11 @@ export class Interest {
       });
     }
   }
+}
+
+/** Whether to listen to the topic on a new connection. */
+function isNeeded({ isWanted, wasLost }: TopicState): boolean {
+  return isWanted || wasLost;
 }
 
 const refused = 'Redis does not let this node subscribe to the topic. The log of the node says why. Retry.';

@@ -60,8 +60,6 @@ const noIds = new Map<string, number>();
 const noBatches: OpenBatch[] = [];
 
 export class PublishBatcher {
-  /** Runs while the flush window is open. */
-  #timer: NodeJS.Timeout | undefined;
   /**
    * The last batch of each topic. It may be closed, or even used for another topic: clearing this map each turn would
    * cost more than a check.
@@ -114,7 +112,6 @@ export class PublishBatcher {
 
   /** Hands out all batches now. */
   flush(): void {
-    clearTimeout(this.#timer);
     const batches = this.#batches;
     if (batches.length === 0) return;
     this.#batches = noBatches;
@@ -135,19 +132,13 @@ export class PublishBatcher {
     this.waiting.bytes += bytes;
   }
 
-  #planFlush(): void {
-    const { ms } = this.window;
-    if (ms === 0) setImmediate(this.#flush);
-    else this.#timer = setTimeout(this.#flush, ms);
-  }
-
   #begin(topic: Topic, policy: TopicPolicy): OpenBatch {
     const batch = this.#spare.pop() ?? new OpenBatch();
     batch.begin(topic, policy);
     if (this.isTraced) batch.beganAt = performance.now();
     if (this.#batches.length === 0) {
       this.#batches = [batch];
-      this.#planFlush();
+      this.window.plan(this.#flush);
     } else this.#batches.push(batch);
     this.#count(runOverheadBytes);
     this.#lastOf.set(topic, batch);

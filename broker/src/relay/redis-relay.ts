@@ -173,6 +173,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       states,
       {
         isReady: () => subscriber.isReady,
+        isServing: () => subscriber.isReady && recovery.generation !== null,
         subscribe: (topics) => subscriber.subscribe(topics.map((topic) => keys.topic(topic))),
         unsubscribe: (topics) => subscriber.unsubscribe(topics.map((topic) => keys.topic(topic))),
       },

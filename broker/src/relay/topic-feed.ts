@@ -47,6 +47,8 @@ export interface FeedContext {
    * one. Rejects with ReplyError if Redis does not answer.
    */
   renew(topic: Topic, epoch: string): Promise<HistorySlice>;
+  /** The feed is in doubt: see {@link TopicFeed.doubt}. */
+  onDoubt(feed: TopicFeed): void;
   /** Publications were missing, and the feed has dealt with it. */
   onRepaired(topic: Topic, repair: Repair): void;
 }
@@ -169,6 +171,7 @@ export class TopicFeed {
   /** Redis may have lost something, or this node may have missed something. */
   suspect(doubt: Exclude<Doubt, 'none'>): void {
     if (this.#doubt !== 'proof') this.#doubt = doubt;
+    this.context.onDoubt(this);
   }
 
   /** Returns the doubt and clears it. If it cannot be settled, call {@link suspect} again. */

@@ -25,6 +25,8 @@ const maxParallelRepairs = 64;
 export class TopicFeeds {
   readonly #context: FeedContext;
   readonly #sweep: NodeJS.Timeout;
+  /** Those in doubt, and perhaps some that no longer are. */
+  readonly #doubtful = new Set<TopicFeed>();
   #isChecking = false;
   #isCheckWanted = false;
   /** What the current check has repaired, for one line in the log. */
@@ -45,6 +47,7 @@ export class TopicFeeds {
       read: (topic, epoch, from) => reader.read(topic, epoch, from),
       readBack: (topic, epoch, last) => reader.readBack(topic, epoch, last, maxAnswerPublications),
       renew: (topic, epoch) => reader.renew(topic, epoch),
+      onDoubt: (feed) => this.#doubtful.add(feed),
       onRepaired: (topic, repair) => this.#onRepaired(topic, repair),
     };
     // This also finds losses that nothing else has found.
@@ -161,7 +164,7 @@ export class TopicFeeds {
     await new Promise(setImmediate);
     while (this.#isCheckWanted) {
       this.#isCheckWanted = false;
-      const doubtful = [...this.states.openFeeds()].filter(({ doubt }) => doubt !== 'none');
+      const doubtful = this.#takeDoubtful();
       if (doubtful.length === 0) continue;
       const startedAt = performance.now();
       this.#repaired = { topics: new Set(), publications: 0, gaps: 0, resets: 0 };
@@ -179,6 +182,19 @@ export class TopicFeeds {
     }
     // Reset it in the same turn in which the loop found no more requests for a check.
     this.#isChecking = false;
+  }
+
+  /** The feeds in doubt that can be compared. If that does not settle the doubt, they are in doubt again. */
+  #takeDoubtful(): readonly TopicFeed[] {
+    const taken: TopicFeed[] = [];
+    for (const feed of this.#doubtful) {
+      const isWanted = this.states.get(feed.topic)?.feed === feed;
+      // A feed that is read for the first time may be in doubt afterwards.
+      if (isWanted && !feed.isOpen && feed.doubt !== 'none') continue;
+      this.#doubtful.delete(feed);
+      if (isWanted && feed.doubt !== 'none') taken.push(feed);
+    }
+    return taken;
   }
 
   /** Compares the positions of feeds with Redis, and reads missed publications. */

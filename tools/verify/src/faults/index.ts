@@ -28,7 +28,7 @@ import {
   redisStop,
   scriptFlush,
 } from './redis-faults.js';
-import { shardAdded, shardHung, shardRemoved } from './shard-faults.js';
+import { shardAdded, shardHung, shardRemoved, shardsCommandKilled } from './shard-faults.js';
 import { stalledStream, stalledSubscriber, storm } from './swarm-faults.js';
 
 export const faults: readonly Fault[] = [
@@ -64,6 +64,7 @@ export const faults: readonly Fault[] = [
   shardHung,
   shardAdded,
   shardRemoved,
+  shardsCommandKilled,
   slotMoved,
   largeSlotMoved,
   masterKilled,

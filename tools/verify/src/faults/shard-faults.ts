@@ -1,7 +1,8 @@
 /** Faults of one of several Redis servers (shards), and changes of their list. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { becomes } from '@fanfare/kit/within';
-import { changeShards } from '../cluster/shards-command.js';
+import type { ClusterUnderTest } from '../cluster/cluster-under-test.js';
+import { changeShards, killWhileMoving } from '../cluster/shards-command.js';
 import { readTopicChannels } from '../cluster/topic-channels.js';
 import type { Fault, FaultEnvironment } from './fault.js';
 import { restartEach } from './node-faults.js';
@@ -56,6 +57,40 @@ export const shardRemoved: Fault = {
     await restartEach(environment);
   },
 };
+
+/** After its death, the lock of the command holds for 30 s. */
+const lockDeadlineMs = 60_000;
+
+export const shardsCommandKilled: Fault = {
+  ...moving,
+  name: 'shards-command-killed',
+  about:
+    '`fanfare shards remove` is killed (SIGKILL) while it moves a partition, and run again until it has moved all of them.',
+  async strike({ cluster, note }) {
+    const { redis } = cluster;
+    const [name = ''] = shardsOf(cluster).names;
+    await killWhileMoving(redis.url, 'remove', name);
+    if (await isEmpty(cluster, name)) throw new Error('The command was killed too late: it had moved all partitions.');
+    let runs = 0;
+    let failure: unknown = null;
+    const isDone = async (): Promise<boolean> => {
+      runs++;
+      failure = await changeShards(redis.url, 'remove', name).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      return failure === null;
+    };
+    if (!(await becomes(lockDeadlineMs, isDone))) throw failure;
+    note(`fanfare shards remove was killed; run ${runs} after that moved the rest.`);
+    if (!(await becomes(listenDeadlineMs, () => isEmpty(cluster, name))))
+      throw new Error('Nodes listen to topics that have moved away.');
+  },
+};
+
+async function isEmpty(cluster: ClusterUnderTest, name: string): Promise<boolean> {
+  return (await readTopicChannels(shardsOf(cluster).serverOf(name))).size === 0;
+}
 
 /** Nodes may listen for a moment where a topic was. */
 const listenDeadlineMs = 5_000;
