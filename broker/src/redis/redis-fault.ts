@@ -197,6 +197,9 @@ function explainAnswer(error: Error, { address, isCluster = false }: FaultContex
   if (message.startsWith('MISCONF'))
     return 'Redis rejects writes because it cannot save to disk. Check the disk and the log of Redis.';
   if (message.startsWith('LOADING')) return 'Redis is still loading its data.';
+  // Lua reports a value that it cannot use with the line of the script.
+  if (message.startsWith('WRONGTYPE') || /user_script:\d+: /.test(message))
+    return 'Another program has changed keys of FANFARE_REDIS_PREFIX in Redis, so that a script of Fanfare fails. Give that program another prefix, and delete the keys that it has written.';
   return null;
 }
 

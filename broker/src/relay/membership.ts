@@ -11,6 +11,7 @@ import type { MemoryTimes } from './memory-times.js';
 import type { Probe } from './probe.js';
 import type { Load, Spread } from './relay.js';
 import { type CallingLink, callScript, scripts } from './scripts.js';
+import type { SharedTimers } from './shared-timers.js';
 
 export interface MembershipSettings {
   readonly nodeId: string;
@@ -48,7 +49,7 @@ const publishing = 'publishing:';
 const mapChanged = 'map';
 
 export class Membership {
-  readonly #timer: NodeJS.Timeout;
+  readonly #endBeats: () => void;
   readonly #beatsPerProbe: number;
   #beats = 0;
   #spread: Spread | null = null;
@@ -71,15 +72,15 @@ export class Membership {
     private readonly nodes: KnownNodes,
     private readonly load: () => Load | null,
     private readonly onMapChanged: () => void,
+    timers: SharedTimers,
   ) {
     const { probeIntervalMs, memoryTimes } = settings;
     const { maxHeartbeatMs } = memoryTimes;
     // Heartbeats are sent this often at least, however rare probes are.
     this.#beatsPerProbe = Math.ceil(probeIntervalMs / maxHeartbeatMs);
-    this.#timer = setInterval(() => {
+    this.#endBeats = timers.every(probeIntervalMs / this.#beatsPerProbe, () => {
       void this.#beat(++this.#beats % this.#beatsPerProbe === 0);
-    }, probeIntervalMs / this.#beatsPerProbe);
-    this.#timer.unref();
+    });
   }
 
   get spread(): Spread | null {
@@ -158,7 +159,7 @@ export class Membership {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#endBeats();
     this.probe.interrupt();
   }
 

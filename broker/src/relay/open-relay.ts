@@ -1,12 +1,13 @@
 /** Creates the relay of a node and its connections to Redis: to one, to several shards, or to a Redis Cluster. */
 import type { Log } from '../observe/log.js';
-import { type Placement, readPlacement } from '../redis/placement.js';
+import { nameOf, type Placement, readPlacement } from '../redis/placement.js';
 import { ClusterConnections, ClusterStoreLink, type RedisCounters, SentinelWatch, StoreLink } from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Connections, type ConnectionsSettings } from './connections.js';
 import { Keys } from './keys.js';
+import { LoneMap } from './lone-map.js';
 import { fixedPlaces, PartitionPlaces } from './partition-places.js';
 import { Partitions } from './partitions.js';
 import { type MapSource, RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
@@ -102,10 +103,11 @@ type OpeningArgs = readonly [
 function openSingle(url: string, ...[settings, partitions, newRelay, log, counters]: OpeningArgs): OpenedRelay {
   const share = new RelayShare(settings, partitions.count);
   const server = openServer(url, settings, partitions, log, counters);
-  const relay = newRelay(server.keys, server.openLinks, new RelayPart(share, partitions.count), log);
+  const map = new LoneMap({ name: nameOf(readRedisUrl(url)), exchangeMap: (known) => relay.exchangeMap(known) }, log);
+  const relay: RedisRelay = newRelay(server.keys, server.openLinks, new RelayPart(share, partitions.count), log, map);
   const places = fixedPlaces(partitions, () => relay);
   return {
-    relay: new RoutedRelay([{ shard: 'redis', relay }], places, share),
+    relay: new RoutedRelay([{ shard: 'redis', relay }], places, share, () => map.fault),
     followHome: (listener) => listener(server.home),
     close: () => server.close(),
   };
@@ -159,6 +161,9 @@ function openShards(
 function mapped(name: string, relay: RedisRelay): MappedShard {
   return {
     name,
+    get fault() {
+      return relay.fault;
+    },
     exchangeMap: (known) => relay.exchangeMap(known),
     reportMap: (version) => relay.reportMap(version),
   };

@@ -45,7 +45,8 @@ interface RecoveryOwner {
   isOnControlChannel(): boolean;
   /**
    * Compares the map of partitions with that of this Redis. Resolves with the version that this node works according to.
-   * Infinity if there is no map, because there is only one Redis or a Cluster. Rejects if Redis does not answer.
+   * Infinity if no map restricts it: there is only one Redis, or a Cluster. Rejects if Redis does not answer, or if this
+   * node must not use it.
    */
   learnMap(): Promise<number>;
   /** No generation is valid now: nothing can be published until {@link onServing}. */
@@ -64,8 +65,12 @@ export interface RecoveryCounters {
  * After it, the nodes continue without the missing ones.
  */
 const patienceMs = 5_000;
-/** How often a node asks Redis whether the other nodes are done, in milliseconds. */
+/**
+ * How long a node waits before it asks Redis again whether the other nodes are done, in milliseconds: longer each time,
+ * because a Redis Cluster has one recovery for each partition.
+ */
 const askMs = 20;
+const maxAskMs = 200;
 /** How long a node waits for its own listening connection, in milliseconds. */
 const listenMs = 0.5 * patienceMs;
 /** Pause after a Redis error before the node asks again, in milliseconds. */
@@ -189,6 +194,7 @@ export class Recovery implements GenerationSource {
   async #recover(): Promise<void> {
     await this.owner.learnMap();
     const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
+    let pauseMs = askMs;
     while (!this.#isClosed) {
       const [word, name, since] = await this.#report(part);
       if (word === 'serving') {
@@ -216,8 +222,11 @@ export class Recovery implements GenerationSource {
           break;
         default:
           if (word === 'hold') this.#announceWait();
-          await delay(askMs);
+          await delay(pauseMs);
+          pauseMs = Math.min(maxAskMs, pauseMs * 1.5);
+          continue;
       }
+      pauseMs = askMs;
     }
   }
 

@@ -113,7 +113,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /**
    * `openLinks` opens the connections. `load`: the load of this node; null while it stops.
-   * `maps`: null if this is the only relay, or that of a Cluster.
+   * `maps`: null in a Redis Cluster.
    */
   constructor(
     private readonly settings: RedisRelaySettings,
@@ -238,11 +238,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
         // If this fails, the next connection learns the map.
         maps?.learn().catch(() => undefined);
       },
+      part.timers,
     );
     this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe });
 
     this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics);
-    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters);
+    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters, part.timers);
 
     // What can be asked about topics.
     this.#subscriberCounts = new SubscriberCounts(settings.nodeId, publisher, keys, this.#nodes, (topic) =>
@@ -279,7 +280,16 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       part,
       tracer !== null,
     );
-    this.#beacons = new Beacons(settings, this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
+    this.#beacons = new Beacons(
+      settings,
+      this.#publishLog,
+      publisher,
+      keys,
+      recovery,
+      this.#nodes.clock,
+      counters,
+      part.timers,
+    );
   }
 
   get state(): RelayState {
@@ -432,8 +442,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const { map, mapLock, control, layout } = this.keys;
     const args = [known === null ? '' : formatMap(known), known?.version ?? 0, ''];
     const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, layout], args });
-    const [text, isUsed] = answer as readonly [Buffer, number];
-    return { map: text.length === 0 ? null : parseMap(text.toString()), isUsed: isUsed === 1 };
+    const [text, isUsed, server] = answer as readonly [Buffer, number, Buffer];
+    return {
+      map: text.length === 0 ? null : parseMap(text.toString()),
+      isUsed: isUsed === 1,
+      server: server.toString('latin1'),
+    };
   }
 
   /** See MappedShard (shard-maps.ts). */

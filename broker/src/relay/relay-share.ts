@@ -1,5 +1,6 @@
 /** What the relays of a node share: limits of memory hold for all of them together. */
 import { FlushWindow } from './flush-window.js';
+import { SharedTimers } from './shared-timers.js';
 import { CacheBudget } from './topic-cache.js';
 
 /** Bytes that several objects hold together. Each adds what it takes and subtracts what it releases. */
@@ -23,6 +24,7 @@ export class RelayShare {
   /** Publications that were acknowledged recently (publish-log.ts). */
   readonly logged: ByteMeter = { bytes: 0 };
   readonly cache: CacheBudget;
+  readonly timers = new SharedTimers();
   /** Bytes of waiting publications beyond the reserves of their relays. */
   readonly unreserved: ByteMeter = { bytes: 0 };
 
@@ -64,6 +66,10 @@ export class RelayPart {
 
   get cache(): CacheBudget {
     return this.share.cache;
+  }
+
+  get timers(): SharedTimers {
+    return this.share.timers;
   }
 
   set partitions(count: number) {

@@ -13,11 +13,15 @@ export interface StoredMap {
   readonly map: ShardMap | null;
   /** Whether nodes have used the shard before. */
   readonly isUsed: boolean;
+  /** The run id of the server. */
+  readonly server: string;
 }
 
 /** A shard, as this file needs it. */
 export interface MappedShard {
   readonly name: string;
+  /** What is wrong with its connections, in a sentence; null if nothing was found wrong recently. */
+  readonly fault: string | null;
   /** Writes `known` if it is newer than the map of the shard. Rejects if the shard does not respond. */
   exchangeMap(known: ShardMap | null): Promise<StoredMap>;
   /** Records which version this node has applied. Rejects like {@link exchangeMap}. */
@@ -46,6 +50,10 @@ export class ShardMaps {
   /** The highest version that this node could not follow. */
   #refused = 0;
   #fault: string | null = null;
+  /** While this node looks for the first map, or makes it. */
+  #beginning: Promise<void> | null = null;
+  /** The run ids of the servers, by the names of the shards. */
+  readonly #servers = new Map<string, string>();
 
   constructor(
     private readonly shards: readonly MappedShard[],
@@ -65,9 +73,14 @@ export class ShardMaps {
    */
   async learn(shard: MappedShard): Promise<number> {
     try {
-      const { map } = await shard.exchangeMap(this.#map);
+      const { map } = await this.#exchange(shard, this.#map);
       if (map !== null) this.#learn(map);
-      else if (this.#map === null) await this.#begin();
+      else if (this.#map === null) {
+        this.#beginning ??= this.#begin().finally(() => {
+          this.#beginning = null;
+        });
+        await this.#beginning;
+      }
       if ((this.#map?.version ?? 0) > this.#refused) this.#fault = null;
       // It did not respond when this node applied the map, or has lost the record since.
       if (this.#completed > 0) await this.#reportTo(shard);
@@ -82,17 +95,33 @@ export class ShardMaps {
   async #begin(): Promise<void> {
     const stored = await Promise.all(
       this.shards.map((shard) =>
-        shard.exchangeMap(null).catch(() => {
+        this.#exchange(shard, null).catch((error: Error) => {
+          if (error instanceof ShardMapError) throw error;
           throw new ShardMapError(
-            `There is no map of partitions yet, and ${shard.name} does not respond. It may have data, so this node waits for it.`,
+            `There is no map of partitions yet, and ${shard.name} cannot be used. It may have data, so this node waits for it. ${shard.fault ?? 'It does not respond.'}`,
           );
         }),
       ),
     );
     const map = newestMap(stored.flatMap(({ map }) => map ?? [])) ?? this.#firstMap(stored);
-    const written = await Promise.all(this.shards.map((shard) => shard.exchangeMap(map)));
+    const written = await Promise.all(this.shards.map((shard) => this.#exchange(shard, map)));
     // Another node may have written one at the same time.
     this.#learn(newestMap(written.flatMap(({ map }) => map ?? [])) as ShardMap);
+  }
+
+  /** Like {@link MappedShard.exchangeMap}. A {@link ShardMapError} names the shard. */
+  async #exchange(shard: MappedShard, known: ShardMap | null): Promise<StoredMap> {
+    const stored = await shard.exchangeMap(known).catch((error: Error) => {
+      throw error instanceof ShardMapError ? new ShardMapError(`${shard.name}: ${error.message}`) : error;
+    });
+    this.#servers.set(shard.name, stored.server);
+    checkServers(
+      this.shards.flatMap(({ name }) => {
+        const server = this.#servers.get(name);
+        return server === undefined ? [] : [[name, server] as const];
+      }),
+    );
+    return stored;
   }
 
   #firstMap(stored: readonly StoredMap[]): ShardMap {
@@ -180,5 +209,21 @@ export class ShardMaps {
     const waitMs = this.#openedAt + startMs - performance.now();
     if (waitMs <= 0) log();
     else setTimeout(log, waitMs).unref();
+  }
+}
+
+/**
+ * Throws {@link ShardMapError} if two shards are the same server: what a move copies to the one, it then deletes in the
+ * other. `servers`: the name of each shard, and the run id of its server.
+ */
+export function checkServers(servers: readonly (readonly [shard: string, runId: string])[]): void {
+  const shardOf = new Map<string, string>();
+  for (const [shard, runId] of servers) {
+    const other = shardOf.get(runId);
+    if (other !== undefined)
+      throw new ShardMapError(
+        `${other} and ${shard} are the same Redis. Remove one of them from FANFARE_REDIS_URL: the one that the map of partitions does not use, if there is a map.`,
+      );
+    shardOf.set(runId, shard);
   }
 }

@@ -20,7 +20,9 @@ import {
   type PlannedMove,
   parseMap,
   type ShardMap,
+  ShardMapError,
 } from '../relay/shard-map.js';
+import { checkServers } from '../relay/shard-maps.js';
 import { renameShard } from '../relay/shard-names.js';
 import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-copy.js';
 import { type ShardLink, ShardsError } from './shard-link.js';
@@ -102,11 +104,12 @@ export class Shards {
 
   /** The newest map. Rejects with {@link ShardsError} if a shard does not respond, or if there is no map. */
   async readMap(): Promise<ShardMap> {
-    const texts = await Promise.all([...this.links.values()].map((link) => this.#exchange(link, '', 0, '')));
-    const map = newestMap(texts.filter((text) => text !== '').map(parseMap));
+    const stored = await Promise.all([...this.links.values()].map((link) => this.#stored(link)));
+    checkServers(stored.map(({ shard, server }) => [shard, server]));
+    const map = newestMap(stored.flatMap(({ map }) => map ?? []));
     if (map === null)
       throw new ShardsError(
-        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map.',
+        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map. If they run, set FANFARE_REDIS_PREFIX and the database as for them.',
       );
     this.#map = map;
     return map;
@@ -116,9 +119,9 @@ export class Shards {
   async status(): Promise<readonly ShardStatus[]> {
     return Promise.all(
       [...this.links].map(async ([name, link]) => {
-        const text = await this.#exchange(link, '', 0, '');
+        const { map } = await this.#stored(link);
         const { living, versions } = await this.#nodesOf(link);
-        const version = text === '' ? null : parseMap(text).version;
+        const version = map?.version ?? null;
         return { name, version, nodes: living.map((node) => ({ node, version: versions.get(node.id) ?? null })) };
       }),
     );
@@ -129,19 +132,22 @@ export class Shards {
    * another command does that now.
    */
   async lock(): Promise<ShardMap> {
-    for (const [name, link] of this.links) {
-      const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
-      if (answer === null) {
-        await this.unlock();
-        throw new ShardsError(
-          `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
-        );
+    try {
+      for (const [name, link] of this.links) {
+        const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
+        if (answer === null)
+          throw new ShardsError(
+            `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
+          );
       }
+      this.#renewal = setInterval(() => void this.#withLock('PEXPIRE', this.keys.mapLock, lockMs), lockMs / 3);
+      const map = await this.readMap();
+      for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
+      return map;
+    } catch (error) {
+      await this.unlock();
+      throw error;
     }
-    this.#renewal = setInterval(() => void this.#withLock('PEXPIRE', this.keys.mapLock, lockMs), lockMs / 3);
-    const map = await this.readMap();
-    for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
-    return map;
   }
 
   async unlock(): Promise<void> {
@@ -365,7 +371,7 @@ export class Shards {
   async #writeFirst(involved: readonly string[], map: ShardMap): Promise<void> {
     const text = formatMap(map);
     for (const name of involved) {
-      const stored = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
+      const [stored] = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
       if (stored !== text) throw lockLost(name);
     }
     this.#map = map;
@@ -374,12 +380,32 @@ export class Shards {
     await Promise.all(others.map(([, link]) => this.#exchange(link, text, map.version, '').catch(() => null)));
   }
 
-  /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
-  async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
+  /**
+   * Resolves with the map that the shard has now, '' if none, and the run id of its server. `text`: a map to write if it
+   * is newer, or ''.
+   */
+  async #exchange(
+    link: ShardLink,
+    text: string,
+    version: number,
+    owner: string,
+  ): Promise<readonly [text: string, server: string]> {
     const { map, mapLock, control, layout } = this.keys;
     const keys = [map, mapLock, control, layout];
     const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
-    return String((answer as readonly Reply[])[0]);
+    const [stored, , server] = (answer as readonly Reply[]).map(String);
+    return [stored as string, server as string];
+  }
+
+  /** What a shard has. Rejects with {@link ShardMapError} if its map is not valid. */
+  async #stored(link: ShardLink) {
+    const { shard } = link;
+    const [text, server] = await this.#exchange(link, '', 0, '');
+    try {
+      return { shard, server, map: text === '' ? null : parseMap(text) };
+    } catch (error) {
+      throw error instanceof ShardMapError ? new ShardMapError(`${shard}: ${error.message}`) : error;
+    }
   }
 
   /**
