@@ -50,6 +50,7 @@ describe('the probe of a heartbeat', () => {
       probe,
       new KnownNodes(),
       () => null,
+      { renew: () => undefined },
       () => undefined,
       new SharedTimers(),
     );

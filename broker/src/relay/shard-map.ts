@@ -19,6 +19,11 @@ export interface Move {
   readonly from: string;
   readonly to: string;
   readonly step: MoveStep;
+  /**
+   * From `switch` on: the recovery of the new shard (generation.ts) in which the copy was completed. In another one, the
+   * shard may have lost the copy.
+   */
+  readonly copy?: string;
 }
 
 export interface ShardMap {
@@ -202,12 +207,26 @@ export function beginMove(map: ShardMap, partition: number, to: string): ShardMa
   return changed(map, map.shards, partition, { from, to, step: 'prepare' });
 }
 
-/** The map in which the move of a partition has gone one step further. After `clean` there is no move. */
-export function advanceMove(map: ShardMap, partition: number): ShardMap {
+/**
+ * The map in which the move of a partition has gone one step further. After `clean` there is no move. `copy`: see
+ * {@link Move.copy}; with the step to `switch`.
+ */
+export function advanceMove(map: ShardMap, partition: number, copy?: string): ShardMap {
   const move = moveOf(map, partition);
   const step = moveSteps[moveSteps.indexOf(move.step) + 1];
   const shards = step === 'switch' ? map.shards.with(partition, move.to) : map.shards;
-  return changed(map, shards, partition, step === undefined ? null : { ...move, step });
+  const next = step === undefined ? null : { ...move, step, ...(copy === undefined ? {} : { copy }) };
+  return changed(map, shards, partition, next);
+}
+
+/** The map in which a partition was copied once more, in the step `switch`. */
+export function repeatCopy(map: ShardMap, partition: number, copy: string): ShardMap {
+  return changed(map, map.shards, partition, { ...moveOf(map, partition), copy });
+}
+
+/** The map in which a move waits in `prepare` again. Call it only in the step `copy`: nodes do not use the new shard yet. */
+export function retreatMove(map: ShardMap, partition: number): ShardMap {
+  return changed(map, map.shards, partition, { ...moveOf(map, partition), step: 'prepare' });
 }
 
 /** The map in which a move was given up. Throws {@link ShardMapError} if it is too late: nodes may use the new shard. */
@@ -259,7 +278,7 @@ function readRanges(value: unknown, shard: string): readonly number[] {
 function readMoves(moving: Readonly<Record<string, unknown>>, shards: readonly string[]): ReadonlyMap<number, Move> {
   const moves = new Map<number, Move>();
   for (const [text, value] of Object.entries(moving)) {
-    const { from, to, step } = recordOf(value, `the move of partition ${text}`);
+    const { from, to, step, copy } = recordOf(value, `the move of partition ${text}`);
     const partition = /^\d{1,4}$/.test(text) ? Number(text) : -1;
     const place = shards[partition];
     if (place === undefined) throw invalid(`it moves partition ${text}, and there are ${shards.length}`);
@@ -270,7 +289,7 @@ function readMoves(moving: Readonly<Record<string, unknown>>, shards: readonly s
     const serving = step === 'prepare' || step === 'copy' ? from : to;
     if (!isName(from) || !isName(to) || from === to || serving !== place)
       throw invalid(`the move of partition ${text} does not fit its shard`);
-    moves.set(partition, { from, to, step });
+    moves.set(partition, { from, to, step, ...(typeof copy === 'string' ? { copy } : {}) });
   }
   return moves;
 }

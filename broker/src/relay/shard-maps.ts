@@ -3,6 +3,7 @@
  * notified of a change, and before it publishes in a new generation. The newest one counts; the node writes it to shards
  * that have an older one. `fanfare shards` makes new ones.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../observe/log.js';
 import { firstMap, formatMap, mapOfOne, newestMap, type ShardMap, ShardMapError, shardsOf } from './shard-map.js';
 import { withNamesOf } from './shard-names.js';
@@ -32,21 +33,29 @@ export interface MappedShard {
 export interface MapFollower {
   /** From now on, what the map does not permit any more is not begun. */
   halt(map: ShardMap): void;
-  /** Resolves when this node works according to the map; with false if it cannot fully do so now. */
+  /** Resolves when everything that the map does not permit has its outcome. */
+  settle(map: ShardMap): Promise<void>;
+  /**
+   * Resolves when this node works according to the map; with false if it cannot fully do so now. Can be repeated. Call
+   * {@link settle} first.
+   */
   apply(map: ShardMap): Promise<boolean>;
 }
 
 /** How long a starting node may lack a shard before that is logged, in milliseconds. */
 const startMs = 3_000;
+/** Pause before a map is applied again, in milliseconds. */
+const retryMs = 100;
 
 export class ShardMaps {
   readonly #openedAt = performance.now();
   #map: ShardMap | null = null;
+  /** The version according to which everything has its outcome that it does not permit. */
+  #settled = 0;
   /** The version that was applied last. */
   #applied = 0;
-  /** The version that was applied last, and completely. */
-  #completed = 0;
   #isApplying = false;
+  #isClosed = false;
   /** The highest version that this node could not follow. */
   #refused = 0;
   #fault: string | null = null;
@@ -83,12 +92,16 @@ export class ShardMaps {
       }
       if ((this.#map?.version ?? 0) > this.#refused) this.#fault = null;
       // It did not respond when this node applied the map, or has lost the record since.
-      if (this.#completed > 0) await this.#reportTo(shard);
+      if (this.#applied > 0) await this.#reportTo(shard);
     } catch (error) {
       if (error instanceof ShardMapError) this.#report(error.message);
       throw error;
     }
-    return this.#applied;
+    return this.#settled;
+  }
+
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** No shard that was asked has a map. Only all shards together show where the data is. */
@@ -179,21 +192,34 @@ export class ShardMaps {
 
   async #apply(): Promise<void> {
     this.#isApplying = true;
-    while (this.#map !== null && this.#applied < this.#map.version) {
+    try {
+      await this.#applyAll();
+    } finally {
+      this.#isApplying = false;
+    }
+  }
+
+  async #applyAll(): Promise<void> {
+    while (this.#map !== null && this.#applied < this.#map.version && !this.#isClosed) {
       const map = this.#map;
-      const isComplete = await this.follower.apply(this.#named(map));
+      const named = this.#named(map);
+      await this.follower.settle(named);
+      this.#settled = map.version;
+      if (!(await this.follower.apply(named))) {
+        // A shard does not respond. `fanfare shards` waits, and the map may change meanwhile.
+        await delay(retryMs, undefined, { ref: false });
+        continue;
+      }
       this.#applied = map.version;
       this.log.debug({ event: 'shardMap', map: formatMap(map) }, 'Applied a map of partitions.');
-      if (!isComplete) continue;
-      this.#completed = map.version;
-      await Promise.all(this.shards.map((shard) => this.#reportTo(shard)));
+      // Not awaited: a shard that does not respond must not delay the next map.
+      for (const shard of this.shards) void this.#reportTo(shard);
     }
-    this.#isApplying = false;
   }
 
   async #reportTo(shard: MappedShard): Promise<void> {
     try {
-      await shard.reportMap(this.#completed);
+      await shard.reportMap(this.#applied);
     } catch {
       // It does not respond, and takes part in no move now. This is repeated with its next connection.
     }

@@ -199,7 +199,9 @@ export class TopicFeeds {
   }
 
   /** Compares the positions of feeds with Redis, and reads missed publications. */
-  async #compare(feeds: readonly TopicFeed[]): Promise<void> {
+  async #compare(all: readonly TopicFeed[]): Promise<void> {
+    // The others are compared when they have moved.
+    const feeds = all.filter(({ topic }) => !this.reader.isFrozen(topic));
     // Doubt that arises from now on stays.
     const asked = feeds.map((feed) => ({ feed, doubt: feed.takeDoubt(), before: feed.position }));
     const behind: TopicFeed[] = [];
