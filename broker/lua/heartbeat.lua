@@ -31,8 +31,8 @@
 --   4  the number of those nodes that have room for more
 --   5  the number of connections of the nodes that have room
 --   6  the nodes that have never published
---   7  1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: Redis has a
---      different generation)
+--   7  1 if the probe was sent, '' if there was none, or the error that a publication would get. STALE, also without a
+--      probe: Redis has a different generation
 -- Error LAYOUT: another release has put its layout here, and nothing was done.
 
 local nodesKey, stateKey, clockKey, connectionsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -46,6 +46,7 @@ local function tryWrite()
   if not mayUse(redis.call('GET', generationKey), generation) then
     return redis.error_reply('STALE Redis has a different generation')
   end
+  if probe == '' then return '' end
   return redis.pcall('XADD', probeChannel, 'NOMKSTREAM', '*', '', '') or 1
 end
 
@@ -93,7 +94,7 @@ end
 
 -- This must be the first write. Even if Redis is out of memory, it accepts the writes below, because the first of them
 -- frees memory.
-local outcome = probe == '' and '' or tryWrite()
+local outcome = tryWrite()
 
 local now = math.max(tonumber(redis.call('GET', clockKey) or '0'), clockOfNode, 1)
 forgetDead(now)

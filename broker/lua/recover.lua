@@ -37,7 +37,9 @@
 --            told            the greatest clock that a node knows
 --            isRemembered    1 if a node has joined that would know of a loss
 --            isForgotten     1 if a node has joined that has forgotten too much of what it published
---            isOld           1 if more is lost than nodes remember of topics that nobody listens to
+--            isOld           1 if more is lost than nodes remember of topics that nobody listens to, or a copied partition
+--            fence           the greatest fence that a node knows: the next generation has it too
+--            fenceOfData     the fence of the generation that ended; 0 if there is none
 --            at, waited      when a node last asked, and how long the nodes have waited for each other, in ms
 -- KEYS[5]  clock, in ms (heartbeat.lua)
 -- KEYS[6]  version of the layout of everything that nodes keep in Redis
@@ -58,7 +60,9 @@
 -- ARGV[12] minimum epoch of the last generation that it knows
 -- ARGV[13] 1 if it listens on the channel of ARGV[8], 0 if it is about to, '' if it cannot
 -- ARGV[14] how long after the start of this server new nodes wait for one that remembers, in ms
--- ARGV[15..] the nodes that it knows, only with its first report to this recovery. For each: id, clock of the last
+-- ARGV[15] the greatest fence that it has found in this Redis (shards/fence.lua), or 0
+-- ARGV[16] the fence that it uses: the version of the map of partitions that it knows, or 0
+-- ARGV[17..] the nodes that it knows, only with its first report to this recovery. For each: id, clock of the last
 --            heartbeat, and 1 if that node has never published, else ''
 --
 -- Returns {'serving', generation}, or {word, name of the recovery}. The node does what the word says, and calls again:
@@ -77,7 +81,8 @@ local layoutKey, nodesKey, unpublishedKey = KEYS[6], KEYS[7], KEYS[8]
 local nodeId, slack, stage, memory = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local clockOfNode, patience, newName, channel = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local joinedName, tolerated, layoutOfNode, minEpochOfNode = ARGV[9], tonumber(ARGV[10]), ARGV[11], ARGV[12]
-local listens, newNodeWait, firstKnownNode = ARGV[13], tonumber(ARGV[14]), 15
+local listens, newNodeWait, fenceFound, fenceOfNode = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+local firstKnownNode = 17
 
 -- A time as text, with all its digits.
 local function text(number)
@@ -107,7 +112,9 @@ local function beginRecovery(generation, now)
   -- This node takes part even if it does not receive its own call.
   local expected = receivers + (listens == '1' and 0 or 1)
   local floor = generation and string.match(generation, '%d+$') or '0000000000000000'
+  local fence = generation and string.match(generation, '%.(%d+):') or 0
   set('name', newName, 'at', text(now), 'waited', 0, 'floor', floor, 'expected', expected, 'told', '0')
+  set('fence', fence, 'fenceOfData', fence)
 end
 
 -- Records the stage of this node, and what it remembers.
@@ -116,6 +123,8 @@ local function join()
   if memory == '1' then set('isRemembered', 1) end
   if memory == '0' then set('isForgotten', 1) end
   if minEpochOfNode > get('floor') then set('floor', minEpochOfNode) end
+  local fence = math.max(fenceFound, fenceOfNode)
+  if fence > tonumber(get('fence') or '0') then set('fence', text(fence)) end
 end
 
 -- Returns the greatest clock that a node knows.
@@ -181,8 +190,8 @@ local function addWaited(recovery, now)
   return waited
 end
 
-local function beginGeneration(name, minEpoch, state)
-  local generation = name .. ':' .. minEpoch
+local function beginGeneration(name, fence, minEpoch, state)
+  local generation = name .. (fence == '0' and '' or '.' .. fence) .. ':' .. minEpoch
   redis.call('SET', generationKey, generation)
   redis.call('SET', stateKey, state)
   redis.call('DEL', recoveryKey)
@@ -223,7 +232,9 @@ local newest = newestClock()
 local restoreFrom = dataEnd and dataEnd - slack or newest - tolerated
 local deadBefore = (dataEnd or newest - tolerated) - slack
 expectPublishers(isNew and redis.call('ZRANGE', nodesKey, 0, -1, 'WITHSCORES') or {}, deadBefore)
-if dataEnd and newest - dataEnd > tolerated then set('isOld', 1) end
+-- Data from before a copy ends too early in the topics that were copied, however long ago they were published.
+local isBeforeCopy = fenceFound > tonumber(get('fenceOfData') or '0')
+if dataEnd and (newest - dataEnd > tolerated or isBeforeCopy) then set('isOld', 1) end
 
 local recovery = readRecovery()
 local isAbsent, isPublisherAbsent = findAbsent(recovery, deadBefore)
@@ -251,4 +262,4 @@ local isComplete = recovery.isRemembered
   and not isPublisherAbsent
   and not areBehind(recovery, 3)
 local minEpoch = isComplete and recovery.floor or epochAfter(recovery.floor)
-return { 'serving', beginGeneration(name, minEpoch, state) }
+return { 'serving', beginGeneration(name, recovery.fence or '0', minEpoch, state) }

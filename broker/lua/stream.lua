@@ -137,10 +137,15 @@ local function idOfData()
   return ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 end
 
+-- A name for this server process.
+local function runId()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+
 -- A name for the data that this server process holds. It changes if the server restarts, or has been a replica in the
 -- meantime.
 local function stateOfServer()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. idOfData()
+  return runId() .. idOfData()
 end
 
 -- The groups of messageIds (message-ids.lua) without those of the publications at `places` (a set), as a list. Their

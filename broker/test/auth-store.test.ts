@@ -55,12 +55,15 @@ interface OpenedRedisStore extends OpenedStore {
   readonly known: Revocations;
 }
 
-function homeAt(redisUrl: string, prefix: string): Home {
+function homeAt(redisUrl: string, prefix: string, mapVersion = 1): Home {
+  const keys = new Keys(prefix, 0, new Partitions(64));
   const settings = { redisUrl, redisTimeoutMs: 5_000, nodeName: 'test' };
   return {
     open: (events) => new StoreLink(settings, pino({ level: 'silent' }), new Metrics().counters, events),
     prefix,
-    nodes: new Keys(prefix, 0, new Partitions(64)).nodes,
+    nodes: keys.nodes,
+    generation: keys.generation,
+    mapVersion,
   };
 }
 
@@ -129,6 +132,42 @@ describe('a store whose partition moves to another Redis', () => {
     await store.revoke({ kind: 'subject', value: 'after', ...later });
     await until('it learns the next one', () => revoked.some(({ value }) => value === 'after'));
     expect(await entriesOf(prefix)).toHaveLength(1);
+  });
+
+  it('reads once more what another node has written there before it left, also if that node dies', async () => {
+    await using other = await startRedis();
+    const prefix = `p${++prefixes}`;
+    let move: (home: Home) => void = () => undefined;
+    const { store, revoked } = await openRedisStore(prefix, {
+      followHome: (listener) => {
+        move = listener;
+        listener(homeAt(redis.url, prefix));
+      },
+    });
+    await until('it has read', () => store.isCurrent);
+    const { store: dying } = await openRedisStore(prefix);
+    await dying.revoke({ kind: 'subject', value: 'last', ...later });
+    move(homeAt(other.url, prefix));
+    await dying.close();
+    await until('it knows the revocation', () => revoked.some(({ value }) => value === 'last'));
+    await until('it is in the new Redis', async () => (await entriesOf(prefix, other.url)).length === 1);
+  });
+
+  it('takes no revocations from a node that does not know of the move', async () => {
+    const prefix = `p${++prefixes}`;
+    const { store } = await openRedisStore(prefix, {
+      followHome: (listener) => listener(homeAt(redis.url, prefix, 6)),
+    });
+    const direct = new Redis(redis.url);
+    await direct.set(`${prefix}:generation`, 'ab.6:0000000000000000');
+    await store.revoke({ kind: 'subject', value: 'before', ...later });
+    await direct.set(`${prefix}:generation`, 'ab.7:0000000000000000');
+    await expect(store.revoke({ kind: 'subject', value: 'after', ...later })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('Repeat the request until the answer is 202'),
+    });
+    expect(await entriesOf(prefix)).toHaveLength(1);
+    direct.disconnect();
   });
 
   it('answers unavailable before it is known', async () => {

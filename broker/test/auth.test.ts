@@ -540,8 +540,9 @@ describe.concurrent('a limit', () => {
     await shy.connect();
     expect(await statusOf(shy.node().url)).toBe(503);
     await using slow = await startCluster({ env: { FANFARE_HANDSHAKES_PER_SECOND: '1' } });
-    await slow.connect();
-    expect(await statusOf(slow.node().url)).toBe(503);
+    // At once: a slow machine makes one a second.
+    const statuses = await Promise.all(Array.from({ length: 50 }, () => statusOf(slow.node().url)));
+    expect(statuses).toContain(503);
     await until('a slot is free again', async () => (await statusOf(slow.node().url)) === 101);
   });
 
@@ -635,10 +636,13 @@ describe('attempts to bypass limits', () => {
     const env = await authEnv({ FANFARE_HANDSHAKES_PER_SECOND: '50', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });
     const { url } = small.node();
+    const startedAt = performance.now();
     const greedy = await Promise.all(
-      Array.from({ length: 40 }, () => statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })),
+      Array.from({ length: 100 }, () => statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })),
     );
-    expect(greedy.filter((status) => status === 101).length).toBeLessThan(15);
+    const seconds = (performance.now() - startedAt) / 1_000;
+    // A quarter.
+    expect(greedy.filter((status) => status === 101).length).toBeLessThan((1 + seconds) * 12.5 + 2);
     expect(greedy).toContain(429);
     for (let client = 0; client < 20; client++) {
       expect(await statusOf(url, { 'X-Forwarded-For': `198.51.100.${client}` })).toBe(101);
@@ -669,13 +673,15 @@ describe('attempts to bypass limits', () => {
   it('by reconnecting fail: the subject has still spent its budget', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
     let published = 0;
+    const startedAt = performance.now();
     for (let visit = 0; visit < 5; visit++) {
       const connection = await connectAs({}, 0, small);
       const replies = await Promise.all(Array.from({ length: 10 }, (_, data) => connection.publish('t', data)));
       published += replies.filter(({ type }) => type === 'published').length;
       await connection.close();
     }
-    expect(published).toBeLessThan(25);
+    const seconds = (performance.now() - startedAt) / 1_000;
+    expect(published).toBeLessThan(10 + 5 * seconds + 2);
   });
 
   it('with commands that wait until the token is checked fail: these commands count too', async () => {

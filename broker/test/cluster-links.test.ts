@@ -28,7 +28,7 @@ import { until } from './wait.js';
 interface LogLine {
   readonly event: string;
   readonly msg: string;
-  readonly redis?: string;
+  readonly shard?: string;
 }
 
 /** A log that tests can read. */
@@ -363,7 +363,7 @@ describe('partitions of a Redis Cluster', () => {
     // Two connections, each with pauses of about a second.
     expect(attempts).toBeGreaterThan(0);
     expect(attempts).toBeLessThan(50);
-    expect(node.log.filter(({ event, redis }) => event === 'redisLost' && redis !== nameOf(killed))).toEqual([]);
+    expect(node.log.filter(({ event, shard }) => event === 'redisLost' && shard !== nameOf(killed))).toEqual([]);
     await killed.restart();
     await cluster.untilHealthy();
   });
@@ -450,6 +450,21 @@ describe('a Redis Cluster of one server', () => {
     await until('it listens', () => listener.at !== null);
     await listener.expectDelivery('again');
   });
+
+  it.each(['role', 'cluster|slots'])(
+    'has a fault if its user may not run a command, and is used later: %s',
+    async (command) => {
+      await using redis = await startOne();
+      await redisCommand(redis.port, ['ACL', 'SETUSER', 'default', `-${command}`]);
+      await using node = new Node({ servers: [redis] }, ['a']);
+      const { links } = node.listener('a');
+      const sentence = await until('it has a fault', () => links.fault);
+      expect(sentence).toContain(command.toUpperCase());
+      expect(node.log.some(({ event, msg }) => event === 'redisError' && msg === sentence)).toBe(true);
+      await redisCommand(redis.port, ['ACL', 'SETUSER', 'default', `+${command}`]);
+      await until('it is used when the permission is there', () => node.listener('a').at !== null);
+    },
+  );
 
   it('is not left while it refuses all commands because another slot has no server', async () => {
     await using redis = await startOne('--cluster-allow-pubsubshard-when-down', 'no');

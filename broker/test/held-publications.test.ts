@@ -14,10 +14,11 @@ function payloadOf(text: string): KeyedPayload {
 function hold(maxRelayBytes = 1_000) {
   const { waiting } = new RelayPart(new RelayShare({ flushWindowMs: 0, recentBytes: 0, maxRelayBytes }, 1), 1);
   const counters = { publicationsUnrelayed: 0, publicationsOverloaded: 0 };
-  const held = new HeldPublications(waiting, counters);
+  const lost: Topic[] = [];
+  const held = new HeldPublications(waiting, counters, (topic) => lost.push(topic));
   const failed: string[] = [];
   const receipt = { accepted: () => undefined, failed: ({ code }: ReplyError) => failed.push(code) };
-  return { held, waiting, counters, failed, receipt };
+  return { held, waiting, counters, failed, receipt, lost };
 }
 
 describe('publications that wait', () => {
@@ -41,17 +42,18 @@ describe('publications that wait', () => {
   });
 
   it('fail one by one if the other shard does not take them', () => {
-    const { held, failed, receipt } = hold();
+    const { held, failed, receipt, lost } = hold();
     held.add(topic, payloadOf('one'), null, receipt, null);
     held.add(topic, payloadOf('two'), null, null, null);
     held.release(() => {
       throw new ReplyError('overloaded', 'Too many.');
     });
     expect(failed).toEqual(['overloaded']);
+    expect(lost).toEqual([topic]);
   });
 
   it('are refused after a second, and so are those that follow', async () => {
-    const { held, waiting, counters, failed, receipt } = hold();
+    const { held, waiting, counters, failed, receipt, lost } = hold();
     held.add(topic, payloadOf('one'), null, receipt, null);
     held.add(topic, payloadOf('two'), null, null, null);
     await held.over;
@@ -59,6 +61,7 @@ describe('publications that wait', () => {
     expect(() => held.add(topic, payloadOf('three'), null, receipt, null)).toThrow(ReplyError);
     held.add(topic, payloadOf('four'), null, null, null);
     expect(counters.publicationsUnrelayed).toBe(2);
+    expect(lost).toEqual([topic, topic]);
     expect(waiting.bytes).toBe(0);
     held.release(() => expect.unreachable());
   });

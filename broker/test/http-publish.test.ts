@@ -625,10 +625,9 @@ describe('with authentication', () => {
     expect(statuses.slice(0, 20)).toEqual(Array.from({ length: 20 }, () => 200));
     expect(statuses[20]).toBe(429);
     expect(statuses.slice(20).filter((each) => each === 200)).toEqual([]);
-    const single = await until('a single one is refused', async () => {
-      const answer = await post(node, 'user.rate', '1', token);
-      return answer.status === 429 ? answer : null;
-    });
+    // At once: a slow machine stays below the rate.
+    const answers = await Promise.all(Array.from({ length: 60 }, () => post(node, 'user.rate', '1', token)));
+    const single = answers.find((answer) => answer.status === 429) as Answer;
     expect(single).toMatchObject({ status: 429, body: { code: 'rateLimited', retryable: true } });
     expect(Number(single.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expect(single.body['retryAfterMs']).toBeGreaterThan(0);
@@ -682,23 +681,20 @@ describe('with authentication', () => {
 
   it('charges wrong bodies and long histories to the command rate', async () => {
     const wrong = as(await tokenOf('wrong'));
-    await until('wrong bodies are refused unread', async () => {
-      const { status } = await batch(node, [{ topic: 'user.w' }], wrong);
-      expect([400, 429]).toContain(status);
-      return status === 429;
-    });
+    // At once: a slow machine stays below the rate.
+    const bodies = await Promise.all(Array.from({ length: 60 }, () => batch(node, [{ topic: 'user.w' }], wrong)));
+    expect(new Set(bodies.map(({ status }) => status))).toEqual(new Set([400, 429]));
     const reader = as(await tokenOf('reader'));
     const read = (): Promise<Answer> => send(node, '/v1/topics/user.long/publications', { headers: reader });
     const write = { topic: 'user.long', data: 'x'.repeat(60_000) };
     await batch(node, [write, write, write, write], as(await tokenOf('writer')));
-    let pages = 0;
-    await until('reading is refused', async () => {
-      const { status } = await read();
-      if (status === 200) pages++;
-      return status === 429;
-    });
+    const startedAt = performance.now();
+    const reads = await Promise.all(Array.from({ length: 60 }, read));
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const pages = reads.filter(({ status }) => status === 200).length;
+    expect(new Set(reads.map(({ status }) => status))).toEqual(new Set([200, 429]));
     // Each page of 240 KB costs four commands. Their burst is two seconds of the rate, and the subscriptions.
-    expect(pages).toBeLessThan(20);
+    expect(pages).toBeLessThan(20 + 5 * seconds);
   });
 
   it('says exactly when to retry after too many requests with unknown tokens', async () => {

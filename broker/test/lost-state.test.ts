@@ -137,6 +137,37 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
     admin.disconnect();
   });
 
+  it.each([
+    { left: 'before the outage', lingerMs: 60_000 },
+    { left: 'during the outage', lingerMs: 0 },
+  ])('gets publications that only its node remembers, although it left $left', async ({ left, lingerMs }) => {
+    const linger = { ...env, FANFARE_UNSUBSCRIBE_LINGER_MS: String(lingerMs) };
+    await using cluster = await startCluster({ redis: true, env: linger, times: shortTimes });
+    const reader = await cluster.subscriber('t');
+    const writer = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    const since = await publish(writer, 't', 1);
+    const before = await admin.dumpBuffer(nameInRedis('t'));
+    await publish(writer, 't', 2);
+    await reader.take('t', 2);
+    await untilForgotten(admin);
+    // As after a failover to a replica that was behind.
+    await admin.restore(nameInRedis('t'), 0, before, 'REPLACE');
+    await admin.save();
+    if (left === 'before the outage') await reader.unsubscribe('t');
+    await cluster.redis.kill();
+    for (const node of cluster.nodes) await untilReady(node, 503);
+    if (left === 'during the outage') await reader.unsubscribe('t');
+    await cluster.redis.restart();
+    for (const node of cluster.nodes) await untilReady(node);
+    expect(await reader.requestServed({ type: 'subscribe', topic: 't', since })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 2 }],
+    });
+    admin.disconnect();
+  });
+
   it('gets all publications of a topic without subscribers, which nodes restore', async () => {
     await using cluster = await startCluster({ redis: true, env });
     const writer = await cluster.connect();

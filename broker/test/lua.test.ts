@@ -626,6 +626,10 @@ describe('a recovery', () => {
     readonly name?: string;
     readonly waitMs?: number;
     readonly patienceMs?: number;
+    /** The fence that it has found in Redis. */
+    readonly fenceFound?: number;
+    /** The version of the map that it knows. */
+    readonly mapVersion?: number;
   }
   const report = async (node: string, stage: number, options: Options = {}) => {
     const {
@@ -636,6 +640,8 @@ describe('a recovery', () => {
       name = '',
       waitMs = 0,
       patienceMs = 60_000,
+      fenceFound = 0,
+      mapVersion = 0,
     } = options;
     const args = [
       node,
@@ -652,6 +658,8 @@ describe('a recovery', () => {
       '0',
       '',
       waitMs,
+      fenceFound,
+      mapVersion,
     ];
     const known = Object.entries(knows).flatMap(([id, sign]) => [id, sign, unpublished.includes(id) ? 1 : '']);
     return (await run(scripts.recover, keys, [...args, ...known])) as string[];
@@ -681,6 +689,29 @@ describe('a recovery', () => {
     expect(await recoverWith({ a: {} })).toBe('serving');
   });
 
+  it('keeps the highest fence that the data has or a node knows', async () => {
+    await redis.mset('generation', 'last.7:5000000000000000', 'clock', 10_000);
+    expect(await recoverWith({ a: { remembers: '1', newestClock: 10_000, mapVersion: 6 } })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next.7:5000000000000000');
+    await redis.flushall();
+    expect(await recoverWith({ a: { remembers: '1', mapVersion: 9 }, b: { remembers: '1' } })).toBe('serving');
+    expect(await redis.get('generation')).toMatch(/^next\.9:/);
+  });
+
+  it('ends all epochs of data from before the copy of a partition, but not if there is no data', async () => {
+    const node = { remembers: '1', newestClock: 10_000, fenceFound: 7, mapVersion: 7 } as const;
+    await redis.mset('generation', 'last.7:5000000000000000', 'clock', 10_000);
+    expect(await recoverWith({ a: node })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next.7:5000000000000000');
+    await redis.del('run');
+    await redis.set('generation', 'last.6:5000000000000000');
+    expect(await recoverWith({ a: node })).toBe('serving');
+    expect((await redis.get('generation'))?.slice(-16)).not.toBe('5000000000000000');
+    await redis.flushall();
+    expect(await recoverWith({ a: node })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next.7:0000000000000000');
+  });
+
   it('waits for the nodes that receive its call', async () => {
     const listener = new Redis(server.url);
     await listener.ssubscribe(control);
@@ -689,7 +720,7 @@ describe('a recovery', () => {
   });
 
   it('begins only after the node itself has subscribed, if it is about to: otherwise the count of receivers is unknown', async () => {
-    const args = ['a', 2_000, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0];
+    const args = ['a', 2_000, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0, 0, 0];
     expect(await run(scripts.recover, keys, args)).toEqual(['listen']);
     expect(await redis.exists('recovery')).toBe(0);
   });

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { parseGeneration } from '../src/relay/generation.js';
 import { Keys } from '../src/relay/keys.js';
@@ -12,6 +12,7 @@ import { Membership } from '../src/relay/membership.js';
 import { memoryTimes } from '../src/relay/memory-times.js';
 import { Partitions } from '../src/relay/partitions.js';
 import { Probe } from '../src/relay/probe.js';
+import { SharedTimers } from '../src/relay/shared-timers.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
@@ -49,31 +50,45 @@ describe('the probe of a heartbeat', () => {
       probe,
       new KnownNodes(),
       () => null,
+      { renew: () => undefined },
       () => undefined,
+      new SharedTimers(),
     );
     const onProbe = (number: number): void => probe.onReturn(Buffer.from(String(number)));
     return { membership, probe, onProbe, dead, sent, counters, asked: () => asked };
   }
 
   it('shows that Redis is alive if the probe arrives, and dead if two probes in a row are missing', async () => {
-    const { membership, probe, onProbe, dead, sent, counters } = start(1);
-    await until('the probe is sent', () => sent.length === 1);
-    expect(probe.isLive).toBe(false);
-    onProbe(1);
-    expect(probe.isLive).toBe(true);
-    await until('one probe is missing', () => counters.probesMissed === 1);
-    expect(probe.isLive).toBe(true);
-    expect(dead).toEqual([]);
-    await until('another probe is missing', () => counters.probesMissed === 2);
-    expect(probe.isLive).toBe(false);
-    expect(dead).toEqual(['it accepts publications and does not deliver them']);
-    membership.close();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+    try {
+      const { membership, probe, onProbe, dead, sent, counters } = start(1);
+      /** Until the next probe is missing. */
+      const pass = async (): Promise<void> => {
+        const before = counters.probesMissed;
+        while (counters.probesMissed === before) await vi.advanceTimersByTimeAsync(1);
+      };
+      await vi.advanceTimersByTimeAsync(20);
+      expect(sent).toEqual([1]);
+      expect(probe.isLive).toBe(false);
+      onProbe(1);
+      expect(probe.isLive).toBe(true);
+      await pass();
+      expect(counters.probesMissed).toBe(1);
+      expect(probe.isLive).toBe(true);
+      expect(dead).toEqual([]);
+      await pass();
+      expect(probe.isLive).toBe(false);
+      expect(dead).toEqual(['it accepts publications and does not deliver them']);
+      membership.close();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('causes a report if Redis does not accept it', async () => {
     const { membership, dead, asked } = start(new Error('OOM command not allowed'));
-    await until('Redis counts as dead', () => dead.length === 1);
-    expect(dead).toEqual(['it accepts no publications']);
+    await until('Redis counts as dead', () => dead.length > 0);
+    expect(new Set(dead)).toEqual(new Set(['it accepts no publications']));
     expect(asked()).toBe(0);
     membership.close();
   });

@@ -158,7 +158,17 @@ describe('a copy of a partition', () => {
 describe('a shard that gets a partition', () => {
   const control = 'fanfare:control';
   const accept = (minEpoch: string, newest: string) =>
-    run(to, shardScripts.accept, [keys.generation, keys.newestEpoch, control], [minEpoch, newest]);
+    run(
+      to,
+      shardScripts.accept,
+      [keys.generation, keys.newestEpoch, control, 'lock', 'map'],
+      [minEpoch, newest, 'me', 4],
+    );
+
+  beforeEach(async () => {
+    await to.set('lock', 'me');
+    await to.set('map', '{"version":4,"partitions":16}');
+  });
 
   it('takes the epochs of the other shard as valid, and begins only later ones', async () => {
     await to.set(keys.generation, `ab.3:1800000000000000`);
@@ -187,7 +197,18 @@ describe('a shard that gets a partition', () => {
 
   it('is not touched while nodes restore its data', async () => {
     await expect(accept(floor, '1')).rejects.toThrow(/^NOGENERATION/);
-    expect(await namesIn(to)).toEqual([]);
+    expect(await namesIn(to)).toEqual(['lock', 'map']);
+  });
+
+  it('is not touched by a command that has lost the lock, or is in another step', async () => {
+    await to.set(keys.generation, `ab:1800000000000000`);
+    await to.set('map', '{"version":5,"partitions":16}');
+    await expect(accept(floor, '1')).rejects.toThrow(/^LOCKLOST/);
+    await to.set('map', '{"version":4,"partitions":16}');
+    await to.set('lock', 'other');
+    await expect(accept(floor, '1')).rejects.toThrow(/^LOCKLOST/);
+    expect(await to.get(keys.generation)).toBe('ab:1800000000000000');
+    expect(await to.get(keys.newestEpoch)).toBe(null);
   });
 });
 
@@ -201,8 +222,20 @@ describe('the fence of a shard', () => {
     await from.set(keys.generation, generation);
   }
 
-  const fence = (version: number) =>
-    run(from, shardScripts.fence, [keys.generation, keys.newestEpoch], [version]) as Promise<string[]>;
+  /** As the command that has the lock, and has written the map of this version. */
+  async function fence(version: number, recovery = ''): Promise<string[]> {
+    await from.set('lock', 'me');
+    await from.set('map', `{"version":${version},"partitions":16}`);
+    return raise(version, 'me', recovery);
+  }
+
+  const raise = (version: number, owner: string, recovery = '') =>
+    run(
+      from,
+      shardScripts.fence,
+      [keys.generation, keys.newestEpoch, 'lock', 'map'],
+      [version, owner, recovery],
+    ) as Promise<string[]>;
 
   const publish = (generation: string) =>
     run(
@@ -255,12 +288,36 @@ describe('the fence of a shard', () => {
     await expect(publish('')).rejects.toThrow(/^STALE/);
   });
 
+  it('is raised only by the command that has the lock and has written the map, and in the wanted recovery', async () => {
+    await serve(`ab:${floor}`);
+    await fence(3);
+    await expect(raise(4, 'me')).rejects.toThrow(/^LOCKLOST/);
+    await expect(raise(3, 'other')).rejects.toThrow(/^LOCKLOST/);
+    await from.del('lock');
+    await expect(raise(3, 'me')).rejects.toThrow(/^LOCKLOST/);
+    expect((await fence(5, 'cd'))[0]).toBe(`ab.3:${floor}`);
+    expect((await fence(5, 'ab'))[0]).toBe(`ab.5:${floor}`);
+  });
+
   it('refuses everybody while there is no generation', async () => {
     await serve(`ab:${floor}`);
     await from.del(keys.generation);
     await expect(fence(7)).rejects.toThrow(/^NOGENERATION/);
     for (const name of ['', `ab.7:${floor}`]) await expect(readNew(name)).rejects.toThrow(/^STALE/);
     await expect(publish(`ab.7:${floor}`)).rejects.toThrow(/^STALE/);
+  });
+});
+
+describe('commands of a command that changes the map', () => {
+  const runAll = (owner: string, ...words: readonly (string | number)[]) =>
+    run(from, shardScripts.run, ['lock'], [owner, ...words]);
+
+  it('are run one after the other while it has the lock, and not at all later', async () => {
+    await from.set('lock', 'me');
+    expect(await runAll('me', 3, 'SET', 'a', '1', 2, 'GET', 'a', 2, 'DEL', 'b')).toEqual(['OK', '1', 0]);
+    await from.set('lock', 'other');
+    await expect(runAll('me', 2, 'UNLINK', 'a')).rejects.toThrow(/^LOCKLOST/);
+    expect(await from.get('a')).toBe('1');
   });
 });
 

@@ -102,6 +102,23 @@ describe('the publish log of a node', () => {
     from.handOver(() => true, to);
   });
 
+  it('hands publications over with their age', () => {
+    const share = newPart();
+    const [from, to] = [new PublishLog(times, share), new PublishLog(times, share)];
+    for (let turn = 0; turn < 3; turn++) to.endPeriod();
+    from.add(named('old'), entry(1));
+    const addedAt = performance.now();
+    for (let turn = 1; turn < turnsToForget; turn++) from.endPeriod();
+    while (performance.now() === addedAt);
+    to.add(named('own'), entry(1));
+    from.handOver(() => true, to);
+    const ages = [...to.topics(performance.now() - addedAt)].map(({ topic, entries }) => [topic, entries.length]);
+    expect(Object.fromEntries(ages)).toEqual({ old: 0, own: 1 });
+    to.endPeriod();
+    expect([...topicsOf(to).keys()]).toEqual(['own']);
+    expect([from.handOver(() => true, to), to.isComplete]).toEqual([false, true]);
+  });
+
   it('hands over the positions of topics whose publications it has forgotten, and whether it has forgotten topics', () => {
     const share = newPart();
     const [before, after] = [new PublishLog(times, share), new PublishLog(times, share)];

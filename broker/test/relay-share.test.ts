@@ -58,18 +58,31 @@ describe('the share of a relay', () => {
     hung.bytes = 0;
     expect(healthy.hasRoom(500)).toBe(true);
     healthy.bytes = 0;
-    expect(share.unreserved.bytes).toBe(0);
+    expect(share.waiting.excess).toBe(0);
   });
 
   it('follows its partitions also while publications wait', () => {
     const share = newShare();
     const [one, other] = [new RelayPart(share, partitions), new RelayPart(share, 0)];
     one.waiting.bytes = 750;
-    expect(share.unreserved.bytes).toBe(250);
+    expect(share.waiting.excess).toBe(250);
     [one.partitions, other.partitions] = [0, partitions];
-    expect(share.unreserved.bytes).toBe(750);
+    expect(share.waiting.excess).toBe(750);
     expect(other.waiting.hasRoom(500)).toBe(true);
     one.waiting.bytes = 0;
-    expect(share.unreserved.bytes).toBe(0);
+    expect(share.waiting.excess).toBe(0);
+  });
+
+  it('in the bytes of the log has a reserve: one busy topic leaves the others their memory', () => {
+    const share = newShare();
+    const times = { rememberMs: 3_000, maxHeartbeatMs: 1_000 };
+    const [busy, quiet] = [1, 1].map((count) => new PublishLog(times, new RelayPart(share, count)));
+    const add = (log: PublishLog | undefined, name: string, offset: number, bytes: number): void =>
+      log?.add(parseTopic(name) as Topic, { epoch: '1', first: offset, last: offset, bytes: Buffer.alloc(bytes) });
+    for (let offset = 1; offset <= 20; offset++) add(busy, 'busy', offset, 1_000_000);
+    for (let offset = 1; offset <= 10; offset++) add(quiet, 'quiet', offset, 1_000);
+    expect([...(busy?.topics() ?? [])]).toMatchObject([{ topic: 'busy', isThinned: true }]);
+    const [kept] = [...(quiet?.topics() ?? [])];
+    expect([kept?.entries.length, kept?.isThinned]).toEqual([10, false]);
   });
 });

@@ -91,6 +91,26 @@ it.each(['shards', 'cluster'] as const)('a revocation ends the connections at ot
   for (const node of [0, 1]) expect(await refused(token, node, cluster)).toMatchObject(isRevoked);
 });
 
+it('a broker with another prefix knows the copied revocations, and outlives the old data (docs/operations.md, Upgrades)', async () => {
+  await using redis = await startRedis();
+  const admin = new Redis(redis.url);
+  const token = await tokenOf('mallory');
+  {
+    await using old = await startCluster({ redis, env });
+    expect(await revoke({ subject: 'mallory' }, 0, old)).toEqual({ status: 202, body: {} });
+  }
+  await admin.set('fanfare:layout', '2');
+  await admin.copy('fanfare:revocations', 'fanfare2:revocations');
+  await using cluster = await startCluster({ redis, env: { ...env, FANFARE_REDIS_PREFIX: 'fanfare2' } });
+  expect(await refused(token, 0, cluster)).toMatchObject(isRevoked);
+  const writer = await connectWith(await tokenOf('alice'), 0, cluster);
+  expect(await writer.publish('t', 1)).toMatchObject({ type: 'published', position: { offset: 1 } });
+  await admin.unlink(...(await admin.keys('fanfare:*')));
+  expect(await writer.publish('t', 2)).toMatchObject({ type: 'published', position: { offset: 2 } });
+  expect(await refused(token, 0, cluster)).toMatchObject(isRevoked);
+  admin.disconnect();
+});
+
 describe('while Redis is full', () => {
   it('a revocation still ends the connections of a subject on all nodes, and its token is refused', async () => {
     await using redis = await startRedis();

@@ -99,7 +99,9 @@ describe('the text of a map', () => {
     ['[]', /a map is not an object/],
     ['{"version":0,"partitions":2,"shards":{"a":"0-1"}}', /version is not a positive number/],
     ['{"version":1,"partitions":"2","shards":{"a":"0-1"}}', /number of partitions/],
+    ['{"version":1,"partitions":1000000000,"shards":{"a":"0-1"}}', /number of partitions .* up to 1024/],
     ['{"version":1,"partitions":2}', /list of shards is not an object/],
+    ['{"version":1,"partitions":1,"shards":{"a\\u001b[31m":"0"}}', /name that is not printable/],
     ['{"version":1,"partitions":2,"shards":{"a":"0"}}', /partition 1 is in no shard/],
     ['{"version":1,"partitions":2,"shards":{"a":"0-1","b":"1"}}', /partition 1 is in two shards/],
     ['{"version":1,"partitions":2,"shards":{"a":"0-2"}}', /a has partition 2, and there are 2/],
@@ -107,7 +109,7 @@ describe('the text of a map', () => {
     ['{"version":1,"partitions":1,"shards":{"a":"0"},"moving":{"1":{}}}', /moves partition 1, and there are 1/],
     [
       '{"version":1,"partitions":1,"shards":{"a":"0"},"moving":{"0":{"from":"a","to":"b","step":"fly"}}}',
-      /unknown step .* newer release/,
+      /^A newer release of Fanfare moves partition 0,/,
     ],
     [
       '{"version":1,"partitions":1,"shards":{"a":"0"},"moving":{"0":{"from":"a","to":"b","step":"switch"}}}',

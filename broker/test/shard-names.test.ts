@@ -16,7 +16,7 @@ describe('a map with another name of a shard', () => {
   it('is read back as the same map', () => {
     expect(parseMap(formatMap(renamed))).toEqual(renamed);
     expect(() => parseMap(formatMap(map).replace('}}', '},"renamed":{"a:1":1}}'))).toThrow(
-      'the present name of a:1 is not a text',
+      'a shard has a name that is not printable ASCII',
     );
   });
 

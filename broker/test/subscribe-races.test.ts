@@ -96,6 +96,10 @@ class ScriptedListener implements Listener {
     return this.#isUp;
   }
 
+  isServing(): boolean {
+    return this.#isUp;
+  }
+
   subscribe(topics: readonly Topic[]): Promise<void> {
     return this.#command(topics.length, () => {
       for (const each of topics) this.subscribed.add(each);
@@ -238,6 +242,35 @@ describe('Interest', () => {
     listener.answerAll();
     await turn();
     expect(story).toEqual(['gap a', 'publication']);
+    interest.close();
+  });
+
+  it('resubscribes to topics that linger, but not to those whose subscription was never confirmed', async () => {
+    const listener = new ScriptedListener();
+    const settings = {
+      unsubscribeLingerMs: 60_000,
+      redisTimeoutMs: 5_000,
+      maxTopicsPerCommand: 10,
+      maxLingeringTopics: 10_000,
+    };
+    const interest = newInterest(listener, settings);
+    const wanting = interest.want(topic('confirmed'));
+    await turn();
+    listener.answerAll();
+    await wanting;
+    interest.release(topic('confirmed'));
+    interest.want(topic('sent')).catch(() => undefined);
+    await turn();
+    interest.release(topic('sent'));
+    for (let losses = 0; losses < 2; losses++) {
+      listener.breakDown();
+      interest.onLost();
+      listener.comeBack();
+      interest.onReady();
+      await turn();
+    }
+    listener.answerAll();
+    expect([...listener.subscribed]).toEqual(['confirmed']);
     interest.close();
   });
 

@@ -7,6 +7,7 @@ import { parseGeneration } from '../src/relay/generation.js';
 import { HistoryReader } from '../src/relay/history-reader.js';
 import { Keys } from '../src/relay/keys.js';
 import { Partitions } from '../src/relay/partitions.js';
+import { SharedTimers } from '../src/relay/shared-timers.js';
 import { encodeEntry } from '../src/relay/stream-entry.js';
 import { CacheBudget } from '../src/relay/topic-cache.js';
 import { TopicFeeds } from '../src/relay/topic-feeds.js';
@@ -45,7 +46,15 @@ it('a subscriber that is ahead of a pending read gets the position of a later re
   states.getOrCreate(t);
   const delivery = new RecordedDelivery();
   const log = pino({ level: 'silent' });
-  const feeds = new TopicFeeds(states, new CacheBudget(1_000_000), reader, delivery, log, new Metrics().counters);
+  const feeds = new TopicFeeds(
+    states,
+    new CacheBudget(1_000_000),
+    reader,
+    delivery,
+    log,
+    new Metrics().counters,
+    new SharedTimers(),
+  );
   await feeds.open(t, null);
   expect(feeds.subscribeResult(t, null).position).toEqual(at(1));
 

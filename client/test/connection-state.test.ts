@@ -165,7 +165,7 @@ it('a client retries if the node refuses the connect command for now', async () 
 
 it('a client pings an idle connection, and keeps it while it receives messages', async () => {
   await using node = await startTestNode({ pingIntervalMs: 1_000 });
-  await using client = connect(node, { pongTimeoutMs: 400 });
+  await using client = connect(node, { pongTimeoutMs: 900 });
   await client.connect();
   await (await node.connection()).received('ping', 2);
   expect(node.connections).toHaveLength(1);

@@ -16,8 +16,10 @@ afterAll(() => browser?.close());
 const prelude = (node: TestNode): string => `
   const { FanfareProvider, useClient, useConnection, useTopic } = createHooks();
   const url = '${node.url}';
+  // A node of a busy machine that answers late does not hang.
+  const patient = { connectTimeoutMs: 60_000, timeoutMs: 60_000, pongTimeoutMs: 60_000 };
   const newClient = (options) =>
-    createClient(url, { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20, ...options });
+    createClient(url, { ...patient, reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20, ...options });
   const textOf = (items) => items.map(({ data }) => data).join();
   class Boundary extends Component {
     state = { error: null };
@@ -98,7 +100,7 @@ describe.skipIf(!hasBrowser).concurrent('in Chromium', () => {
     await using world = await start(`${list}
       import { fallback } from '/packages.js';
       const Transport = () => <p>{useConnection().name} {useClient().transport}</p>;
-      const newFallback = () => fallback.createClient(url, { transports: ['serverSentEvents'] });
+      const newFallback = () => fallback.createClient(url, { ...patient, transports: ['serverSentEvents'] });
       show(<><List /><Transport /></>, newFallback);
     `);
     await world.shows('subscribed connected serverSentEvents');

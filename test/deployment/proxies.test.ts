@@ -51,7 +51,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
         FANFARE_NODE_NAME: `node-${index}`,
         FANFARE_IDLE_TIMEOUT_SECONDS: '8',
         FANFARE_DRAIN_WINDOW_MS: '2000',
-        FANFARE_REDIS_TIMEOUT_MS: '500',
+        FANFARE_REDIS_TIMEOUT_MS: '2000',
       },
     });
   };

@@ -42,9 +42,17 @@ const scripts = {
 /** Entry of the stream: its id, and alternating fields and values. */
 type Entry = readonly [id: string, fields: readonly string[]];
 
+/** A store, and the connection to it. */
+interface Opened {
+  readonly home: Home;
+  readonly link: ReturnType<Home['open']>;
+}
+
 export class RedisAuthStore implements AuthStore {
   /** Where the store is, and the connection to it; null before it is known. */
-  #opened: { readonly home: Home; readonly link: ReturnType<Home['open']> } | null = null;
+  #opened: Opened | null = null;
+  /** Stores that this node has left: the id of the last revocation there that it has read. */
+  readonly #left = new Map<Opened, string>();
   readonly #node: string;
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
@@ -72,7 +80,10 @@ export class RedisAuthStore implements AuthStore {
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#maxLagMs = settings.maxRevocationLagSeconds * 1_000;
-    this.#poll = setInterval(() => void this.#pollOnce(), pollMs);
+    this.#poll = setInterval(() => {
+      for (const left of this.#left.keys()) void this.#readLast(left);
+      void this.#pollOnce();
+    }, pollMs);
     this.#poll.unref();
     followHome((home) => this.#moveTo(home));
   }
@@ -177,7 +188,7 @@ export class RedisAuthStore implements AuthStore {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#poll);
-    await this.#opened?.link.close();
+    for (const { link } of [...this.#left.keys(), ...(this.#opened === null ? [] : [this.#opened])]) await link.close();
   }
 
   #moveTo(home: Home): void {
@@ -185,9 +196,42 @@ export class RedisAuthStore implements AuthStore {
     const before = this.#opened;
     this.#opened = { home, link: home.open({ onReady: () => void this.#pollOnce() }) };
     if (before === null) return;
-    void before.link.close();
+    this.#left.set(before, this.#cursor);
     // The new Redis lacks what the nodes know, as if it had lost its state.
     this.#startOver();
+    void this.#readLast(before);
+  }
+
+  /**
+   * Reads what other nodes have written to a store before nobody could write there any more (lua/auth/revoke.lua), and
+   * leaves it. If the store does not respond, the next poll continues.
+   */
+  async #readLast(opened: Opened): Promise<void> {
+    const { home, link } = opened;
+    try {
+      for (let cursor = this.#left.get(opened); cursor !== undefined; ) {
+        const page = ['XRANGE', `${home.prefix}:revocations`, `(${cursor}`, '+', 'COUNT', pageSize] as const;
+        const [entries] = (await link.run([page])) as [readonly Entry[]];
+        cursor = entries.at(-1)?.[0];
+        if (cursor !== undefined) this.#left.set(opened, cursor);
+        this.#learn(entries);
+      }
+    } catch {
+      return;
+    }
+    this.#left.delete(opened);
+    await link.close();
+  }
+
+  /** Takes revocations that the current store may lack. */
+  #learn(entries: readonly Entry[]): void {
+    for (const [, fields] of entries) {
+      const revocation = read(fields);
+      if (revocation === null || this.#known.isExpired(revocation, Date.now())) continue;
+      this.#onRevoked([revocation]);
+      const known = this.#known.known(revocation) ?? revocation;
+      this.#unread.set(keyOf(known), known);
+    }
   }
 
   get #link(): ReturnType<Home['open']> {
@@ -295,8 +339,9 @@ export class RedisAuthStore implements AuthStore {
   }
 
   #callOf({ kind, value, atMs, untilMs }: Revocation): ScriptCall {
-    const args = [maxRevocations, kind, value, atMs, untilMs];
-    return { script: scripts.revoke, keys: [this.#key('revocations')], args };
+    const { generation, mapVersion } = this.#home;
+    const args = [maxRevocations, kind, value, atMs, untilMs, mapVersion];
+    return { script: scripts.revoke, keys: [this.#key('revocations'), generation], args };
   }
 
   async #removeStale(): Promise<void> {

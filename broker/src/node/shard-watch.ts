@@ -46,7 +46,8 @@ export class ShardWatch {
   #check(now: number): void {
     const { shards } = this.relay;
     if (shards.length < 2) return;
-    const isOutage = shards.every(({ isConnected }) => !isConnected);
+    // Also if the node knows no partitions yet.
+    const isOutage = shards.every(({ isConnected, partitions }) => !isConnected || partitions === 0);
     for (const shard of shards) {
       const loss = this.#losses.get(shard.name);
       if (shard.isConnected) {

@@ -5,6 +5,7 @@ import type { Keys } from './keys.js';
 import type { MemoryTimes } from './memory-times.js';
 import type { PublishLog } from './publish-log.js';
 import type { RedisClock } from './redis-clock.js';
+import type { SharedTimers } from './shared-timers.js';
 
 /** The connection that publishes, as this file needs it. */
 interface BeaconLink {
@@ -20,7 +21,7 @@ interface BeaconSettings {
 }
 
 export class Beacons {
-  readonly #timer: NodeJS.Timeout;
+  readonly #end: () => void;
   /** The time at which the last period of the log ended. */
   #endedAt = 0;
 
@@ -32,13 +33,13 @@ export class Beacons {
     private readonly generations: GenerationSource,
     private readonly clock: RedisClock,
     private readonly counters: BeaconCounters,
+    timers: SharedTimers,
   ) {
-    this.#timer = setInterval(() => this.#send(), memoryTimes.maxHeartbeatMs);
-    this.#timer.unref();
+    this.#end = timers.every(memoryTimes.maxHeartbeatMs, () => this.#send());
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#end();
   }
 
   #send(): void {

@@ -26,6 +26,12 @@ export interface FastPublisherCounters {
   observeRelaySeconds(seconds: number): void;
 }
 
+/** Whether partitions may have moved away unnoticed, as this file needs it ({@link MapLease}). */
+interface PublishLease {
+  readonly isValid: boolean;
+  readonly term: number;
+}
+
 /**
  * The maximum number of remembered topics whose subscribers on other nodes must get a gap. Each takes 100 bytes.
  * Subscribers of further topics get no gap.
@@ -34,7 +40,9 @@ const maxUnrelayedTopics = 100_000;
 
 /** What the publisher does with the outcome of its messages. */
 interface Owner {
-  /** `error`: what Redis answered; null if the connection was lost. */
+  /** Whether the topics were in this Redis when it answered. `term`: of the lease, when the messages were sent. */
+  isCertain(term: number): boolean;
+  /** `error`: what Redis answered; null if it is not known whether subscribers of other nodes have received it. */
   failed(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void;
   ended(call: FastCall): void;
 }
@@ -55,6 +63,7 @@ class FastCall extends PendingCall {
   constructor(
     private readonly owner: Owner,
     readonly isOfGaps: boolean,
+    private readonly term: number,
   ) {
     super();
   }
@@ -63,7 +72,8 @@ class FastCall extends PendingCall {
     if (reply instanceof RedisError) {
       this.error ??= reply;
       this.#fail(reply);
-    } else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null, false);
+    } else if (!this.owner.isCertain(this.term)) this.#fail(null);
+    else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null, false);
     return this.#answered === this.topics.length;
   }
 
@@ -87,6 +97,7 @@ export class FastPublisher {
   /** Topics with publications that may not have reached the other nodes. Those nodes do not know of them. */
   readonly #unrelayedTopics = new Set<Topic>();
   readonly #owner: Owner = {
+    isCertain: (term) => this.lease.isValid && this.lease.term === term,
     failed: (topic, receipts, error) => this.#fail(topic, receipts, error),
     ended: (call) => this.#onEnded(call),
   };
@@ -99,6 +110,9 @@ export class FastPublisher {
     private readonly delivery: Delivery,
     private readonly counters: FastPublisherCounters,
     private readonly part: RelayPart,
+    private readonly lease: PublishLease,
+    /** Whether a topic is about to move to another Redis. */
+    private readonly isFrozen: (topic: Topic) => boolean = () => false,
   ) {}
 
   /** Sends the runs of a turn, and delivers them here. */
@@ -119,17 +133,37 @@ export class FastPublisher {
     return this.#outcomes.settled();
   }
 
+  /** A publication that was not sent is lost: the subscribers of all nodes must be notified of a gap. */
+  lose(topic: Topic): void {
+    if (!this.#unrelayedTopics.has(topic)) this.delivery.notifyGap(topic, null);
+    this.#remember(topic);
+    this.announceGaps();
+  }
+
+  /** Another relay of this node has the topics now: it announces what the subscribers of other nodes have missed. */
+  handOver(isMoved: (topic: Topic) => boolean, to: FastPublisher): void {
+    for (const topic of this.#unrelayedTopics) {
+      if (!isMoved(topic)) continue;
+      this.#unrelayedTopics.delete(topic);
+      to.#remember(topic);
+    }
+    to.announceGaps();
+  }
+
   /** The other nodes can be reached again. An empty run makes them notify their subscribers of a gap. */
   announceGaps(): void {
     const { commands } = this.link;
     if (commands === null || this.#unrelayedTopics.size === 0 || this.#isAnnouncing) return;
-    this.#isAnnouncing = true;
     const gaps: Pick<Batch, 'topic' | 'run' | 'receipts'>[] = [];
     for (const topic of this.#unrelayedTopics) {
       if (gaps.length === maxGapsPerCall) break;
+      // Its subscribers listen to the other Redis, perhaps only there.
+      if (this.isFrozen(topic)) continue;
       gaps.push({ topic, run: emptyRun, receipts: [] });
       this.#unrelayedTopics.delete(topic);
     }
+    if (gaps.length === 0) return;
+    this.#isAnnouncing = true;
     this.#send(commands, gaps, true);
   }
 
@@ -139,7 +173,7 @@ export class FastPublisher {
     isOfGaps: boolean,
   ): void {
     const { writer } = commands;
-    const call = new FastCall(this.#owner, isOfGaps);
+    const call = new FastCall(this.#owner, isOfGaps, this.lease.term);
     for (const { topic, run, receipts } of messages) {
       writer.command(3);
       writer.asciiPart('SPUBLISH');
@@ -163,11 +197,15 @@ export class FastPublisher {
     if (!isOfGaps) return;
     this.#isAnnouncing = false;
     // If Redis refuses them, the next probe that returns tries again.
-    if (error === null) this.announceGaps();
+    if (error === null && this.lease.isValid) this.announceGaps();
+  }
+
+  #remember(topic: Topic): void {
+    if (this.#unrelayedTopics.size < this.part.topics(maxUnrelayedTopics)) this.#unrelayedTopics.add(topic);
   }
 
   #fail(topic: Topic, receipts: readonly Receipt[], error: RedisError | null): void {
-    if (this.#unrelayedTopics.size < this.part.topics(maxUnrelayedTopics)) this.#unrelayedTopics.add(topic);
+    this.#remember(topic);
     for (const receipt of receipts) receipt.failed(new ReplyError('unconfirmed', error === null ? lost : refused));
   }
 }

@@ -4,7 +4,7 @@
  */
 import { type KeyedPayload, maxItemBytes, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Payer, Receipt } from './relay.js';
-import type { WaitingBytes } from './relay-share.js';
+import type { SharedBytes } from './relay-share.js';
 import type { ScopedId } from './scoped-id.js';
 
 interface Held {
@@ -33,8 +33,10 @@ export class HeldPublications {
   readonly #timer: NodeJS.Timeout;
 
   constructor(
-    private readonly waiting: Pick<WaitingBytes, 'bytes' | 'hasRoom'>,
+    private readonly waiting: Pick<SharedBytes, 'bytes' | 'hasRoom'>,
     private readonly counters: HeldCounters,
+    /** A publication that nobody waits for is refused. */
+    private readonly onLost: (topic: Topic) => void,
   ) {
     this.over = new Promise((resolve) => {
       this.#end = resolve;
@@ -46,8 +48,7 @@ export class HeldPublications {
   add(topic: Topic, payload: KeyedPayload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
     if (this.#held === null) {
       if (receipt !== null) throw unavailable();
-      this.counters.publicationsUnrelayed++;
-      return;
+      return this.#lose(topic);
     }
     const bytes = maxItemBytes(payload);
     if (!this.waiting.hasRoom(bytes)) {
@@ -76,17 +77,23 @@ export class HeldPublications {
         publish(topic, payload, id, receipt, payer);
       } catch (error) {
         if (!(error instanceof ReplyError)) throw error;
-        receipt?.failed(error);
+        if (receipt === null) this.#lose(topic);
+        else receipt.failed(error);
       }
     }
   }
 
   /** Refuses all, and all that follow. */
   refuse(): void {
-    for (const { receipt } of this.#take()) {
-      if (receipt === null) this.counters.publicationsUnrelayed++;
+    for (const { topic, receipt } of this.#take()) {
+      if (receipt === null) this.#lose(topic);
       else receipt.failed(unavailable());
     }
+  }
+
+  #lose(topic: Topic): void {
+    this.counters.publicationsUnrelayed++;
+    this.onLost(topic);
   }
 
   #take(): readonly Held[] {

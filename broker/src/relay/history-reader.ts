@@ -22,6 +22,7 @@ interface Inquiry {
 }
 
 export class HistoryReader {
+  readonly #asked = new Set<Promise<unknown>>();
   /** The inquiry of this turn, which is not sent yet. */
   #inquiry: Inquiry | null = null;
 
@@ -30,7 +31,14 @@ export class HistoryReader {
     private readonly generations: GenerationSource,
     private readonly keys: Keys,
     private readonly topics: TopicPolicies,
+    /** Whether a topic is about to move to another Redis: what is read here could begin or renew a history that is not copied. */
+    readonly isFrozen: (topic: Topic) => boolean = () => false,
   ) {}
+
+  /** Resolves when everything that was asked so far is answered. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#asked);
+  }
 
   /**
    * Reads the topic's stream from offset `from` of `epoch`. Returns entries with `publications` publications, or fewer
@@ -89,6 +97,7 @@ export class HistoryReader {
    * The position of a topic now, null if it has no history. One call reads all positions that callers need in one turn.
    */
   async position(topic: Topic): Promise<Position | null> {
+    if (this.isFrozen(topic)) throw unavailable();
     this.#inquiry ??= this.#inquire();
     const { topics, positions } = this.#inquiry;
     const index = topics.get(topic) ?? topics.size;
@@ -145,10 +154,13 @@ export class HistoryReader {
     argsFor: (generation: Generation) => ScriptCall['args'],
   ): Promise<unknown> {
     const { generation } = this.generations;
-    if (generation === null) throw unavailable();
+    if (generation === null || topics.some(this.isFrozen)) throw unavailable();
     const { generation: generationKey, newestEpoch } = this.keys;
     const keys = [generationKey, newestEpoch, ...topics.map((topic) => this.keys.topic(topic))];
-    const answer = await callScript(this.link, { script, keys, args: argsFor(generation) });
+    const asked = callScript(this.link, { script, keys, args: argsFor(generation) });
+    this.#asked.add(asked);
+    const answer = await asked;
+    this.#asked.delete(asked);
     if (!(answer instanceof Error)) return answer;
     // The link has logged any other error.
     if (answer.message.startsWith('STALE')) this.generations.onStale();

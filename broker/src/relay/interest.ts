@@ -4,7 +4,7 @@
  *
  * First and last subscribers come and go while Redis answers late. One rule settles these races: the last command that
  * was *sent* for a topic counts, because Redis carries out the commands of a connection in order. So a new SSUBSCRIBE
- * may follow an SUNSUBSCRIBE at once. An answer only releases the subscribers that wait for it.
+ * may follow a SUNSUBSCRIBE at once. An answer only releases the subscribers that wait for it.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 import type { TopicState, TopicStates, Waiting } from './topic-state.js';
@@ -12,13 +12,21 @@ import type { TopicState, TopicStates, Waiting } from './topic-state.js';
 /** The connection that listens, as this file needs it. */
 export interface Listener {
   isReady(): boolean;
+  /**
+   * Whether Redis is complete. Otherwise it may have lost what only this node remembers, so the node forgets no topic
+   * yet.
+   */
+  isServing(): boolean;
   /** Resolves when all are confirmed; rejects if the connection breaks first. */
   subscribe(topics: readonly Topic[]): Promise<void>;
   unsubscribe(topics: readonly Topic[]): Promise<void>;
 }
 
 export interface InterestSettings {
-  /** How long a topic without subscribers is still listened to, in milliseconds: subscribers often return at once. */
+  /**
+   * How long a topic without subscribers is still listened to, in milliseconds: subscribers often return at once. Longer
+   * while Redis is not complete.
+   */
   readonly unsubscribeLingerMs: number;
   /** As {@link maxLingeringTopics}. */
   readonly maxLingeringTopics: number;
@@ -39,6 +47,8 @@ const maxUnansweredCommands = 8;
 
 /** Pause before a SSUBSCRIBE that Redis refused is sent again, in milliseconds. */
 const retryMs = 1_000;
+/** While Redis is not complete, pause before this node asks again whether it may forget topics, in milliseconds. */
+const holdMs = 500;
 
 export class Interest {
   /** Topics for which SSUBSCRIBE is sent at the end of this turn, or when Redis has answered earlier ones. */
@@ -120,11 +130,14 @@ export class Interest {
     if (state.wasLost) this.#announceBack(state);
   }
 
-  /** The connection works (again): subscribes to all wanted topics. */
+  /**
+   * The connection works (again): subscribes to all wanted topics, and to those that linger. Redis may have lost what
+   * this node remembers of them, and their subscribers return.
+   */
   onReady(): void {
     this.#connection++;
     for (const state of this.states.all()) {
-      if (!state.isWanted) this.#forget(state);
+      if (!isNeeded(state)) this.#forget(state);
       else if (state.listening === 'idle') this.#ask(state);
     }
   }
@@ -138,7 +151,7 @@ export class Interest {
     for (const state of this.states.all()) {
       if (state.listening === 'confirmed') state.wasLost = true;
       state.listening = 'idle';
-      this.#settle(state, unavailable());
+      this.#settle(state, unavailable);
     }
   }
 
@@ -161,11 +174,11 @@ export class Interest {
     while (this.#toSubscribe.length > 0 && this.#unansweredCommands < maxUnansweredCommands) {
       const piece = this.#toSubscribe.splice(0, this.settings.maxTopicsPerCommand).filter((state) => {
         if (!this.states.has(state)) return false;
-        if (state.isWanted) return true;
+        if (isNeeded(state)) return true;
         // The topic was released before SSUBSCRIBE was sent. If it is wanted again, it is queued again. So no
         // subscriber waits for an answer forever.
         state.listening = 'idle';
-        this.#settle(state, unavailable());
+        this.#settle(state, unavailable);
         return false;
       });
       // Nobody awaits this promise: `#subscribe` settles the waiting subscribers, and does not reject.
@@ -207,7 +220,7 @@ export class Interest {
    */
   #refuse(state: TopicState): void {
     state.listening = 'idle';
-    this.#settle(state, new ReplyError('unavailable', refused));
+    this.#settle(state, () => new ReplyError('unavailable', refused));
     this.#refused.add(state);
     this.#retry ??= setTimeout(() => this.#retryRefused(), retryMs);
   }
@@ -229,7 +242,7 @@ export class Interest {
     const { promise, resolve, reject } = withResolvers();
     // Decide after the poll phase: if the event loop was blocked, the answer may have arrived without being read.
     const giveUp = (): void => {
-      if (state.waiting?.promise === promise) this.#settle(state, unavailable());
+      if (state.waiting?.promise === promise) this.#settle(state, unavailable);
     };
     const timer = setTimeout(() => setImmediate(giveUp), this.settings.redisTimeoutMs);
     const done = (): void => clearTimeout(timer);
@@ -237,15 +250,16 @@ export class Interest {
     return { promise, resolve, reject };
   }
 
-  #settle(state: TopicState, error: ReplyError | null): void {
+  /** `errorOf`: makes the error only if somebody waits. After a lost connection, hardly any topic has anyone waiting. */
+  #settle(state: TopicState, errorOf: (() => ReplyError) | null): void {
     const waiting = state.waiting;
     state.waiting = null;
-    if (error === null) waiting?.resolve();
-    else waiting?.reject(error);
+    if (errorOf === null) waiting?.resolve();
+    else waiting?.reject(errorOf());
   }
 
   #forget(state: TopicState): void {
-    this.#settle(state, unavailable());
+    this.#settle(state, unavailable);
     this.#refused.delete(state);
     this.#lingering.delete(state.topic);
     this.states.delete(state);
@@ -253,6 +267,10 @@ export class Interest {
 
   #sweepLingering(): void {
     this.#sweep = null;
+    if (!this.listener.isServing()) {
+      this.#sweep = setTimeout(() => this.#sweepLingering(), holdMs);
+      return;
+    }
     const now = performance.now();
     let over = 0;
     for (const endsAt of this.#lingering.values()) {
@@ -290,6 +308,11 @@ export class Interest {
       });
     }
   }
+}
+
+/** Whether to listen to the topic on a new connection. */
+function isNeeded({ isWanted, wasLost }: TopicState): boolean {
+  return isWanted || wasLost;
 }
 
 const refused = 'Redis does not let this node subscribe to the topic. The log of the node says why. Retry.';

@@ -11,6 +11,7 @@ import type { MemoryTimes } from './memory-times.js';
 import type { Probe } from './probe.js';
 import type { Load, Spread } from './relay.js';
 import { type CallingLink, callScript, scripts } from './scripts.js';
+import type { SharedTimers } from './shared-timers.js';
 
 export interface MembershipSettings {
   readonly nodeId: string;
@@ -48,7 +49,7 @@ const publishing = 'publishing:';
 const mapChanged = 'map';
 
 export class Membership {
-  readonly #timer: NodeJS.Timeout;
+  readonly #endBeats: () => void;
   readonly #beatsPerProbe: number;
   #beats = 0;
   #spread: Spread | null = null;
@@ -70,16 +71,17 @@ export class Membership {
     private readonly probe: Probe,
     private readonly nodes: KnownNodes,
     private readonly load: () => Load | null,
+    private readonly lease: { renew(askedAt: number): void },
     private readonly onMapChanged: () => void,
+    timers: SharedTimers,
   ) {
     const { probeIntervalMs, memoryTimes } = settings;
     const { maxHeartbeatMs } = memoryTimes;
     // Heartbeats are sent this often at least, however rare probes are.
     this.#beatsPerProbe = Math.ceil(probeIntervalMs / maxHeartbeatMs);
-    this.#timer = setInterval(() => {
+    this.#endBeats = timers.every(probeIntervalMs / this.#beatsPerProbe, () => {
       void this.#beat(++this.#beats % this.#beatsPerProbe === 0);
-    }, probeIntervalMs / this.#beatsPerProbe);
-    this.#timer.unref();
+    });
   }
 
   get spread(): Spread | null {
@@ -98,6 +100,8 @@ export class Membership {
     this.subscriber.subscribe([control, questions, this.keys.answers(nodeId), this.keys.probe(nodeId)]).then(
       () => {
         this.#isListening = true;
+        // It may have changed while nothing was received.
+        this.onMapChanged();
         void this.restart();
       },
       () => {
@@ -158,7 +162,7 @@ export class Membership {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#endBeats();
     this.probe.interrupt();
   }
 
@@ -183,7 +187,7 @@ export class Membership {
     const answer = await callScript(this.publisher, this.#heartbeat({ probeNumber: probe?.number }));
     // Another release has written its layout to Redis: nothing more is published until recovery finds our layout again.
     if (answer instanceof Error && isOfAnotherLayout(answer)) this.recovery.onStale();
-    if (isHeartbeatAnswer(answer)) this.#onAnswer(answer, askedAt);
+    if (isHeartbeatAnswer(answer)) this.#onAnswer(answer, askedAt, probe === null);
     if (probe === null) return;
     if (isHeartbeatAnswer(answer)) this.probe.onAnswer(probe, answer[6], false);
     else this.probe.onAnswer(probe, answer, true);
@@ -204,7 +208,11 @@ export class Membership {
     };
   }
 
-  #onAnswer([living, clock, nodes, open, connections, unpublished]: HeartbeatAnswer, askedAt: number): void {
+  #onAnswer(answer: HeartbeatAnswer, askedAt: number, isWithoutProbe: boolean): void {
+    const [living, clock, nodes, open, connections, unpublished, outcome] = answer;
+    const isStale = outcome instanceof Error && outcome.message.startsWith('STALE');
+    if (!isStale) this.lease.renew(askedAt);
+    else if (isWithoutProbe) this.recovery.ask();
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     this.nodes.clock.update(clock, askedAt);
     // Redis has restarted or was a replica in the meantime. If nothing was published then, nothing else shows it.

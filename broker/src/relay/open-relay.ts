@@ -1,19 +1,20 @@
 /** Creates the relay of a node and its connections to Redis: to one, to several shards, or to a Redis Cluster. */
 import type { Log } from '../observe/log.js';
-import { type Placement, readPlacement } from '../redis/placement.js';
+import { nameOf, type Placement, readPlacement } from '../redis/placement.js';
 import { ClusterConnections, ClusterStoreLink, type RedisCounters, SentinelWatch, StoreLink } from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Connections, type ConnectionsSettings } from './connections.js';
 import { Keys } from './keys.js';
+import { LoneMap } from './lone-map.js';
 import { fixedPlaces, PartitionPlaces } from './partition-places.js';
 import { Partitions } from './partitions.js';
 import { type MapSource, RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
 import type { LinksOwner, RelayLinks } from './relay-links.js';
 import { RelayPart, RelayShare, type RelayShareSettings } from './relay-share.js';
-import { type RelayUnit, RoutedRelay } from './routed-relay.js';
+import { type RelayUnit, RoutedRelay, unknownShard } from './routed-relay.js';
 import { type MappedShard, ShardMaps } from './shard-maps.js';
 
 export interface RelaySettings
@@ -34,6 +35,10 @@ export interface Home {
   readonly prefix: string;
   /** The nodes that send heartbeats ({@link Keys.nodes}). */
   readonly nodes: string;
+  /** See {@link Keys.generation}. */
+  readonly generation: string;
+  /** The version of the map of partitions in which this Redis has partition 0 to stay; a very high one if it never moves. */
+  readonly mapVersion: number;
 }
 
 /** Calls the listener with the home: now if it is known, and again when it changes because partition 0 has moved. */
@@ -102,10 +107,11 @@ type OpeningArgs = readonly [
 function openSingle(url: string, ...[settings, partitions, newRelay, log, counters]: OpeningArgs): OpenedRelay {
   const share = new RelayShare(settings, partitions.count);
   const server = openServer(url, settings, partitions, log, counters);
-  const relay = newRelay(server.keys, server.openLinks, new RelayPart(share, partitions.count), log);
+  const map = new LoneMap({ name: nameOf(readRedisUrl(url)), exchangeMap: (known) => relay.exchangeMap(known) }, log);
+  const relay: RedisRelay = newRelay(server.keys, server.openLinks, new RelayPart(share, partitions.count), log, map);
   const places = fixedPlaces(partitions, () => relay);
   return {
-    relay: new RoutedRelay([{ shard: 'redis', relay }], places, share),
+    relay: new RoutedRelay([{ shard: 'redis', relay }], places, share, () => map.fault),
     followHome: (listener) => listener(server.home),
     close: () => server.close(),
   };
@@ -125,15 +131,29 @@ function openShards(
   const opened = shards.map(({ name, url }) => {
     const shardLog = log.child({ shard: name });
     const server = openServer(url, settings, partitions, shardLog, counters);
-    const maps = { learn: () => shardMaps.learn(mapped(name, relay)) };
+    const maps: MapSource = {
+      isFrozen: (topic) => places.of(topic).frozen === relay,
+      learn: () => shardMaps.learn(mapped(name, relay)),
+    };
     const relay: RedisRelay = newRelay(server.keys, server.openLinks, new RelayPart(share, 0), shardLog, maps);
     return { shard: name, relay, server };
   });
   const followers: ((home: Home) => void)[] = [];
   let home: Home | null = null;
+  let homeShard = '';
+  let mapVersion = 0;
   const relays = new Map(opened.map(({ shard, relay }) => [shard, relay]));
-  const places = new PartitionPlaces(relays, partitions, counters, (shard) => {
-    const now = (opened.find((each) => each.shard === shard) as (typeof opened)[number]).server.home;
+  const places = new PartitionPlaces(relays, partitions, counters, (shard, version) => {
+    mapVersion = version;
+    if (shard === homeShard) return;
+    homeShard = shard;
+    const { server } = opened.find((each) => each.shard === shard) as (typeof opened)[number];
+    const now: Home = {
+      ...server.home,
+      get mapVersion() {
+        return mapVersion;
+      },
+    };
     home = now;
     for (const listener of followers) listener(now);
   });
@@ -150,6 +170,7 @@ function openShards(
       if (home !== null) listener(home);
     },
     close() {
+      shardMaps.close();
       for (const { server } of opened) server.close();
     },
   };
@@ -159,6 +180,9 @@ function openShards(
 function mapped(name: string, relay: RedisRelay): MappedShard {
   return {
     name,
+    get fault() {
+      return relay.fault;
+    },
     exchangeMap: (known) => relay.exchangeMap(known),
     reportMap: (version) => relay.reportMap(version),
   };
@@ -173,6 +197,8 @@ function openServer(url: string, settings: RelaySettings, partitions: Partitions
     open: (events) => new StoreLink(own, log, counters, events),
     prefix: settings.redisPrefix,
     nodes: keys.nodes,
+    generation: keys.generation,
+    mapVersion: Number.MAX_SAFE_INTEGER,
   };
   const openLinks = (owner: LinksOwner): RelayLinks => new Connections(own, owner, log, counters);
   return { keys, home, openLinks, close: () => sentinels?.close() };
@@ -195,15 +221,18 @@ function openCluster(
     return {
       relay,
       get shard() {
-        return relay.master ?? 'unknown';
+        return relay.master ?? unknownShard;
       },
     };
   });
+  const { nodes, generation } = new Keys(settings.redisPrefix, 0, partitions, 0);
   const home: Home = {
     open: (events) =>
       new ClusterStoreLink(cluster.topology, partitions.slotOf(0), clusterSettings, log, counters, events),
     prefix: `${settings.redisPrefix}:{${partitions.tagOf(0)}}`,
-    nodes: new Keys(settings.redisPrefix, 0, partitions, 0).nodes,
+    nodes,
+    generation,
+    mapVersion: Number.MAX_SAFE_INTEGER,
   };
   const places = fixedPlaces(partitions, (partition) => (units[partition] as RelayUnit).relay);
   return {

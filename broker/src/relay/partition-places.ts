@@ -16,7 +16,13 @@ export interface Place {
   other: RedisRelay | null;
   /** While nothing may be published. */
   held: HeldPublications | null;
+  /** The relay of the shard that the partition leaves: its histories there must not change any more. */
+  frozen: RedisRelay | null;
+  /** Whether everything that was sent before {@link held} has its outcome. */
+  isSettled: boolean;
 }
+
+const nowhere: Place = { relay: null, other: null, held: null, frozen: null, isSettled: false };
 
 /** Where partitions are. */
 export interface Places {
@@ -32,7 +38,7 @@ export interface Places {
 /** Places that never change. */
 export function fixedPlaces(partitions: Partitions, relayOf: (partition: number) => RedisRelay): Places {
   const places = Array.from({ length: partitions.count }, (_, partition): Place => {
-    return { relay: relayOf(partition), other: null, held: null };
+    return { ...nowhere, relay: relayOf(partition) };
   });
   const counted = countsOf(places);
   return {
@@ -45,18 +51,21 @@ export function fixedPlaces(partitions: Partitions, relayOf: (partition: number)
 
 export class PartitionPlaces implements MapFollower, Places {
   readonly #places: readonly Place[];
+  /** The newest map that this node knows. */
+  #newest: ShardMap | null = null;
 
   /**
    * `relays`: by the names of the shards. All shards of each map must be among them. `onHome` is called with the shard
-   * of partition 0, now and then another one: it also has what belongs to no topic.
+   * of partition 0, now and then another one: it also has what belongs to no topic. `version`: of the map in which it is
+   * there to stay.
    */
   constructor(
     private readonly relays: ReadonlyMap<string, RedisRelay>,
     private readonly partitions: Partitions,
     private readonly counters: HeldCounters,
-    private readonly onHome: (shard: string) => void,
+    private readonly onHome: (shard: string, version: number) => void,
   ) {
-    this.#places = Array.from({ length: partitions.count }, () => ({ relay: null, other: null, held: null }));
+    this.#places = Array.from({ length: partitions.count }, () => ({ ...nowhere }));
   }
 
   of(topic: Topic): Place {
@@ -68,12 +77,19 @@ export class PartitionPlaces implements MapFollower, Places {
   }
 
   halt(map: ShardMap): void {
+    this.#newest = map;
     for (const [partition, place] of this.#places.entries()) {
       const isLeaving = place.relay !== null && place.relay !== this.#homeIn(map, partition);
       if (!isLeaving && !isHalted(map, partition)) continue;
       const { waiting } = (place.relay ?? this.#homeIn(map, partition)).part;
-      place.held ??= new HeldPublications(waiting, this.counters);
+      place.held ??= new HeldPublications(waiting, this.counters, (topic) => place.relay?.lose(topic));
+      const move = map.moves.get(partition);
+      place.frozen = move === undefined ? place.relay : this.#relay(move.from);
     }
+  }
+
+  async settle(map: ShardMap): Promise<void> {
+    await Promise.all(this.#places.map((place, partition) => this.#settleIn(place, partition, map)));
   }
 
   async apply(map: ShardMap): Promise<boolean> {
@@ -89,6 +105,17 @@ export class PartitionPlaces implements MapFollower, Places {
     for (const { held } of this.#places) held?.refuse();
   }
 
+  async #settleIn(place: Place, partition: number, map: ShardMap): Promise<void> {
+    if (place.held === null) return;
+    if (!place.isSettled) await place.relay?.settle();
+    place.isSettled = true;
+    // The old shard is about to refuse nodes with an older map, and so is the new one when it has the copy.
+    const move = map.moves.get(partition);
+    const shards = move === undefined ? [] : [this.#relay(move.from), this.#relay(move.to)];
+    for (const relay of new Set([place.relay, this.#homeIn(map, partition), ...shards])) relay?.raiseFence(map.version);
+  }
+
+  /** Resolves with false if it must be repeated. */
   async #applyTo(place: Place, partition: number, map: ShardMap): Promise<boolean> {
     const home = this.#homeIn(map, partition);
     const move = map.moves.get(partition);
@@ -100,34 +127,54 @@ export class PartitionPlaces implements MapFollower, Places {
     if (place.other !== null && place.other !== other && place.other !== home) place.other.release(isOfPartition);
     place.other = other;
     let isComplete = true;
-    if (other !== null && before === home) isComplete = await other.listen(home.wanted(isOfPartition));
-    if (before !== home || isHalted(map, partition)) {
-      // Everything that was sent has its outcome before the old shard refuses this node, and before another node
-      // publishes in the new one.
-      await before.flush();
-      before.raiseFence(map.version);
-    }
+    if (move?.from === map.shards[partition] && other !== null && before === home)
+      isComplete = await other.listen(home.wanted(isOfPartition));
     if (before !== home) {
-      await home.listen(before.wanted(isOfPartition));
-      // What others published in the old shard arrives before what they will publish in the new one.
-      await before.readAll();
+      const copy = move?.step === 'switch' ? (move.copy ?? null) : null;
+      if (!(await this.#changeOver(before, home, isOfPartition, copy))) return false;
       this.#serve(place, partition, map);
       before.handOver(isOfPartition, home);
       if (other !== before) before.release(isOfPartition);
     }
-    if (place.held !== null && !isHalted(map, partition)) {
-      const { held } = place;
-      place.held = null;
-      held.release((...publication) => home.publish(...publication));
-    }
+    if (isHalted(map, partition)) return isComplete;
+    if (partition === 0) this.onHome(map.shards[0] as string, map.version);
+    // A newer map may halt it again.
+    if (place.held === null || isHalted(this.#newest ?? map, partition)) return isComplete;
+    const { held } = place;
+    place.held = null;
+    place.frozen = null;
+    place.isSettled = false;
+    held.release((...publication) => home.publish(...publication));
+    home.compare();
     return isComplete;
+  }
+
+  /**
+   * Resolves with false if that is not possible yet. `copy`: the recovery in which the new shard has the copy; null if
+   * nodes publish there already.
+   */
+  async #changeOver(
+    before: RedisRelay,
+    home: RedisRelay,
+    isOfPartition: (topic: Topic) => boolean,
+    copy: string | null,
+  ): Promise<boolean> {
+    const isListening = await home.listen(before.wanted(isOfPartition));
+    if (!isListening && copy !== null) return false;
+    // The new shard may have lost the copy, or a part of it.
+    if (!(await home.prove(before.published(isOfPartition), copy))) return false;
+    // What others published in the old shard arrives before what they will publish in the new one.
+    await before.readAll();
+    return true;
   }
 
   #serve(place: Place, partition: number, map: ShardMap): void {
     place.relay = this.#homeIn(map, partition);
     const counts = this.counts();
     for (const relay of this.relays.values()) relay.part.partitions = counts.get(relay) ?? 0;
-    if (partition === 0) this.onHome(map.shards[0] as string);
+    // In the step `copy`, it is about to leave.
+    const version = map.moves.get(0)?.step === 'copy' ? 0 : map.version;
+    if (partition === 0) this.onHome(map.shards[0] as string, version);
   }
 
   #homeIn(map: ShardMap, partition: number): RedisRelay {

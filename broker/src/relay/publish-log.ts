@@ -23,11 +23,6 @@ export interface LoggedTopic {
   readonly isThinned: boolean;
 }
 
-/**
- * The maximum bytes of the remembered entries of a node. If there are more, the oldest are forgotten, but not the positions of their
- * topics.
- */
-const maxBytes = 16_777_216;
 /** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 /**
@@ -96,7 +91,7 @@ export class PublishLog {
     const { epoch, first, last, bytes } = entry;
     this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), period: this.#period, at });
     this.part.logged.bytes += bytes.length + entryOverheadBytes;
-    while (this.part.logged.bytes > maxBytes) {
+    while (this.part.logged.isOver) {
       const oldest = this.#entries[this.#gone];
       if (!oldest) break;
       oldest.head.thinnedPeriod = oldest.period;
@@ -146,27 +141,53 @@ export class PublishLog {
     }
   }
 
-  /** Another relay of this node has the topics now: it remembers their publications from now on. */
-  handOver(isMoved: (topic: Topic) => boolean, to: PublishLog): void {
-    const moved = [...this.topics()].filter(({ topic }) => isMoved(topic));
-    if (moved.length === 0) return;
-    const heads = new Set<Head | undefined>(moved.map(({ topic }) => this.#heads.get(topic)));
-    this.#entries = this.#entries.slice(this.#gone).filter((logged) => {
-      if (logged === null || !heads.has(logged.head)) return true;
-      this.part.logged.bytes -= logged.bytes.length + entryOverheadBytes;
-      return false;
-    });
+  /**
+   * Another relay of this node has the topics now: it remembers their publications, as long as this one would have.
+   * Returns whether there are any.
+   */
+  handOver(isMoved: (topic: Topic) => boolean, to: PublishLog): boolean {
+    const moved = [...this.#heads.values()].filter(({ topic }) => isMoved(topic));
+    if (moved.length === 0) return false;
+    const heads = new Set(moved);
+    const [taken, kept] = [[], []] as [Logged[], Logged[]];
+    for (const logged of this.#entries.slice(this.#gone))
+      if (logged !== null) (heads.has(logged.head) ? taken : kept).push(logged);
+    this.#entries = kept;
     this.#gone = 0;
-    if (!this.isComplete) to.#completeSince = to.#period + 1;
-    for (const { topic, epoch, offset, entries, isThinned } of moved) {
-      const head = this.#heads.get(topic) as Head;
+    // The relays count their periods separately.
+    const later = to.#period - this.#period;
+    const known = to.#entries.slice(to.#gone).filter((logged) => logged !== null);
+    if (!this.isComplete) to.#completeSince = Math.max(to.#completeSince, this.#completeSince + later);
+    to.#lastAt = Math.max(to.#lastAt, this.#lastAt);
+    for (const head of moved) {
       this.#periods[head.period - Math.max(0, this.#oldestPeriod)]?.delete(head);
-      this.#heads.delete(topic);
-      for (const entry of entries) to.add(topic, entry);
-      // Entries may be forgotten, but not the position.
-      const there = to.#headOf(topic, { epoch, last: offset });
-      if (isThinned) there.thinnedPeriod = to.#period;
+      this.#heads.delete(head.topic);
+      to.#adopt(head, later);
     }
+    const adopted = taken.map((logged) => {
+      return { ...logged, head: to.#heads.get(logged.head.topic) ?? logged.head, period: logged.period + later };
+    });
+    to.#entries = [...known, ...adopted].sort((one, other) => one.at - other.at);
+    to.#gone = 0;
+    return true;
+  }
+
+  /** Takes the head of a topic from another log, whose periods have numbers that are lower by `later`. */
+  #adopt({ topic, epoch, offset, period, thinnedPeriod }: Head, later: number): void {
+    const before = this.#heads.get(topic);
+    if (before !== undefined && before.epoch > epoch) return;
+    if (before !== undefined) this.#periods[before.period - Math.max(0, this.#oldestPeriod)]?.delete(before);
+    else if (this.#heads.size >= this.part.topics(maxTopics)) this.#forgetHeads();
+    const oldest = Math.max(0, this.#oldestPeriod);
+    const head = {
+      topic,
+      epoch,
+      offset: before?.epoch === epoch ? Math.max(offset, before.offset) : offset,
+      period: Math.max(oldest, period + later, before?.period ?? 0),
+      thinnedPeriod: Math.max(thinnedPeriod + later, before?.thinnedPeriod ?? Number.NEGATIVE_INFINITY),
+    };
+    this.#heads.set(topic, head);
+    this.#periods[head.period - oldest]?.add(head);
   }
 
   get #oldestPeriod(): number {

@@ -24,6 +24,8 @@ import { scripts } from './scripts.js';
 
 export interface RecoverySettings {
   readonly nodeId: string;
+  /** How long {@link Recovery.confirm} waits, in milliseconds. */
+  readonly redisTimeoutMs: number;
   readonly newNodeWaitMs: number;
   readonly memoryTimes: Pick<MemoryTimes, 'signSlackMs' | 'toleratedLossMs'>;
 }
@@ -45,9 +47,12 @@ interface RecoveryOwner {
   isOnControlChannel(): boolean;
   /**
    * Compares the map of partitions with that of this Redis. Resolves with the version that this node works according to.
-   * Infinity if there is no map, because there is only one Redis or a Cluster. Rejects if Redis does not answer.
+   * Infinity if no map restricts it: there is only one Redis, or a Cluster. Rejects if Redis does not answer, or if this
+   * node must not use it.
    */
   learnMap(): Promise<number>;
+  /** A recovery is not over yet, as Redis has answered to a request that was sent at `askedAt`, by performance.now(). */
+  onRecovering(askedAt: number): void;
   /** No generation is valid now: nothing can be published until {@link onServing}. */
   onSuspended(): void;
   /** Redis is complete, and publishing may continue. */
@@ -64,8 +69,12 @@ export interface RecoveryCounters {
  * After it, the nodes continue without the missing ones.
  */
 const patienceMs = 5_000;
-/** How often a node asks Redis whether the other nodes are done, in milliseconds. */
+/**
+ * How long a node waits before it asks Redis again whether the other nodes are done, in milliseconds: longer each time,
+ * because a Redis Cluster has one recovery for each partition.
+ */
 const askMs = 20;
+const maxAskMs = 200;
 /** How long a node waits for its own listening connection, in milliseconds. */
 const listenMs = 0.5 * patienceMs;
 /** Pause after a Redis error before the node asks again, in milliseconds. */
@@ -98,6 +107,8 @@ export class Recovery implements GenerationSource {
   #hasAnnouncedWait = false;
   /** The last recovery that this node joined. */
   #joined: string | null = null;
+  /** Those who wait for the next answer of Redis. */
+  #confirming: (() => void)[] = [];
   /** The recovery to which this node has reported the nodes that it knows. */
   #nodesReportedTo: string | null = null;
 
@@ -161,6 +172,13 @@ export class Recovery implements GenerationSource {
     if (!this.#isRunning) void this.#run();
   }
 
+  /** Asks Redis. Resolves when this node serves its generation; with false if that takes too long. */
+  confirm(): Promise<boolean> {
+    const served = new Promise<boolean>((resolve) => this.#confirming.push(() => resolve(true)));
+    this.ask();
+    return Promise.race([served, delay(this.settings.redisTimeoutMs, false, { ref: false })]);
+  }
+
   close(): void {
     this.#isClosed = true;
   }
@@ -169,12 +187,16 @@ export class Recovery implements GenerationSource {
     this.#isRunning = true;
     while (this.#isAsked && !this.#isClosed && this.link.isReady) {
       this.#isAsked = false;
+      // Who asks from now on needs another answer.
+      const confirming = this.#confirming.splice(0);
       try {
         await this.link.load(Object.values(scripts));
         await this.#recover();
+        for (const resolve of confirming) resolve();
       } catch {
         // The link has logged the problem. Ask again while it is connected.
         this.#isAsked = true;
+        this.#confirming.push(...confirming);
         if (this.link.isReady) await delay(retryMs);
       }
     }
@@ -189,13 +211,16 @@ export class Recovery implements GenerationSource {
   async #recover(): Promise<void> {
     await this.owner.learnMap();
     const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
+    let pauseMs = askMs;
     while (!this.#isClosed) {
+      const askedAt = performance.now();
       const [word, name, since] = await this.#report(part);
       if (word === 'serving') {
         if (name === undefined) throw new Error('Redis returned no generation.');
         return this.#serve(parseGeneration(name), part);
       }
       this.suspend();
+      this.owner.onRecovering(askedAt);
       if (name !== undefined) part.recovery = this.#joined = name;
       switch (word) {
         case 'listened':
@@ -216,8 +241,11 @@ export class Recovery implements GenerationSource {
           break;
         default:
           if (word === 'hold') this.#announceWait();
-          await delay(askMs);
+          await delay(pauseMs);
+          pauseMs = Math.min(maxAskMs, pauseMs * 1.5);
+          continue;
       }
+      pauseMs = askMs;
     }
   }
 
@@ -228,9 +256,6 @@ export class Recovery implements GenerationSource {
     let change: GenerationChange = 'same';
     if (this.#last === null) change = 'first';
     else if (isAnother) change = joinedRecovery ? 'restored' : 'missed';
-    if (isAnother && !joinedRecovery) await this.restorer.prove(generation.minEpoch);
-    if (change === 'restored' || change === 'missed') this.#logRecovery(change, generation, part);
-    await this.publishScript.ensure();
     // Partitions may have moved away from this Redis while this node did not know it, or publications to them may still
     // be on their way.
     const version = await this.owner.learnMap();
@@ -239,10 +264,15 @@ export class Recovery implements GenerationSource {
       throw new Error(this.#fault);
     }
     this.#fault = null;
+    if (isAnother && !joinedRecovery) await this.restorer.prove(generation.minEpoch);
+    await this.publishScript.ensure();
     this.#generation = withFence(generation, this.#fence);
     this.#last = generation;
     this.#mark = markOf(generation);
-    if (change === 'restored' || change === 'missed') this.counters.recoveries++;
+    if (change === 'restored' || change === 'missed') {
+      this.#logRecovery(change, generation, part);
+      this.counters.recoveries++;
+    }
     this.owner.onServing(change);
   }
 
@@ -283,6 +313,8 @@ export class Recovery implements GenerationSource {
         this.#minEpoch,
         listens,
         newNodeWaitMs,
+        this.#last?.fence ?? 0,
+        this.#fence,
         ...(reportsNodes ? this.nodes.toArgs() : []),
       ],
     };

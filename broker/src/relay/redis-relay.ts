@@ -22,10 +22,11 @@ import { Interest, type InterestSettings, maxLingeringTopics } from './interest.
 import type { Keys } from './keys.js';
 import { KnownNodes } from './known-nodes.js';
 import { LevelPublishers, type LevelPublishersCounters, type LevelPublishersSettings } from './level-publishers.js';
+import { MapLease } from './map-lease.js';
 import { Membership, type MembershipSettings } from './membership.js';
 import type { MemoryTimes } from './memory-times.js';
 import { Probe, type ProbeCounters } from './probe.js';
-import { PublishLog } from './publish-log.js';
+import { type LoggedTopic, PublishLog } from './publish-log.js';
 import { PublishScript } from './publish-script.js';
 import { Receiver, type ReceiverCounters } from './receiver.js';
 import { Recovery, type RecoveryCounters, type RecoverySettings } from './recovery.js';
@@ -87,6 +88,8 @@ export interface RedisRelayCounters
 
 /** The map of partitions, as a relay needs it that shares the topics of a node with others. */
 export interface MapSource {
+  /** Whether the topic is about to leave this relay: its history must not change any more. Absent if none ever leaves. */
+  isFrozen?(topic: Topic): boolean;
   /**
    * Compares the map that this node knows with that of the relay's Redis. Resolves with the version that the node works
    * according to. Rejects if Redis does not respond.
@@ -103,6 +106,8 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
   readonly #publishLog: PublishLog;
   readonly #nodes = new KnownNodes();
   readonly #membership: Membership;
+  readonly #fast: FastPublisher;
+  readonly #restorer: Restorer;
   readonly #recovery: Recovery;
   readonly #beacons: Beacons;
   readonly #reader: HistoryReader;
@@ -113,7 +118,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /**
    * `openLinks` opens the connections. `load`: the load of this node; null while it stops.
-   * `maps`: null if this is the only relay, or that of a Cluster.
+   * `maps`: null in a Redis Cluster.
    */
   constructor(
     private readonly settings: RedisRelaySettings,
@@ -131,6 +136,8 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const states = new TopicStates(settings.topics);
     this.#states = states;
     this.#publishLog = new PublishLog(settings.memoryTimes, part);
+    const leaseMs = maps?.isFrozen === undefined ? Number.POSITIVE_INFINITY : settings.memoryTimes.toleratedLossMs;
+    const lease = new MapLease(leaseMs);
 
     const links = openLinks({
       onPublisherReady: () => {
@@ -173,6 +180,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       states,
       {
         isReady: () => subscriber.isReady,
+        isServing: () => subscriber.isReady && recovery.generation !== null,
         subscribe: (topics) => subscriber.subscribe(topics.map((topic) => keys.topic(topic))),
         unsubscribe: (topics) => subscriber.unsubscribe(topics.map((topic) => keys.topic(topic))),
       },
@@ -199,7 +207,14 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       {
         isListening: () => subscriber.isReady && this.#interest.isComplete,
         isOnControlChannel: () => this.#membership.isListening,
-        learnMap: async () => maps?.learn() ?? Number.POSITIVE_INFINITY,
+        learnMap: async () => {
+          if (maps === null) return Number.POSITIVE_INFINITY;
+          const askedAt = performance.now();
+          const version = await maps.learn();
+          lease.renew(askedAt);
+          return version;
+        },
+        onRecovering: (askedAt) => lease.renew(askedAt),
         onSuspended: () => probe.interrupt(),
         onServing: (change) => {
           this.#feeds.onServing(change);
@@ -222,6 +237,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       counters,
     );
     this.#recovery = recovery;
+    this.#restorer = restorer;
     const otherLinks = durableLink === null ? [] : [durableLink];
     this.#membership = new Membership(
       settings,
@@ -233,15 +249,17 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       probe,
       this.#nodes,
       load,
+      lease,
       () => {
         // If this fails, the next connection learns the map.
         maps?.learn().catch(() => undefined);
       },
+      part.timers,
     );
-    this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe });
+    this.#status = new RelayStatus({ links, interest: this.#interest, generations: recovery, probe, lease });
 
-    this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics);
-    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters);
+    this.#reader = new HistoryReader(publisher, recovery, keys, settings.topics, maps?.isFrozen);
+    this.#feeds = new TopicFeeds(states, part.cache, this.#reader, delivery, log, counters, part.timers);
 
     // What can be asked about topics.
     this.#subscriberCounts = new SubscriberCounts(settings.nodeId, publisher, keys, this.#nodes, (topic) =>
@@ -263,7 +281,8 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
         tracer,
         part,
       );
-    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters, part);
+    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters, part, lease, maps?.isFrozen);
+    this.#fast = fast;
     const recoverable = historyPublisher(publisher, null);
     const durable = historyPublisher(durableLink ?? publisher, {
       replicas: settings.durableReplicas,
@@ -278,7 +297,16 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       part,
       tracer !== null,
     );
-    this.#beacons = new Beacons(settings, this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
+    this.#beacons = new Beacons(
+      settings,
+      this.#publishLog,
+      publisher,
+      keys,
+      recovery,
+      this.#nodes.clock,
+      counters,
+      part.timers,
+    );
   }
 
   get state(): RelayState {
@@ -399,6 +427,41 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     await this.#links.subscriber.subscribe([this.keys.control]).catch(() => undefined);
   }
 
+  /** A publication was refused that nobody waits for. Topics with history promise nothing about it. */
+  lose(topic: Topic): void {
+    if (!this.hasHistory(topic)) this.#fast.lose(topic);
+  }
+
+  /** Resolves when everything that was sent to Redis so far has its outcome: publications, and requests that read. */
+  async settle(): Promise<void> {
+    await Promise.all([this.flush(), this.#reader.settled()]);
+  }
+
+  /** What this node has published to topics recently. */
+  published(isMeant: (topic: Topic) => boolean): readonly LoggedTopic[] {
+    return [...this.#restorer.provable()].filter(({ topic }) => isMeant(topic));
+  }
+
+  /**
+   * Asks Redis for its generation, and whether it holds publications that this node has made elsewhere. If one is
+   * missing, its topic gets another epoch. Resolves with false if Redis does not answer, or if the generation did not
+   * begin in `recovery` (null: in any).
+   */
+  async prove(published: readonly LoggedTopic[], recovery: string | null): Promise<boolean> {
+    if (!(await this.#recovery.confirm())) return false;
+    const { generation } = this.#recovery;
+    if (generation === null || (recovery !== null && generation.recovery !== recovery)) return false;
+    return this.#restorer.prove(generation.minEpoch, published).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Compares the topics that are in doubt with Redis. */
+  compare(): void {
+    this.#feeds.check();
+  }
+
   /** Gives topics to another relay of this node, which listens to them: their feeds, and what was published to them. */
   handOver(isMoved: (topic: Topic) => boolean, to: RedisRelay): void {
     for (const state of this.#interest.wanted(isMoved)) {
@@ -406,7 +469,9 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       state.feed = null;
       to.#adopt(state.topic, feed, state.listening === 'confirmed' && !state.wasLost);
     }
-    this.#publishLog.handOver(isMoved, to.#publishLog);
+    // The other nodes must know that the other Redis may lose publications of this node.
+    if (this.#publishLog.handOver(isMoved, to.#publishLog)) to.#membership.announcePublishing();
+    this.#fast.handOver(isMoved, to.#fast);
   }
 
   /** `isCertain`: the other relay has delivered everything up to now. */
@@ -431,8 +496,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const { map, mapLock, control, layout } = this.keys;
     const args = [known === null ? '' : formatMap(known), known?.version ?? 0, ''];
     const answer = await this.#call({ script: scripts.map, keys: [map, mapLock, control, layout], args });
-    const [text, isUsed] = answer as readonly [Buffer, number];
-    return { map: text.length === 0 ? null : parseMap(text.toString()), isUsed: isUsed === 1 };
+    const [text, isUsed, server] = answer as readonly [Buffer, number, Buffer];
+    return {
+      map: text.length === 0 ? null : parseMap(text.toString()),
+      isUsed: isUsed === 1,
+      server: server.toString('latin1'),
+    };
   }
 
   /** See MappedShard (shard-maps.ts). */

@@ -1,5 +1,6 @@
 /** What the relays of a node share: limits of memory hold for all of them together. */
 import { FlushWindow } from './flush-window.js';
+import { SharedTimers } from './shared-timers.js';
 import { CacheBudget } from './topic-cache.js';
 
 /** Bytes that several objects hold together. Each adds what it takes and subtracts what it releases. */
@@ -15,24 +16,34 @@ export interface RelayShareSettings {
   readonly maxRelayBytes: number;
 }
 
-/** The part of {@link RelayShareSettings.maxRelayBytes} that is reserved. Any relay may use the rest. */
+/** Bytes of publications that were acknowledged recently (publish-log.ts). Beyond it, the oldest are forgotten. */
+const maxLoggedBytes = 16_777_216;
+
+/** The part of a limit of bytes that is reserved. Any relay may use the rest. */
 const reservedShare = 0.5;
+
+/** A limit of bytes for all relays together. */
+interface BytePool {
+  readonly limit: number;
+  /** Bytes beyond the reserves of their relays. */
+  excess: number;
+}
 
 export class RelayShare {
   readonly window: FlushWindow;
-  /** Publications that were acknowledged recently (publish-log.ts). */
-  readonly logged: ByteMeter = { bytes: 0 };
+  readonly waiting: BytePool;
+  readonly logged: BytePool = { limit: maxLoggedBytes, excess: 0 };
   readonly cache: CacheBudget;
-  /** Bytes of waiting publications beyond the reserves of their relays. */
-  readonly unreserved: ByteMeter = { bytes: 0 };
+  readonly timers = new SharedTimers();
 
   /** `partitions`: how many the relays serve together. */
   constructor(
-    readonly settings: RelayShareSettings,
+    settings: RelayShareSettings,
     readonly partitions: number,
   ) {
     this.window = new FlushWindow(settings.flushWindowMs);
     this.cache = new CacheBudget(settings.recentBytes);
+    this.waiting = { limit: settings.maxRelayBytes, excess: 0 };
   }
 
   close(): void {
@@ -42,7 +53,10 @@ export class RelayShare {
 
 /** The share of one relay. It grows with the number of partitions that the relay serves. */
 export class RelayPart {
-  readonly waiting: WaitingBytes;
+  /** Publications that wait for Redis. */
+  readonly waiting: SharedBytes;
+  /** Publications that were acknowledged recently (publish-log.ts). */
+  readonly logged: SharedBytes;
   #partitions = 0;
 
   /** `partitions`: how many the relay serves now. */
@@ -50,7 +64,8 @@ export class RelayPart {
     private readonly share: RelayShare,
     partitions: number,
   ) {
-    this.waiting = new WaitingBytes(share);
+    this.waiting = new SharedBytes(share.waiting);
+    this.logged = new SharedBytes(share.logged);
     this.partitions = partitions;
   }
 
@@ -58,17 +73,17 @@ export class RelayPart {
     return this.share.window;
   }
 
-  get logged(): ByteMeter {
-    return this.share.logged;
-  }
-
   get cache(): CacheBudget {
     return this.share.cache;
   }
 
+  get timers(): SharedTimers {
+    return this.share.timers;
+  }
+
   set partitions(count: number) {
     this.#partitions = count;
-    this.waiting.reserve = (this.share.settings.maxRelayBytes * reservedShare * count) / this.share.partitions;
+    for (const bytes of [this.waiting, this.logged]) bytes.reserveShare(count / this.share.partitions);
   }
 
   /** The part of a limit on numbers of topics: topics are spread evenly over the partitions. */
@@ -78,34 +93,40 @@ export class RelayPart {
 }
 
 /**
- * Bytes of publications that wait for Redis in one relay. A reserve is always free for it. So a Redis that does not
- * answer cannot take the room of the others.
+ * The bytes of one relay. A reserve is always free for it. So a Redis that does not answer, or that has one busy topic,
+ * cannot take the room of the others.
  */
-export class WaitingBytes implements ByteMeter {
+export class SharedBytes implements ByteMeter {
   #bytes = 0;
   #reserve = 0;
 
-  constructor(private readonly share: RelayShare) {}
+  constructor(private readonly pool: BytePool) {}
 
   get bytes(): number {
     return this.#bytes;
   }
 
   set bytes(bytes: number) {
-    this.share.unreserved.bytes += Math.max(0, bytes - this.#reserve) - this.#excess;
+    this.pool.excess += Math.max(0, bytes - this.#reserve) - this.#excess;
     this.#bytes = bytes;
   }
 
-  set reserve(reserve: number) {
-    this.share.unreserved.bytes += Math.max(0, this.#bytes - reserve) - this.#excess;
+  /** Whether the relay has more than it may. */
+  get isOver(): boolean {
+    return !this.hasRoom(0);
+  }
+
+  /** Reserves this share of what is reserved. */
+  reserveShare(share: number): void {
+    const reserve = this.pool.limit * reservedShare * share;
+    this.pool.excess += Math.max(0, this.#bytes - reserve) - this.#excess;
     this.#reserve = reserve;
   }
 
   /** Whether there is room for this many bytes more. */
   hasRoom(bytes: number): boolean {
-    const more = Math.max(0, this.#bytes + bytes - this.#reserve) - this.#excess;
-    const { maxRelayBytes } = this.share.settings;
-    return more === 0 || this.share.unreserved.bytes + more <= maxRelayBytes * (1 - reservedShare);
+    const excess = Math.max(0, this.#bytes + bytes - this.#reserve);
+    return excess === 0 || this.pool.excess + excess - this.#excess <= this.pool.limit * (1 - reservedShare);
   }
 
   get #excess(): number {

@@ -18,6 +18,8 @@ interface RelayStatusSources {
   readonly generations: GenerationSource;
   /** Whether probes come back. */
   readonly probe: { readonly isLive: boolean };
+  /** Whether partitions may have moved away unnoticed. */
+  readonly lease: { readonly isValid: boolean };
 }
 
 export class RelayStatus {
@@ -39,8 +41,8 @@ export class RelayStatus {
 
   /** Whether Redis takes publications of this level now. */
   canPublish(level: Level): boolean {
-    const { links, generations } = this.sources;
-    if (level === 'fast') return links.publisher.isReady;
+    const { links, generations, lease } = this.sources;
+    if (level === 'fast') return links.publisher.isReady && lease.isValid;
     return generations.generation !== null && (level !== 'durable' || links.durable?.isReady === true);
   }
 

@@ -8,7 +8,7 @@ import type { ScriptCall } from '../redis/redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { groupIds, type IdGroup, idGroupArgs } from './id-group.js';
 import type { Keys } from './keys.js';
-import type { LoggedEntry, PublishLog } from './publish-log.js';
+import type { LoggedEntry, LoggedTopic, PublishLog } from './publish-log.js';
 import type { RedisClock } from './redis-clock.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, messageIdsOf, type StreamEntry } from './stream-entry.js';
@@ -88,13 +88,11 @@ export class Restorer {
 
   /**
    * Gives another epoch to each topic if Redis lacks publications of this node. Use it if a generation began without
-   * this node, because then it is too late to restore them.
+   * this node, because then it is too late to restore them, or with what this node has `published` in another Redis.
    */
-  async prove(minEpoch: string): Promise<void> {
-    // Redis may have forgotten older messageIds.
-    const maxAgeMs = this.settings.idempotencyWindowSeconds * 1_000;
+  async prove(minEpoch: string, published = this.provable()): Promise<void> {
     const calls: ScriptCall[] = [];
-    for (const logged of this.publishLog.topics(maxAgeMs)) {
+    for (const logged of published) {
       const { epoch, offset, entries, isThinned } = logged;
       for (const piece of inPieces(entries.flatMap(decoded).map(restorable), maxEntriesPerCall)) {
         const args = piece.flatMap(({ first, bytes, idGroups }) => {
@@ -106,6 +104,11 @@ export class Restorer {
       if (isThinned) calls.push(this.#callWithIds(scripts.prove, logged.topic, [minEpoch, epoch, offset, '', 0]));
     }
     await this.#evaluate(calls);
+  }
+
+  /** What can be proved of the publications of this node: Redis may have forgotten older messageIds. */
+  provable(): Iterable<LoggedTopic> {
+    return this.publishLog.topics(this.settings.idempotencyWindowSeconds * 1_000);
   }
 
   #restoreCalls(

@@ -26,6 +26,9 @@ import { unknownCursor } from './topic-list.js';
 /** How long a node that starts waits for a Redis before it serves the topics of the others, in milliseconds. */
 const startMs = 2_500;
 
+/** The name of the Redis that holds a partition of a Redis Cluster, as long as none is known. */
+export const unknownShard = 'unknown';
+
 /** A relay, and the Redis that holds its topics. */
 export interface RelayUnit {
   readonly relay: RedisRelay;
@@ -48,19 +51,26 @@ export class RoutedRelay implements Relay {
   ) {}
 
   /**
-   * `connected` if any Redis is: its topics are served. A node that starts waits for all, but no longer than
+   * `connected` if any Redis with topics is: they are served. A node that starts waits for all, but no longer than
    * {@link startMs}. Otherwise the state of the Redis that `fault` is about.
    */
   get state(): RelayState {
-    const states = this.units.map(({ relay }) => relay.state);
+    const states = this.#serving.map(({ relay }) => relay.state);
     if (this.mapFault() !== null && !states.includes('closed')) return 'mapFault';
     if (states.includes('connected') && !this.#isStarting) return 'connected';
     return this.#failing?.relay.state ?? 'connected';
   }
 
-  /** A Redis that cannot be used: if possible, one whose fault is known. */
+  /** The units with topics; all, if it is not known where topics are. */
+  get #serving(): readonly RelayUnit[] {
+    const counts = this.places.counts();
+    const serving = this.units.filter(({ relay }) => counts.has(relay));
+    return serving.length === 0 ? this.units : serving;
+  }
+
+  /** A Redis with topics that cannot be used: if possible, one whose fault is known. */
   get #failing(): RelayUnit | undefined {
-    const failing = this.units.filter(({ relay }) => relay.state !== 'connected');
+    const failing = this.#serving.filter(({ relay }) => relay.state !== 'connected');
     return failing.find(({ relay }) => relay.fault !== null) ?? failing[0];
   }
 
@@ -77,7 +87,7 @@ export class RoutedRelay implements Relay {
     const failing = this.#failing;
     const fault = failing?.relay.fault ?? null;
     if (failing === undefined || fault === null) return null;
-    return this.units.length === 1 ? fault : `${failing.shard}: ${fault}`;
+    return this.units.length === 1 || failing.shard === unknownShard ? fault : `${failing.shard}: ${fault}`;
   }
 
   get shards(): readonly ShardStatus[] {

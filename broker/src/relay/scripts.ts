@@ -35,10 +35,15 @@ export const scripts = {
   report: load('report-map.lua'),
 } as const satisfies Record<string, Script>;
 
+function loadOfShards(file: string): Script {
+  return scriptOf(readLua('shards/lock.lua') + readLua(file));
+}
+
 /** The scripts of `fanfare shards`. */
 export const shardScripts = {
-  fence: load('shards/fence.lua'),
-  accept: load('shards/accept.lua'),
+  fence: loadOfShards('shards/fence.lua'),
+  accept: loadOfShards('shards/accept.lua'),
+  run: loadOfShards('shards/run.lua'),
 } as const satisfies Record<string, Script>;
 
 /** The connection, as {@link callScript} needs it. */

@@ -3,6 +3,8 @@
  * stores it, and the one with the highest version counts. This file only computes; shard-maps.ts reads and writes it.
  */
 
+import { maxPartitions } from './partitions.js';
+
 /**
  * How far the move of a partition is; docs/decisions.md says why it takes these steps.
  * `prepare`: the nodes also listen at the new shard, and most of the data is copied. `copy`: publications wait, the old
@@ -17,6 +19,11 @@ export interface Move {
   readonly from: string;
   readonly to: string;
   readonly step: MoveStep;
+  /**
+   * From `switch` on: the recovery of the new shard (generation.ts) in which the copy was completed. In another one, the
+   * shard may have lost the copy.
+   */
+  readonly copy?: string;
 }
 
 export interface ShardMap {
@@ -49,9 +56,11 @@ export class ShardMapError extends Error {
 export function parseMap(text: string): ShardMap {
   const { version, partitions, shards, moving = {}, renamed = {} } = recordOf(jsonOf(text), 'a map');
   if (!isCount(version)) throw invalid('its version is not a positive number');
-  if (!isCount(partitions)) throw invalid('its number of partitions is not a positive number');
+  if (!isCount(partitions) || partitions > maxPartitions)
+    throw invalid(`its number of partitions is not a positive number up to ${maxPartitions}`);
   const places = new Array<string | undefined>(partitions);
   for (const [shard, ranges] of Object.entries(recordOf(shards, 'the list of shards'))) {
+    if (!isName(shard)) throw invalid('a shard has a name that is not printable ASCII');
     for (const partition of readRanges(ranges, shard)) {
       if (partition >= partitions) throw invalid(`${shard} has partition ${partition}, and there are ${partitions}`);
       if (places[partition] !== undefined) throw invalid(`partition ${partition} is in two shards`);
@@ -198,12 +207,26 @@ export function beginMove(map: ShardMap, partition: number, to: string): ShardMa
   return changed(map, map.shards, partition, { from, to, step: 'prepare' });
 }
 
-/** The map in which the move of a partition has gone one step further. After `clean` there is no move. */
-export function advanceMove(map: ShardMap, partition: number): ShardMap {
+/**
+ * The map in which the move of a partition has gone one step further. After `clean` there is no move. `copy`: see
+ * {@link Move.copy}; with the step to `switch`.
+ */
+export function advanceMove(map: ShardMap, partition: number, copy?: string): ShardMap {
   const move = moveOf(map, partition);
   const step = moveSteps[moveSteps.indexOf(move.step) + 1];
   const shards = step === 'switch' ? map.shards.with(partition, move.to) : map.shards;
-  return changed(map, shards, partition, step === undefined ? null : { ...move, step });
+  const next = step === undefined ? null : { ...move, step, ...(copy === undefined ? {} : { copy }) };
+  return changed(map, shards, partition, next);
+}
+
+/** The map in which a partition was copied once more, in the step `switch`. */
+export function repeatCopy(map: ShardMap, partition: number, copy: string): ShardMap {
+  return changed(map, map.shards, partition, { ...moveOf(map, partition), copy });
+}
+
+/** The map in which a move waits in `prepare` again. Call it only in the step `copy`: nodes do not use the new shard yet. */
+export function retreatMove(map: ShardMap, partition: number): ShardMap {
+  return changed(map, map.shards, partition, { ...moveOf(map, partition), step: 'prepare' });
 }
 
 /** The map in which a move was given up. Throws {@link ShardMapError} if it is too late: nodes may use the new shard. */
@@ -255,15 +278,18 @@ function readRanges(value: unknown, shard: string): readonly number[] {
 function readMoves(moving: Readonly<Record<string, unknown>>, shards: readonly string[]): ReadonlyMap<number, Move> {
   const moves = new Map<number, Move>();
   for (const [text, value] of Object.entries(moving)) {
-    const { from, to, step } = recordOf(value, `the move of partition ${text}`);
+    const { from, to, step, copy } = recordOf(value, `the move of partition ${text}`);
     const partition = /^\d{1,4}$/.test(text) ? Number(text) : -1;
     const place = shards[partition];
     if (place === undefined) throw invalid(`it moves partition ${text}, and there are ${shards.length}`);
-    if (!isStep(step)) throw invalid(`partition ${text} is in an unknown step of its move; a newer release wrote it`);
+    if (!isStep(step))
+      throw new ShardMapError(
+        `A newer release of Fanfare moves partition ${text}, in a step that this release does not know. Use that release for all nodes and for fanfare shards.`,
+      );
     const serving = step === 'prepare' || step === 'copy' ? from : to;
-    if (typeof from !== 'string' || typeof to !== 'string' || from === to || serving !== place)
+    if (!isName(from) || !isName(to) || from === to || serving !== place)
       throw invalid(`the move of partition ${text} does not fit its shard`);
-    moves.set(partition, { from, to, step });
+    moves.set(partition, { from, to, step, ...(typeof copy === 'string' ? { copy } : {}) });
   }
   return moves;
 }
@@ -271,7 +297,7 @@ function readMoves(moving: Readonly<Record<string, unknown>>, shards: readonly s
 function readNames(renamed: Readonly<Record<string, unknown>>): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   for (const [earlier, name] of Object.entries(renamed)) {
-    if (typeof name !== 'string') throw invalid(`the present name of ${earlier} is not a text`);
+    if (!isName(earlier) || !isName(name)) throw invalid('a shard has a name that is not printable ASCII');
     names.set(earlier, name);
   }
   return names;
@@ -279,6 +305,11 @@ function readNames(renamed: Readonly<Record<string, unknown>>): ReadonlyMap<stri
 
 function isStep(value: unknown): value is MoveStep {
   return (moveSteps as readonly unknown[]).includes(value);
+}
+
+/** Names are printed and logged. */
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^[!-~]+$/.test(value);
 }
 
 function isCount(value: unknown): value is number {
@@ -300,6 +331,6 @@ function recordOf(value: unknown, what: string): Readonly<Record<string, unknown
 
 function invalid(why: string): ShardMapError {
   return new ShardMapError(
-    `The map of partitions in Redis is not valid: ${why}. Another program may have written it. Delete it in this shard, so that a node writes the map of the other shards there again.`,
+    `The map of partitions in this shard is not valid: ${why}. Another program may have written it. Delete it there (the key map of FANFARE_REDIS_PREFIX), so that a node writes the map of the other shards there again.`,
   );
 }

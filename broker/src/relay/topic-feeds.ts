@@ -9,6 +9,7 @@ import { pageBackward, pageForward, subscribeResultOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';
 import { isAhead } from './position-id.js';
 import type { Delivery, HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
+import type { SharedTimers } from './shared-timers.js';
 import { type CacheBudget, maxAnswerPublications } from './topic-cache.js';
 import { type Doubt, type FeedContext, type FeedCounters, type Repair, TopicFeed } from './topic-feed.js';
 import type { TopicState, TopicStates } from './topic-state.js';
@@ -24,7 +25,7 @@ const maxParallelRepairs = 64;
 
 export class TopicFeeds {
   readonly #context: FeedContext;
-  readonly #sweep: NodeJS.Timeout;
+  readonly #endSweep: () => void;
   /** Those in doubt, and perhaps some that no longer are. */
   readonly #doubtful = new Set<TopicFeed>();
   #isChecking = false;
@@ -39,6 +40,7 @@ export class TopicFeeds {
     delivery: Delivery,
     private readonly log: Log,
     counters: FeedCounters,
+    timers: SharedTimers,
   ) {
     this.#context = {
       delivery,
@@ -51,8 +53,7 @@ export class TopicFeeds {
       onRepaired: (topic, repair) => this.#onRepaired(topic, repair),
     };
     // This also finds losses that nothing else has found.
-    this.#sweep = setInterval(() => void this.#compare([...this.states.openFeeds()]), sweepMs);
-    this.#sweep.unref();
+    this.#endSweep = timers.every(sweepMs, () => void this.#compare([...this.states.openFeeds()]));
   }
 
   /** Resolves once the topic's position is known and, if possible, the publications after `since` are in memory. */
@@ -151,7 +152,7 @@ export class TopicFeeds {
   }
 
   close(): void {
-    clearInterval(this.#sweep);
+    this.#endSweep();
   }
 
   #suspectAll(doubt: Exclude<Doubt, 'none'>): void {
@@ -198,7 +199,9 @@ export class TopicFeeds {
   }
 
   /** Compares the positions of feeds with Redis, and reads missed publications. */
-  async #compare(feeds: readonly TopicFeed[]): Promise<void> {
+  async #compare(all: readonly TopicFeed[]): Promise<void> {
+    // The others are compared when they have moved.
+    const feeds = all.filter(({ topic }) => !this.reader.isFrozen(topic));
     // Doubt that arises from now on stays.
     const asked = feeds.map((feed) => ({ feed, doubt: feed.takeDoubt(), before: feed.position }));
     const behind: TopicFeed[] = [];

@@ -402,7 +402,7 @@ export const settings = {
     2,
     0,
     100,
-    'Maximum time that a busy node collects publications into one batch. The time grows by 1 ms every 100 ms while the event loop is more than 60 % busy. Below 20 % it shrinks at once. In between, the node tries a shorter time now and then, and keeps it if the event loop stays below 60 %. An idle node sends at once. With several Redis servers, the node also collects for 1 ms after a batch for each Redis but one that got a part of it. 0: always send at once.',
+    'Maximum time that a busy node collects publications into one batch. The time grows by 1 ms every 100 ms while the event loop is more than 60 % busy. Below 20 % it shrinks at once. In between, the node tries a shorter time now and then, and keeps it if the event loop stays below 60 %. An idle node sends at once. With several Redis servers, a batch has a part for each server, or in a Redis Cluster for each partition. After it, the node also collects for 1 ms for each part but the first. 0: always send at once.',
   ),
   topics: {
     name: 'FANFARE_TOPICS',

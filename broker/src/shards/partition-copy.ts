@@ -35,7 +35,7 @@ const parts = ['', ':ids', ':ids:old'];
 export class PartitionCopy {
   /** For each copied topic, by the name of its stream: its position when it was copied; '' if it had no stream. */
   readonly #copied = new Map<string, string>();
-  #isCleared = false;
+  #hasBegun = false;
 
   constructor(
     private readonly from: CopyLink,
@@ -44,15 +44,16 @@ export class PartitionCopy {
   ) {}
 
   /**
-   * Copies what has changed since the last pass; the first pass first removes what an earlier copy has left in the
-   * target. `minEpoch`: of the source. Streams with an older epoch get a new one first. Resolves with the number of
-   * copied topics.
+   * Copies what has changed since the last pass; the first pass also removes what only the target has, because an
+   * earlier copy has left it there. `minEpoch`: of the source. Streams with an older epoch get a new one first. Resolves
+   * with the number of copied topics.
    */
   async pass(minEpoch: string): Promise<number> {
-    if (!this.#isCleared) await clear(this.to, this.keys.topicPrefix);
-    this.#isCleared = true;
     const names = await topicsIn(this.from, this.keys.topicPrefix);
     const changed: string[] = [];
+    if (!this.#hasBegun)
+      for (const name of await topicsIn(this.to, this.keys.topicPrefix)) if (!names.has(name)) changed.push(name);
+    this.#hasBegun = true;
     for (const some of inPieces([...names], topicsPerCall)) {
       const positions = await positionsOf(this.from, this.keys, some, minEpoch);
       for (const [index, name] of some.entries()) {

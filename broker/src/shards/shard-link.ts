@@ -11,6 +11,9 @@ export class ShardsError extends Error {
   override readonly name = 'ShardsError';
 }
 
+/** How long the lock of the map holds after the command has died, in milliseconds. */
+export const lockMs = 30_000;
+
 /** What the operator wrote is wrong: the URL, a setting, the name of a shard or a list of partitions. */
 export class ShardsUsageError extends ShardsError {}
 
@@ -73,6 +76,13 @@ export class ShardLink extends Link {
     return reply;
   }
 
+  /** Another command may have changed what this one wanted to change. */
+  lockLost(): ShardsError {
+    return new ShardsError(
+      `The map of ${this.shard} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
+    );
+  }
+
   /** A number of the server process: two names of the same Redis have the same. */
   async runId(): Promise<string> {
     const [info] = await this.run([['INFO', 'server']]);
@@ -86,6 +96,7 @@ export class ShardLink extends Link {
   }
 
   #refusal(error: Error): ShardsError {
+    if (error.message.startsWith('LOCKLOST')) return this.lockLost();
     if (error.message.startsWith('NOGENERATION'))
       return new ShardsError(`The nodes restore lost data in ${this.shard} now. Run the command again in a moment.`);
     if (/DUMP payload version/.test(error.message))

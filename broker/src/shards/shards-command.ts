@@ -133,7 +133,7 @@ function readPartitions(text: string): readonly number[] {
   const partitions = parseRanges(text);
   if (partitions === null)
     throw new ShardsUsageError(`"${text}" is not a list of partitions. Write numbers and ranges: 0-3,7.`);
-  return partitions;
+  return [...new Set(partitions)];
 }
 
 /** Rejects a list that lacks shards of the map: what it shows would be a part. */

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from '../redis/redis-link.js';
 import type { Reply } from '../redis/reply-reader.js';
-import { parseGeneration } from '../relay/generation.js';
+import { type Generation, parseGeneration } from '../relay/generation.js';
 import { nodeNameIn } from '../relay/membership.js';
 import { scripts, shardScripts } from '../relay/scripts.js';
 import {
@@ -19,11 +19,15 @@ import {
   newestMap,
   type PlannedMove,
   parseMap,
+  repeatCopy,
+  retreatMove,
   type ShardMap,
+  ShardMapError,
 } from '../relay/shard-map.js';
+import { checkServers } from '../relay/shard-maps.js';
 import { renameShard } from '../relay/shard-names.js';
 import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-copy.js';
-import { type ShardLink, ShardsError } from './shard-link.js';
+import { lockMs, type ShardLink, ShardsError } from './shard-link.js';
 
 /** The names in each shard. */
 interface ShardKeys {
@@ -65,19 +69,30 @@ export interface Progress {
   onStep?(partition: number, step: MoveStep): void;
 }
 
-/** How long the lock holds after the command has died, in milliseconds. */
-const lockMs = 30_000;
+/** The shards of a move, and the names of the partition. */
+interface Ends {
+  readonly from: ShardLink;
+  readonly to: ShardLink;
+  readonly keys: Parameters<typeof renewEnded>[1] & { readonly topicPrefix: string };
+}
+
+/** A copy, and the recoveries of both shards in which it began: in others, it may be incomplete. */
+interface Copying {
+  readonly copy: PartitionCopy;
+  readonly recoveries: string;
+}
+
 /** How long the command waits for nodes in steps in which nothing waits for it, in milliseconds. */
 const patienceMs = 10_000;
 /**
- * How long it waits for nodes in the steps in which publications wait, in milliseconds. Nodes that hang find out later
- * by themselves.
+ * How long it waits for nodes before the last part of the copy, in milliseconds: publications wait meanwhile. If a node
+ * is late, publications continue in the old shard, and the next attempt waits longer by this time.
  */
-const haltMs = 350;
+const haltMs = 500;
+/** Maximum number of these attempts. */
+const maxAttempts = 10;
 /** How often it asks whether the nodes are done, in milliseconds. */
 const askMs = 5;
-/** Nodes advance the clock of a shard at least once a second. If it is the same after this time, in milliseconds, there are none. */
-const silentMs = 3_000;
 /** How many topics of a partition may be left to copy when publications begin to wait. */
 const fewTopics = 50;
 /** Maximum passes before that: a partition may change faster than it can be copied. */
@@ -87,6 +102,8 @@ export class Shards {
   readonly #lockName = randomBytes(8).toString('hex');
   #renewal: NodeJS.Timeout | undefined;
   #map: ShardMap | null = null;
+  /** The last heartbeats, by shard and node: the clock, and when this command saw it first, by performance.now(). */
+  readonly #heartbeats = new Map<string, { readonly clock: number; readonly at: number }>();
 
   /** `links`: by the names of the shards. `leaseMs`: how long a node that is gone counts as alive. */
   constructor(
@@ -102,11 +119,12 @@ export class Shards {
 
   /** The newest map. Rejects with {@link ShardsError} if a shard does not respond, or if there is no map. */
   async readMap(): Promise<ShardMap> {
-    const texts = await Promise.all([...this.links.values()].map((link) => this.#exchange(link, '', 0, '')));
-    const map = newestMap(texts.filter((text) => text !== '').map(parseMap));
+    const stored = await Promise.all([...this.links.values()].map((link) => this.#stored(link)));
+    checkServers(stored.map(({ shard, server }) => [shard, server]));
+    const map = newestMap(stored.flatMap(({ map }) => map ?? []));
     if (map === null)
       throw new ShardsError(
-        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map.',
+        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map. If they run, set FANFARE_REDIS_PREFIX and the database as for them.',
       );
     this.#map = map;
     return map;
@@ -116,9 +134,9 @@ export class Shards {
   async status(): Promise<readonly ShardStatus[]> {
     return Promise.all(
       [...this.links].map(async ([name, link]) => {
-        const text = await this.#exchange(link, '', 0, '');
+        const { map } = await this.#stored(link);
         const { living, versions } = await this.#nodesOf(link);
-        const version = text === '' ? null : parseMap(text).version;
+        const version = map?.version ?? null;
         return { name, version, nodes: living.map((node) => ({ node, version: versions.get(node.id) ?? null })) };
       }),
     );
@@ -129,24 +147,27 @@ export class Shards {
    * another command does that now.
    */
   async lock(): Promise<ShardMap> {
-    for (const [name, link] of this.links) {
-      const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
-      if (answer === null) {
-        await this.unlock();
-        throw new ShardsError(
-          `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
-        );
+    try {
+      for (const [name, link] of this.links) {
+        const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
+        if (answer === null)
+          throw new ShardsError(
+            `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
+          );
       }
+      this.#renewal = setInterval(() => void this.#withLock(['PEXPIRE', this.keys.mapLock, lockMs]), lockMs / 3);
+      const map = await this.readMap();
+      for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
+      return map;
+    } catch (error) {
+      await this.unlock();
+      throw error;
     }
-    this.#renewal = setInterval(() => void this.#withLock('PEXPIRE', this.keys.mapLock, lockMs), lockMs / 3);
-    const map = await this.readMap();
-    for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
-    return map;
   }
 
   async unlock(): Promise<void> {
     clearInterval(this.#renewal);
-    await this.#withLock('DEL', this.keys.mapLock);
+    await this.#withLock(['DEL', this.keys.mapLock]);
   }
 
   /**
@@ -168,7 +189,8 @@ export class Shards {
 
   /** Ends the moves that an earlier command has begun. Resolves with the map. Call {@link lock} first. */
   async resume(): Promise<ShardMap> {
-    for (const partition of [...this.#current.moves.keys()]) await this.#moveOn(partition);
+    for (const [partition, { from }] of this.#current.moves)
+      await this.#orTakeBack(partition, from, () => this.#moveOn(partition));
     return this.#current;
   }
 
@@ -182,8 +204,11 @@ export class Shards {
         throw new ShardsError(
           `Stopped after ${index} of ${plan.length} partitions. Run the command again to continue.`,
         );
-      await this.#write(beginMove(this.#current, partition, to), partition);
-      await this.#moveOn(partition);
+      const from = this.#current.shards[partition] as string;
+      await this.#orTakeBack(partition, from, async () => {
+        await this.#write(beginMove(this.#current, partition, to), partition);
+        await this.#moveOn(partition);
+      });
     }
   }
 
@@ -216,10 +241,15 @@ export class Shards {
   /** Carries out all steps of a move that are left. */
   async #moveOn(partition: number): Promise<void> {
     const { from: fromName, to: toName } = this.#current.moves.get(partition) as Move;
-    const [from, to] = [this.#link(fromName), this.#link(toName)];
+    const ends: Ends = {
+      from: this.#link(fromName),
+      to: this.#link(toName),
+      keys: { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) },
+    };
+    const shards = [ends.from, ends.to];
     const startedAt = performance.now();
-    const copyKeys = { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) };
-    let copy = new PartitionCopy(from, this.#whileLocked(to), copyKeys);
+    let copying: Copying | null = null;
+    let attempts = 0;
     let haltedAt = startedAt;
     let haltedMs = 0;
     for (;;) {
@@ -227,7 +257,7 @@ export class Shards {
       if (step !== undefined) this.progress.onStep?.(partition, step);
       switch (step) {
         case undefined: {
-          await this.#awaitNodes([from, to], haltMs);
+          await this.#awaitNodes(shards, haltMs);
           const ms = Math.round(performance.now() - startedAt);
           this.progress.onMoved?.(
             `Partition ${partition}: from ${fromName} to ${toName} in ${ms} ms. Publications waited for ${Math.round(haltedMs)} ms.`,
@@ -235,36 +265,39 @@ export class Shards {
           return;
         }
         case 'prepare': {
-          const late = await this.#awaitNodes([from, to], patienceMs);
-          if (late.length > 0) {
-            await this.#write(abandonMove(this.#current, partition), partition);
-            throw new ShardsError(
-              `Partition ${partition} stays in ${fromName}: ${notReady(late, this.#current.version - 1)} They may not reach ${toName}, or not have it in FANFARE_REDIS_URL.`,
-            );
-          }
-          const { minEpoch } = await this.#generationOf(from);
-          if (minEpoch < (await this.#generationOf(to)).minEpoch) await this.#lowerMinEpoch(to, copyKeys, minEpoch);
-          for (let passes = 1; (await copy.pass(minEpoch)) > fewTopics && passes < maxPasses; passes++);
+          const late = await this.#awaitNodes(shards, patienceMs);
+          if (late.length > 0) throw this.#lateError(late, toName);
+          copying = await this.#copyMost(ends, copying);
           haltedAt = performance.now();
           break;
         }
-        case 'copy':
-          await this.#awaitNodes([from, to], haltMs);
-          for (let isDone = false; !isDone; ) {
-            isDone = await this.#copyRest(copy, from, to);
-            if (!isDone) copy = new PartitionCopy(from, this.#whileLocked(to), copyKeys);
+        case 'copy': {
+          const late = await this.#awaitNodes(shards, ++attempts * haltMs);
+          if (late.length > 0) {
+            if (attempts === maxAttempts) throw this.#lateError(late, toName);
+            await this.#write(retreatMove(this.#current, partition), partition);
+            continue;
+          }
+          const copy = await this.#copyRest(ends, copying);
+          await this.#write(advanceMove(this.#current, partition, copy), partition);
+          continue;
+        }
+        case 'switch': {
+          // Nobody has published in the new shard yet. If it has lost the copy, the old one still has everything.
+          if (!(await this.#isSwitched(ends, partition))) {
+            const copy = await this.#copyRest(ends, null);
+            await this.#write(repeatCopy(this.#current, partition, copy), partition);
+            continue;
           }
           break;
-        case 'switch':
-          await this.#awaitNodes([from, to], haltMs);
-          break;
+        }
         case 'clean': {
-          const late = await this.#awaitNodes([from, to], patienceMs);
+          const late = await this.#awaitNodes(shards, patienceMs);
           if (late.length > 0)
             throw new ShardsError(
               `Partition ${partition} is in ${toName}, but ${notReady(late, this.#current.version)} Its data in ${fromName} stays until they are: run the command again.`,
             );
-          await clear(this.#whileLocked(from), copyKeys.topicPrefix);
+          await clear(this.#whileLocked(ends.from), ends.keys.topicPrefix);
         }
       }
       await this.#write(advanceMove(this.#current, partition), partition);
@@ -273,39 +306,107 @@ export class Shards {
   }
 
   /**
-   * Nothing more is published in the old shard; copies what is left. Resolves with false if a shard has lost data
-   * meanwhile: then all must be copied again.
+   * Waits until the nodes read in the new shard. Resolves with false if that has lost the copy meanwhile. Continues without
+   * nodes that are too slow: they publish nothing to the partition.
    */
-  async #copyRest(copy: PartitionCopy, from: ShardLink, to: ShardLink): Promise<boolean> {
-    const before = await this.#close(from, to);
-    await copy.pass(before.minEpoch);
-    const after = await this.#close(from, to);
-    return before.from === after.from && before.to === after.to;
+  async #isSwitched(ends: Ends, partition: number): Promise<boolean> {
+    for (const startedAt = performance.now(); ; ) {
+      const late = await this.#awaitNodes([ends.from, ends.to], haltMs);
+      const { recovery } = await this.#generationOf(ends.to);
+      if (recovery !== this.#current.moves.get(partition)?.copy) return false;
+      if (late.length === 0 || performance.now() - startedAt > patienceMs) return true;
+    }
   }
 
-  /** Raises the fence of the old shard, and prepares the new one. Resolves with the recoveries of both. */
-  async #close(
-    from: ShardLink,
-    to: ShardLink,
-  ): Promise<{ readonly from: string; readonly to: string; readonly minEpoch: string }> {
-    const { generation, newestEpoch, control } = this.keys;
-    const keys = [generation, newestEpoch];
-    const fence = await from.evaluate({ script: shardScripts.fence, keys, args: [this.#current.version] });
-    const [name, newest] = (fence as readonly Reply[]).map(String) as [string, string];
-    const { recovery, minEpoch } = parseGeneration(name);
-    const args = [minEpoch, newest];
-    const accepted = await to.evaluate({ script: shardScripts.accept, keys: [...keys, control], args });
-    return { from: recovery, to: parseGeneration(String(accepted)).recovery, minEpoch };
+  #lateError(late: readonly NamedNode[], to: string): ShardsError {
+    return new ShardsError(
+      `${notReady(late, this.#current.version)} They may not reach ${to}, not have it in FANFARE_REDIS_URL, or be too slow.`,
+    );
+  }
+
+  /**
+   * Moves a partition, and takes the move back if it cannot continue and nodes do not use the new shard yet: otherwise
+   * every later command would have to continue it first. Rejects with {@link ShardsError} if it could not continue.
+   */
+  async #orTakeBack(partition: number, from: string, move: () => Promise<void>): Promise<void> {
+    try {
+      await move();
+    } catch (error) {
+      const step = this.#current.moves.get(partition)?.step;
+      if (!(error instanceof ShardsError) || (step !== 'prepare' && step !== 'copy')) throw error;
+      try {
+        await this.#write(abandonMove(this.#current, partition), partition);
+      } catch {
+        // The old shard does not respond, or another command has taken over.
+        throw error;
+      }
+      throw new ShardsError(`Partition ${partition} stays in ${from}: ${error.message}`);
+    }
+  }
+
+  /** Copies while nodes publish. `copying`: what was copied before. */
+  async #copyMost(ends: Ends, copying: Copying | null): Promise<Copying> {
+    const { minEpoch } = await this.#generationOf(ends.from);
+    if (minEpoch < (await this.#generationOf(ends.to)).minEpoch) await this.#lowerMinEpoch(ends, minEpoch);
+    const now = copying ?? (await this.#beginCopy(ends));
+    for (let passes = 1; (await now.copy.pass(minEpoch)) > fewTopics && passes < maxPasses; passes++);
+    return now;
+  }
+
+  /**
+   * Nothing more is published in the old shard; copies what is left. If a shard has lost data meanwhile, copies
+   * everything again. Then the fence of the new shard says that the copy is complete. Resolves with the recovery of the
+   * new shard.
+   */
+  async #copyRest(ends: Ends, copying: Copying | null): Promise<string> {
+    for (let now = copying; ; now = null) {
+      now ??= await this.#beginCopy(ends);
+      const [name, newest] = await this.#fence(ends.from);
+      const { minEpoch } = parseGeneration(name);
+      await this.#accept(ends.to, minEpoch, newest);
+      await now.copy.pass(minEpoch);
+      const { recovery } = await this.#generationOf(ends.to);
+      if (now.recoveries !== (await this.#recoveriesOf(ends))) continue;
+      const [marked] = await this.#fence(ends.to, recovery);
+      if (parseGeneration(marked).recovery === recovery) return recovery;
+    }
+  }
+
+  async #beginCopy(ends: Ends): Promise<Copying> {
+    const copy = new PartitionCopy(ends.from, this.#whileLocked(ends.to), ends.keys);
+    return { copy, recoveries: await this.#recoveriesOf(ends) };
+  }
+
+  /** Changes if one of both shards has lost data. */
+  async #recoveriesOf({ from, to }: Ends): Promise<string> {
+    const generations = await Promise.all([from, to].map((link) => this.#generationOf(link)));
+    return generations.map(({ recovery }) => recovery).join(' ');
+  }
+
+  /** Raises the fence of a shard. `recovery`: the one in which it must be; '' for any. Resolves with its generation and its newest epoch. */
+  async #fence(link: ShardLink, recovery = ''): Promise<readonly [generation: string, newestEpoch: string]> {
+    const { generation, newestEpoch, mapLock, map } = this.keys;
+    const keys = [generation, newestEpoch, mapLock, map];
+    const args = [this.#current.version, this.#lockName, recovery];
+    const answer = await link.evaluate({ script: shardScripts.fence, keys, args });
+    return (answer as readonly Reply[]).map(String) as [string, string];
+  }
+
+  /** Prepares a shard for streams of another one. */
+  async #accept(link: ShardLink, minEpoch: string, newest: string): Promise<void> {
+    const { generation, newestEpoch, control, mapLock, map } = this.keys;
+    const keys = [generation, newestEpoch, control, mapLock, map];
+    const args = [minEpoch, newest, this.#lockName, this.#current.version];
+    await link.evaluate({ script: shardScripts.accept, keys, args });
   }
 
   /** Otherwise the streams of the other shard would count as ended here. */
-  async #lowerMinEpoch(to: ShardLink, copyKeys: Parameters<typeof renewEnded>[1], minEpoch: string): Promise<void> {
-    const { generation, newestEpoch, control, streamPrefix } = this.keys;
-    await renewEnded(to, copyKeys, streamPrefix, (await this.#generationOf(to)).minEpoch);
-    await to.evaluate({ script: shardScripts.accept, keys: [generation, newestEpoch, control], args: [minEpoch, '0'] });
+  async #lowerMinEpoch({ to, keys }: Ends, minEpoch: string): Promise<void> {
+    await renewEnded(to, keys, this.keys.streamPrefix, (await this.#generationOf(to)).minEpoch);
+    await this.#accept(to, minEpoch, '0');
   }
 
-  async #generationOf(link: ShardLink): Promise<{ readonly minEpoch: string }> {
+  async #generationOf(link: ShardLink): Promise<Generation> {
     const [name] = await link.run([['GET', this.keys.generation]]);
     if (name === null)
       throw new ShardsError(
@@ -315,27 +416,22 @@ export class Shards {
   }
 
   /**
-   * Waits until all nodes that use these shards have applied the map. Resolves with those that have not when the time
-   * is over.
+   * Waits until all living nodes that use these shards have applied the map. Resolves with those that have not when the
+   * time is over.
    */
   async #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly NamedNode[]> {
     const { version } = this.#current;
-    const startedAt = performance.now();
-    const first = await Promise.all(links.map((link) => this.#nodesOf(link)));
-    for (;;) {
-      const waitedMs = performance.now() - startedAt;
+    for (const startedAt = performance.now(); ; ) {
       const all = await Promise.all(links.map((link) => this.#nodesOf(link)));
-      // If nobody advances the clock of a shard, no node is alive there.
-      const used = all.filter(({ clock }, index) => waitedMs < silentMs || clock !== first[index]?.clock);
-      const applied = new Map(all.flatMap(({ versions }) => [...versions]));
-      const nodes = new Map(used.flatMap(({ living }) => living.map((node) => [node.id, node] as const)));
-      const late = [...nodes.values()].filter(({ id }) => (applied.get(id) ?? 0) < version);
-      if (late.length === 0 || waitedMs > timeoutMs) return late;
+      const hasApplied = (id: string): boolean => all.some(({ versions }) => (versions.get(id) ?? 0) >= version);
+      const nodes = new Map(all.flatMap(({ living }) => living.map((node) => [node.id, node] as const)));
+      const late = [...nodes.values()].filter(({ id }) => !hasApplied(id));
+      if (late.length === 0 || performance.now() - startedAt > timeoutMs) return late;
       await delay(askMs);
     }
   }
 
-  /** The nodes that use a shard, the maps that they have applied, and its clock. */
+  /** The nodes that use a shard, and the maps that they have applied. */
   async #nodesOf(link: ShardLink) {
     const { nodes, clock, mapApplied, connections } = this.keys;
     const [scores, now, applied, reports] = await link.run([
@@ -349,24 +445,38 @@ export class Shards {
     const living = pairsOf(scores).flatMap(([id, seenAt]): NamedNode[] => {
       const name = names.get(id);
       const label = name === undefined || name === '' ? id : `${name} (${id})`;
-      return Number(seenAt) > clockMs - this.leaseMs ? [{ id, label }] : [];
+      return this.#isAlive(link, id, Number(seenAt), clockMs) ? [{ id, label }] : [];
     });
     const versions = new Map(pairsOf(applied).map(([id, version]) => [id, Number(version)]));
-    return { living, clock: clockMs, versions };
+    return { living, versions };
+  }
+
+  /** Whether a node may still rely on its map. If no node is alive, nobody advances the clock of the shard. */
+  #isAlive({ shard }: ShardLink, id: string, seenAt: number, clock: number): boolean {
+    const key = `${shard} ${id}`;
+    const before = this.#heartbeats.get(key);
+    const last = before?.clock === seenAt ? before : { clock: seenAt, at: performance.now() };
+    this.#heartbeats.set(key, last);
+    return seenAt > clock - this.leaseMs && performance.now() - last.at < this.leaseMs;
   }
 
   /** Writes a map that replaces the current one. First to the shards of the move, which must take it. */
   async #write(map: ShardMap, partition: number): Promise<void> {
     const move = map.moves.get(partition) ?? this.#current.moves.get(partition);
-    await this.#writeFirst(move === undefined ? [] : [move.from, move.to], map);
+    if (move === undefined) return this.#writeFirst([], map);
+    // If the move is taken back, the new shard need not take the map: it may be full.
+    const isTakenBack = !map.moves.has(partition) && map.shards[partition] === move.from;
+    await this.#writeFirst(isTakenBack ? [move.from] : [move.from, move.to], map);
   }
 
   /** Writes a map first to the shards `involved`, which must take it. */
   async #writeFirst(involved: readonly string[], map: ShardMap): Promise<void> {
     const text = formatMap(map);
     for (const name of involved) {
-      const stored = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
-      if (stored !== text) throw lockLost(name);
+      const [stored] = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
+      if (stored !== text) throw this.#link(name).lockLost();
+      // Nodes follow it from now on.
+      this.#map = map;
     }
     this.#map = map;
     const others = [...this.links].filter(([name]) => !involved.includes(name));
@@ -374,12 +484,32 @@ export class Shards {
     await Promise.all(others.map(([, link]) => this.#exchange(link, text, map.version, '').catch(() => null)));
   }
 
-  /** Resolves with the map that the shard has now. `text`: a map to write if it is newer, or ''. */
-  async #exchange(link: ShardLink, text: string, version: number, owner: string): Promise<string> {
+  /**
+   * Resolves with the map that the shard has now, '' if none, and the run id of its server. `text`: a map to write if it
+   * is newer, or ''.
+   */
+  async #exchange(
+    link: ShardLink,
+    text: string,
+    version: number,
+    owner: string,
+  ): Promise<readonly [text: string, server: string]> {
     const { map, mapLock, control, layout } = this.keys;
     const keys = [map, mapLock, control, layout];
     const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
-    return String((answer as readonly Reply[])[0]);
+    const [stored, , server] = (answer as readonly Reply[]).map(String);
+    return [stored as string, server as string];
+  }
+
+  /** What a shard has. Rejects with {@link ShardMapError} if its map is not valid. */
+  async #stored(link: ShardLink) {
+    const { shard } = link;
+    const [text, server] = await this.#exchange(link, '', 0, '');
+    try {
+      return { shard, server, map: text === '' ? null : parseMap(text) };
+    } catch (error) {
+      throw error instanceof ShardMapError ? new ShardMapError(`${shard}: ${error.message}`) : error;
+    }
   }
 
   /**
@@ -388,32 +518,24 @@ export class Shards {
    */
   #whileLocked(link: ShardLink): CopyLink {
     return {
-      run: async (commands) => {
-        const [owner] = await link.run([['GET', this.keys.mapLock]]);
-        if (String(owner) !== this.#lockName) throw lockLost(link.shard);
-        return link.run(commands);
-      },
+      run: (commands) => this.#runLocked(link, commands),
       evaluate: (call) => link.evaluate(call),
     };
   }
 
-  /** Sends a command about the lock to each shard, if this command still has it. */
-  async #withLock(...command: Command): Promise<void> {
-    for (const link of this.links.values()) {
-      try {
-        const [owner] = await link.run([['GET', this.keys.mapLock]]);
-        if (String(owner) === this.#lockName) await link.run([command]);
-      } catch {
-        // A shard that does not respond forgets the lock by itself.
-      }
-    }
+  async #runLocked(link: ShardLink, commands: readonly Command[]): Promise<readonly Reply[]> {
+    const words = commands.flatMap((command) => [command.length, ...command]);
+    const [answer] = await link.run([
+      ['EVAL', shardScripts.run.source, 1, this.keys.mapLock, this.#lockName, ...words],
+    ]);
+    return answer as readonly Reply[];
   }
-}
 
-function lockLost(shard: string): ShardsError {
-  return new ShardsError(
-    `The map of ${shard} has changed meanwhile, or this command hung for longer than ${lockMs / 1_000} seconds. Run it again.`,
-  );
+  /** Sends a command about the lock to each shard, if this command still has it. */
+  async #withLock(command: Command): Promise<void> {
+    // A shard that does not respond forgets the lock by itself.
+    await Promise.allSettled([...this.links.values()].map((link) => this.#runLocked(link, [command])));
+  }
 }
 
 function notReady(nodes: readonly NamedNode[], version: number): string {

@@ -52,7 +52,7 @@ export class ClusterServer {
     counters: RedisCounters,
   ) {
     const own = settingsFor(name, settings);
-    const ownLog = log.child({ redis: name });
+    const ownLog = log.child({ shard: name });
     this.publisher = new MasterLink(own, ownLog, counters, {
       onReady: () => {
         this.subscriber.reconnectNow();

@@ -72,7 +72,7 @@ export class ClusterStoreLink implements Pick<StoreLink, 'isReady' | 'run' | 'ev
     const events = { onReady: () => this.events.onReady(), onLost: () => this.topology.refresh() };
     const link = new StoreLink(
       settingsFor(name, this.settings),
-      this.log.child({ redis: name }),
+      this.log.child({ shard: name }),
       this.counters,
       events,
     );

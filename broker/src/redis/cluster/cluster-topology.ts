@@ -177,7 +177,7 @@ export class ClusterTopology {
       if (this.#seeds.size >= maxSeeds) return;
       if (this.#seeds.has(name)) continue;
       const source: TopologySource = { slots: () => link.slots(name) };
-      const link = new SeedLink(settingsFor(name, this.settings), this.log.child({ redis: name }), this.counters, {
+      const link = new SeedLink(settingsFor(name, this.settings), this.log.child({ shard: name }), this.counters, {
         onReady: () => this.#onSeedReady(source),
         onLost: () => this.removeSource(source),
       });

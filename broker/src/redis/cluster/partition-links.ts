@@ -26,7 +26,7 @@ export interface PartitionOwner {
 
 /** All partitions and servers, as this file needs them. */
 interface PartitionCluster {
-  readonly topology: Pick<ClusterTopology, 'faultOf' | 'move' | 'refresh' | 'refreshLater'>;
+  readonly topology: Pick<ClusterTopology, 'faultOf' | 'move' | 'ownerOf' | 'refresh' | 'refreshLater'>;
   /** The partition has left its server, and may go to another one. */
   onLeft(links: PartitionLinks): void;
   onClosed(links: PartitionLinks): void;
@@ -59,8 +59,8 @@ export class PartitionLinks {
   #isListening = false;
   /** Whether the server was still a master after it had confirmed a subscription. */
   #proof: Promise<boolean> | null = null;
-  /** The server may have lost the partition. */
-  #isSuspect = false;
+  /** When it was last suspected that the server has lost the partition; null if it has it. */
+  #suspectedAt: number | null = null;
   #isClosed = false;
 
   constructor(
@@ -109,7 +109,7 @@ export class PartitionLinks {
 
   /** Whether the partition waits for another server, or may need one. */
   get isUnsettled(): boolean {
-    return !this.#isClosed && (this.#isSuspect || !this.#isPublishing || !this.#isListening);
+    return !this.#isClosed && (this.#suspectedAt !== null || !this.#isPublishing || !this.#isListening);
   }
 
   get isOutOfMemory(): boolean {
@@ -161,10 +161,10 @@ export class PartitionLinks {
     // Another connection would get the same answer, and this one still serves topics of level `fast`.
     if (server === null || this.isOutOfMemory || /^(ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(refusal)) return;
     this.log.error(
-      { event: 'busDead', redis: server.name },
+      { event: 'busDead', shard: server.name },
       `The path through Redis is broken: ${reason}. Reconnecting to ${server.name}.`,
     );
-    this.#isSuspect = true;
+    this.#suspectedAt = performance.now();
     this.cluster.topology.refresh();
     server.reset();
   }
@@ -186,7 +186,8 @@ export class PartitionLinks {
       const isOutdated = server === this.#left && at < this.#leftAt;
       if (server.isMaster && !isOutdated) this.#attach(server);
     } else if (this.#server === server) {
-      this.#isSuspect = false;
+      // What is older than the suspicion may be outdated.
+      if (at >= (this.#suspectedAt ?? at)) this.#suspectedAt = null;
       this.onMaster(server);
     } else if (this.isUnsettled) this.#leave();
   }
@@ -222,7 +223,7 @@ export class PartitionLinks {
   #attach(server: ClusterServer): void {
     this.#server = server;
     this.#attachedAt = performance.now();
-    this.#isSuspect = false;
+    this.#suspectedAt = null;
     this.onMaster(server);
   }
 
@@ -274,7 +275,7 @@ export class PartitionLinks {
     if (isMoved(error)) this.#onMoved(error);
     else if (/^READONLY\b/.test(message)) void this.#server?.check();
     else if (/^(CLUSTERDOWN|MASTERDOWN)\b/.test(message)) {
-      this.#isSuspect = true;
+      this.#suspectedAt = performance.now();
       topology.refreshLater();
     }
   }
@@ -284,7 +285,10 @@ export class PartitionLinks {
     const moved = name === undefined ? null : readMoved(error, name);
     // An answer of a server that the partition has left names its new server.
     if (moved === null || moved.slot !== this.slot || moved.server === this.#server?.name) return;
+    const { topology } = this.cluster;
+    // Others of the answers on the way say the same.
+    if (this.#server === null && topology.ownerOf(moved.slot)?.server === moved.server) return;
     this.#leave();
-    this.cluster.topology.move(moved.slot, moved.server);
+    topology.move(moved.slot, moved.server);
   }
 }

@@ -2,7 +2,8 @@
 import type { Log } from '../../observe/log.js';
 import { Link, type LinkEvents, type RedisCounters } from '../redis-link.js';
 import type { RedisSettings } from '../redis-options.js';
-import { SlotMap } from './slot-map.js';
+import { readSlots } from './ask-server.js';
+import type { SlotMap } from './slot-map.js';
 
 export class SeedLink extends Link {
   constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
@@ -10,12 +11,7 @@ export class SeedLink extends Link {
   }
 
   /** `name`: the name of this server. Logs an error that the server returns, and rejects. */
-  async slots(name: string): Promise<SlotMap> {
-    try {
-      return SlotMap.read(await this.ask('CLUSTER', 'SLOTS'), name);
-    } catch (error) {
-      if (this.isReady) this.report(error as Error);
-      throw error;
-    }
+  slots(name: string): Promise<SlotMap> {
+    return readSlots(this, name, () => this.ask('CLUSTER', 'SLOTS'));
   }
 }
