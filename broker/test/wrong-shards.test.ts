@@ -130,6 +130,21 @@ describe('a map that another program has written', () => {
   });
 });
 
+describe('a map that a node cannot follow', () => {
+  it.each([
+    ['of the same version', mapOfOne('other:1', 16), 'different maps of version 1'],
+    ['with an unknown shard', { ...mapOfOne('other:1', 16), version: 9 }, 'The map of partitions uses other:1'],
+  ])('%s is a fault only until it is corrected', async (_, map, reason) => {
+    await using cluster = await startNodes(listOf(nameOf(0), nameOf(1)));
+    const before = String(await redisCommand(portOf(1), ['GET', 'fanfare:map']));
+    await redisCommand(portOf(1), ['SET', 'fanfare:map', formatMap(map)]);
+    await redisCommand(portOf(1), ['SPUBLISH', 'fanfare:control', 'map']);
+    await untilRefused(cluster.node(), reason);
+    await redisCommand(portOf(1), ['SET', 'fanfare:map', before]);
+    await until('it is ready', async () => (await cluster.node().readiness()).status === 200);
+  });
+});
+
 describe('a key that another program has written', () => {
   it.each([
     ['of another type', ['RPUSH', 'fanfare:map', 'x']],

@@ -251,8 +251,8 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       load,
       lease,
       () => {
-        // If this fails, the next connection learns the map.
-        maps?.learn().catch(() => undefined);
+        // If this fails, recovery asks until it succeeds.
+        maps?.learn().catch(() => recovery.ask());
       },
       part.timers,
     );

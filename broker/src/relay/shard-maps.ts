@@ -56,9 +56,8 @@ export class ShardMaps {
   #applied = 0;
   #isApplying = false;
   #isClosed = false;
-  /** The highest version that this node could not follow. */
-  #refused = 0;
-  #fault: string | null = null;
+  /** What keeps this node from following the map, in sentences, by the shard that was asked last. */
+  readonly #faults = new Map<string, string>();
   /** While this node looks for the first map, or makes it. */
   #beginning: Promise<void> | null = null;
   /** The run ids of the servers, by the names of the shards. */
@@ -73,7 +72,8 @@ export class ShardMaps {
 
   /** Why this node cannot follow the map, in a sentence; null if it can. */
   get fault(): string | null {
-    return this.#fault;
+    const [fault = null] = this.#faults.values();
+    return fault;
   }
 
   /**
@@ -90,11 +90,11 @@ export class ShardMaps {
         });
         await this.#beginning;
       }
-      if ((this.#map?.version ?? 0) > this.#refused) this.#fault = null;
+      this.#faults.delete(shard.name);
       // It did not respond when this node applied the map, or has lost the record since.
       if (this.#applied > 0) await this.#reportTo(shard);
     } catch (error) {
-      if (error instanceof ShardMapError) this.#report(error.message);
+      if (error instanceof ShardMapError) this.#report(shard.name, error.message);
       throw error;
     }
     return this.#settled;
@@ -150,14 +150,11 @@ export class ShardMaps {
 
   #learn(map: ShardMap): void {
     if (this.#map !== null && map.version < this.#map.version) return;
-    try {
-      if (newestMap([...(this.#map === null ? [] : [this.#map]), map]) === this.#map) return;
-      this.#check(map);
-    } catch (error) {
-      this.#refused = Math.max(this.#refused, map.version);
-      throw error;
-    }
+    if (newestMap([...(this.#map === null ? [] : [this.#map]), map]) === this.#map) return;
+    this.#check(map);
     this.#map = map;
+    // All shards are asked again, also those whose faults were about the time without a map.
+    this.#faults.clear();
     this.follower.halt(this.#named(map));
     for (const shard of this.shards) void this.#bringUpToDate(shard);
     if (!this.#isApplying) void this.#apply();
@@ -225,11 +222,12 @@ export class ShardMaps {
     }
   }
 
-  #report(fault: string): void {
-    if (fault === this.#fault) return;
-    this.#fault = fault;
+  #report(shard: string, fault: string): void {
+    const isKnown = [...this.#faults.values()].includes(fault);
+    this.#faults.set(shard, fault);
+    if (isKnown) return;
     const log = (): void => {
-      if (this.#fault === fault) this.log.error({ event: 'shardMapFault' }, fault);
+      if ([...this.#faults.values()].includes(fault)) this.log.error({ event: 'shardMapFault' }, fault);
     };
     // While the node starts, the next connection may solve it.
     const waitMs = this.#openedAt + startMs - performance.now();
