@@ -130,6 +130,18 @@ describe('a map that another program has written', () => {
   });
 });
 
+describe('a key that another program has written', () => {
+  it.each([
+    ['of another type', ['RPUSH', 'fanfare:map', 'x']],
+    ['with another value', ['SET', 'fanfare:epoch', 'x']],
+  ])('%s is reported as what it is', async (_, command) => {
+    await redisCommand(portOf(1), command);
+    await using cluster = await startNodes(listOf(nameOf(0), nameOf(1)), false);
+    const sentence = 'Another program has changed keys of FANFARE_REDIS_PREFIX in Redis';
+    await until('the node says so', async () => (await cluster.node().readiness()).reason.includes(sentence));
+  });
+});
+
 describe('a command that cannot lock all shards', () => {
   it('leaves no lock behind', async () => {
     await using cluster = await startNodes(listOf(nameOf(0), nameOf(1)));
@@ -166,5 +178,17 @@ describe('a node whose only shard with partitions is full', () => {
     await untilRefused(cluster.node(), 'Redis is out of memory');
     await redisCommand(portOf(0), ['CONFIG', 'SET', 'maxmemory', '0']);
     await until('it is ready', async () => (await cluster.node().readiness()).status === 200);
+  });
+});
+
+describe('a Redis Cluster', () => {
+  it('that is a plain Redis is refused with a sentence that names no server', async () => {
+    await using cluster = await startNodes(`redis+cluster://${nameOf(0)}`, false);
+    await untilRefused(cluster.node(), 'Redis is not connected. FANFARE_REDIS_URL names a Redis Cluster, but this');
+  });
+
+  it('whose hosts DNS does not know is refused with the names to check', async () => {
+    await using cluster = await startNodes('redis+cluster://no-such-host.invalid', false);
+    await untilRefused(cluster.node(), 'DNS has no address for a server of the Redis Cluster. Check the names in');
   });
 });

@@ -114,6 +114,8 @@ function explainConnection(error: Error, context: FaultContext): string | null {
     return `A server of the Redis Cluster refuses the connection or is unreachable: ${address.servers.map(({ host, port }) => `${host}:${port}`).join()}. Check that it is running, and that the Redis Cluster announces addresses that nodes can reach (cluster-announce-ip, cluster-announce-hostname).`;
   if (code === 'ECONNREFUSED')
     return 'Redis refuses the connection. Check that it is running and that FANFARE_REDIS_URL has its host and port.';
+  if (isCluster && (code === 'ENOTFOUND' || code === 'EAI_AGAIN'))
+    return 'DNS has no address for a server of the Redis Cluster. Check the names in FANFARE_REDIS_URL, and those that the servers announce (cluster-announce-hostname).';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return 'DNS has no address for the host in FANFARE_REDIS_URL. Check the name.';
   if (code !== undefined && untrusted.has(code))

@@ -151,7 +151,7 @@ export class Interest {
     for (const state of this.states.all()) {
       if (state.listening === 'confirmed') state.wasLost = true;
       state.listening = 'idle';
-      this.#settle(state, unavailable());
+      this.#settle(state, unavailable);
     }
   }
 
@@ -178,7 +178,7 @@ export class Interest {
         // The topic was released before SSUBSCRIBE was sent. If it is wanted again, it is queued again. So no
         // subscriber waits for an answer forever.
         state.listening = 'idle';
-        this.#settle(state, unavailable());
+        this.#settle(state, unavailable);
         return false;
       });
       // Nobody awaits this promise: `#subscribe` settles the waiting subscribers, and does not reject.
@@ -220,7 +220,7 @@ export class Interest {
    */
   #refuse(state: TopicState): void {
     state.listening = 'idle';
-    this.#settle(state, new ReplyError('unavailable', refused));
+    this.#settle(state, () => new ReplyError('unavailable', refused));
     this.#refused.add(state);
     this.#retry ??= setTimeout(() => this.#retryRefused(), retryMs);
   }
@@ -242,7 +242,7 @@ export class Interest {
     const { promise, resolve, reject } = withResolvers();
     // Decide after the poll phase: if the event loop was blocked, the answer may have arrived without being read.
     const giveUp = (): void => {
-      if (state.waiting?.promise === promise) this.#settle(state, unavailable());
+      if (state.waiting?.promise === promise) this.#settle(state, unavailable);
     };
     const timer = setTimeout(() => setImmediate(giveUp), this.settings.redisTimeoutMs);
     const done = (): void => clearTimeout(timer);
@@ -250,15 +250,16 @@ export class Interest {
     return { promise, resolve, reject };
   }
 
-  #settle(state: TopicState, error: ReplyError | null): void {
+  /** `errorOf`: makes the error only if somebody waits. After a lost connection, hardly any topic has anyone waiting. */
+  #settle(state: TopicState, errorOf: (() => ReplyError) | null): void {
     const waiting = state.waiting;
     state.waiting = null;
-    if (error === null) waiting?.resolve();
-    else waiting?.reject(error);
+    if (errorOf === null) waiting?.resolve();
+    else waiting?.reject(errorOf());
   }
 
   #forget(state: TopicState): void {
-    this.#settle(state, unavailable());
+    this.#settle(state, unavailable);
     this.#refused.delete(state);
     this.#lingering.delete(state.topic);
     this.states.delete(state);

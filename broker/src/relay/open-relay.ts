@@ -14,7 +14,7 @@ import { type MapSource, RedisRelay, type RedisRelayCounters, type RedisRelaySet
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
 import type { LinksOwner, RelayLinks } from './relay-links.js';
 import { RelayPart, RelayShare, type RelayShareSettings } from './relay-share.js';
-import { type RelayUnit, RoutedRelay } from './routed-relay.js';
+import { type RelayUnit, RoutedRelay, unknownShard } from './routed-relay.js';
 import { type MappedShard, ShardMaps } from './shard-maps.js';
 
 export interface RelaySettings
@@ -221,7 +221,7 @@ function openCluster(
     return {
       relay,
       get shard() {
-        return relay.master ?? 'unknown';
+        return relay.master ?? unknownShard;
       },
     };
   });

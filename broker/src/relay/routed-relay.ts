@@ -26,6 +26,9 @@ import { unknownCursor } from './topic-list.js';
 /** How long a node that starts waits for a Redis before it serves the topics of the others, in milliseconds. */
 const startMs = 2_500;
 
+/** The name of the Redis that holds a partition of a Redis Cluster, as long as none is known. */
+export const unknownShard = 'unknown';
+
 /** A relay, and the Redis that holds its topics. */
 export interface RelayUnit {
   readonly relay: RedisRelay;
@@ -79,7 +82,7 @@ export class RoutedRelay implements Relay {
     const failing = this.#failing;
     const fault = failing?.relay.fault ?? null;
     if (failing === undefined || fault === null) return null;
-    return this.units.length === 1 ? fault : `${failing.shard}: ${fault}`;
+    return this.units.length === 1 || failing.shard === unknownShard ? fault : `${failing.shard}: ${fault}`;
   }
 
   get shards(): readonly ShardStatus[] {
