@@ -108,6 +108,18 @@ describe('the publish log of a node', () => {
     from.handOver(() => true, to);
   });
 
+  it('hands the bytes of publications over to the part of the other relay', () => {
+    const [one, other] = [newPart(), newPart()];
+    const [from, to] = [new PublishLog(times, one), new PublishLog(times, other)];
+    from.add(named('moved'), entry(1, { bytes: 1_000 }));
+    from.add(named('moved'), entry(2));
+    const { bytes } = one.logged;
+    from.handOver(() => true, to);
+    expect([one.logged.bytes, other.logged.bytes]).toEqual([0, bytes]);
+    for (let turn = 0; turn <= turnsToForget; turn++) to.endPeriod();
+    expect(other.logged.bytes).toBe(0);
+  });
+
   it('hands publications over with their age', () => {
     const share = newPart();
     const [from, to] = [new PublishLog(times, share), new PublishLog(times, share)];
