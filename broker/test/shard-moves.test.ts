@@ -104,8 +104,6 @@ class Publisher {
   readonly #ended: Promise<void>;
   #isStopping = false;
   count = 0;
-  refused = 0;
-  longestMs = 0;
 
   constructor(
     connection: TestConnection,
@@ -122,14 +120,11 @@ class Publisher {
 
   async #run(connection: TestConnection): Promise<void> {
     while (!this.#isStopping) {
-      const startedAt = performance.now();
       for (;;) {
         const reply = await connection.publish(this.topic, this.count + 1);
         if (reply.type === 'published') break;
         if (reply.type !== 'error' || reply.code !== 'unavailable') throw new Error(JSON.stringify(reply));
-        this.refused++;
       }
-      this.longestMs = Math.max(this.longestMs, performance.now() - startedAt);
       this.count++;
     }
   }
@@ -194,7 +189,6 @@ describe('a partition that moves while clients publish', () => {
       );
     }
     await expectAll(traffic);
-    for (const { topic, longestMs } of traffic.publishers) expect(longestMs, topic).toBeLessThan(1_000);
     await shards.unlock();
   });
 

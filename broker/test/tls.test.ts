@@ -121,14 +121,13 @@ describe.concurrent('a node with a certificate', () => {
     await using writer = await open(node.url, folder, 'json');
     for (const subscriber of [slow, reader]) await subscriber.subscribe('t');
     slow.socket.pause();
-    let published = 0;
     await until('the connection is closed', async () => {
       // Random: compression hardly makes it smaller.
       await writer.publish('t', randomBytes(40_000).toString('base64'));
-      published++;
-      return (await node.metric('fanfare_slow_subscribers_total')) === 1;
+      // Also on a busy machine, it reads.
+      await reader.take('t', 1);
+      return (await node.metric('fanfare_slow_subscribers_total')) > 0;
     });
-    await reader.take('t', published);
     slow.socket.resume();
     expect(await within('the connection is closed', slow.closed)).toEqual(closeReasons.slowSubscriber);
   });

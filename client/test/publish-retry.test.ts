@@ -251,9 +251,9 @@ it('publish() times out after timeoutMs, with the last failure as the cause', as
     node.refuseWith = 503;
     connection.close('draining');
   });
-  expect(await failure(client.publish('a', 1, { timeoutMs: 2_000 }))).toMatchObject({
+  expect(await failure(client.publish('a', 1, { timeoutMs: 5_000 }))).toMatchObject({
     code: 'timeout',
-    message: expect.stringMatching(/^No answer in time \(2000 ms\)\. Because\. No connection to ws:.*: HTTP 503$/),
+    message: expect.stringMatching(/^No answer in time \(5000 ms\)\. Because\. No connection to ws:.*: HTTP 503$/),
     maybeDelivered: false,
     cause: { code: 'unavailable' },
   });

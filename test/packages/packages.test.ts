@@ -50,7 +50,8 @@ beforeAll(async () => {
   await run(clone, ['npm', 'run', 'packages']);
   tarballs = await tarballsOf(clone);
   for (const tarball of tarballs.values()) await unpackInto(app, tarball);
-});
+  // It builds everything, next to other tests.
+}, 600_000);
 afterAll(async () => {
   for (const folder of temporary) await folder[Symbol.asyncDispose]();
 });
