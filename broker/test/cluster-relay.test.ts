@@ -1,6 +1,14 @@
 /** The relay over a Redis Cluster while its slots move and its masters fail: nothing is lost, repeated or reordered. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type RedisClusterProcess, type RedisProcess, redisCommand, startRedisCluster } from '@fanfare/local-cluster';
+import {
+  findFreePort,
+  type RedisClusterProcess,
+  type RedisProcess,
+  redisCommand,
+  startRedis,
+  startRedisCluster,
+} from '@fanfare/local-cluster';
+import { ReplyError } from '@fanfare/protocol';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Partitions } from '../src/relay/partitions.js';
 import { publishAcknowledged, topic } from './relay.contract.js';
@@ -115,6 +123,40 @@ it('delivers what the new master has accepted, although the hung one publishes o
   }
   const page = await one.relay.history(topic(name), { since: null, direction: 'forward', limit: 10 });
   expect(page.position.offset).toBe(2);
+});
+
+it('refuses publications while the Redis Cluster is down, and has lost nothing afterwards', async () => {
+  // By default the bus uses another port that may be taken.
+  const busPort = String(await findFreePort());
+  await using redis = await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-port', busPort] });
+  await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTSRANGE', '0', '16383']);
+  const redisPrefix = `p${++prefixes}`;
+  const settings = { redisUrl: `redis+cluster://127.0.0.1:${redis.port}`, redisPrefix };
+  await using node = startRelay({ ...settings, redisPartitions: partitions.count });
+  await untilConnected(node.relay);
+  const name = 'down';
+  await node.relay.subscribe(topic(name), null);
+  // The Cluster refuses all commands while a slot has no server.
+  const otherSlot = String((slotOf(name) + 1) % 16_384);
+  await redisCommand(redis.port, ['CLUSTER', 'DELSLOTS', otherSlot]);
+  let accepted = 0;
+  const codes = new Set<string>();
+  const untilCode = (expected: string): Promise<true> =>
+    until(`a publication is ${expected}`, async () => {
+      const outcome = await publishAcknowledged(node.relay, name, accepted + 1);
+      const code = outcome instanceof ReplyError ? outcome.code : 'accepted';
+      if (code === 'accepted') accepted++;
+      codes.add(code);
+      return code === expected;
+    });
+  await untilCode('unavailable');
+  await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTS', otherSlot]);
+  await untilCode('accepted');
+  // Never `unconfirmed`: the server has done nothing.
+  expect([...codes].filter((code) => code !== 'accepted')).toEqual(['unavailable']);
+  await until('everything is delivered', () => node.delivery.of(name).length >= accepted);
+  expect(node.delivery.of(name)).toEqual(Array.from({ length: accepted }, (_, index) => String(index + 1)));
+  expect(node.delivery.resets).toEqual([]);
 });
 
 async function roleOf({ port }: RedisProcess): Promise<boolean> {

@@ -15,12 +15,14 @@ it('a node with a failed shard stays ready, serves the topics of the other shard
   const topics = Array.from({ length: 16 }, (_, index) => `t${index}`);
   const readers = await Promise.all(topics.map(async (topic) => cluster.subscriber(topic, 1)));
   await victim.pause();
-  await until('the node logs it', () => node.log.some(({ event }) => event === 'shardLost'));
-  const line = node.log.find(({ event }) => event === 'shardLost');
-  expect(line?.msg).toContain(`The Redis 127.0.0.1:${victim.port} cannot be used for 32 of its 32 partitions.`);
+  // On a busy machine, the other one may also be lost for a moment.
+  const sentence = `The Redis 127.0.0.1:${victim.port} cannot be used for 32 of its 32 partitions.`;
+  await until('the node logs it', () =>
+    node.log.some(({ event, msg }) => event === 'shardLost' && msg.includes(sentence)),
+  );
   for (const each of [node, other]) {
-    const sentence = `serving, but 32 of 64 partitions are unavailable (127.0.0.1:${victim.port})`;
-    await until('its readiness names the shard', async () => (await each.readiness()).reason.startsWith(sentence));
+    const reason = `serving, but 32 of 64 partitions are unavailable (127.0.0.1:${victim.port})`;
+    await until('its readiness names the shard', async () => (await each.readiness()).reason.startsWith(reason));
     expect((await each.readiness()).status).toBe(200);
   }
   const replies = await Promise.all(topics.map((topic) => writer.publish(topic, topic)));

@@ -6,7 +6,7 @@ import { type RedisShards, redisCommand, startRedis, startRedisShards } from '@f
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
-import { run } from './cli.js';
+import { run, start } from './cli.js';
 
 let servers: RedisShards;
 let cluster: TestCluster;
@@ -84,6 +84,18 @@ describe('fanfare shards', () => {
     expect((await fanfare('shards', 'list')).out).toContain(`${names[0]}  16 partitions: 0-15\n`);
   });
 
+  it('stops after a partition at SIGTERM, and continues when it is run again', async () => {
+    await using adding = start(['shards', 'add', names[1] as string], { env: { FANFARE_REDIS_URL: urlOf(0, 1) } });
+    await adding.until('a partition has moved', ({ err }) => err.includes('Publications waited'));
+    adding.child.kill('SIGTERM');
+    const { code, err } = await adding.end();
+    expect(err).toContain('Stopping after this partition.');
+    expect(err).toMatch(/fanfare: Stopped after \d of 8 partitions\. Run the command again to continue\.\n$/);
+    expect(code).toBe(143);
+    expect(await fanfare('shards', 'add', names[1] as string)).toMatchObject({ code: 0 });
+    expect(await fanfare('shards', 'remove', names[1] as string)).toMatchObject({ code: 0 });
+  });
+
   it('refuses what the nodes could not follow', async () => {
     const missing = await fanfare('shards', 'add', names[2] as string);
     expect(missing).toMatchObject({ code: 2, err: expect.stringContaining('is not in the list of shards') });
@@ -103,7 +115,7 @@ describe('fanfare shards', () => {
   // broker/test/shards-usage.test.ts has all wrong URLs.
   it.each([
     [['list', '--redis', 'redis://127.0.0.1:1'], 'does not list shards. Write redis+shards://'],
-    [['list', '--redis', ''], 'Which Redis? Pass --redis'],
+    [['list', '--redis', ''], 'No Redis is given. Pass --redis'],
     [['add'], "missing required argument 'shard'"],
   ])('explains wrong use, with exit code 2: %j', async (args, message) => {
     expect(await fanfare('shards', ...args)).toMatchObject({ code: 2, err: expect.stringContaining(message) });

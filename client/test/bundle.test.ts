@@ -1,9 +1,10 @@
 /** The size of the browser bundle, and the contents of a bundle for Node. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';
 import { bundle } from '../bundle.js';
@@ -22,6 +23,26 @@ it.each([
   const { gzipBytes } = await bundle(entry, { minify: true });
   expect(gzipBytes).toBeLessThanOrEqual(limit);
 });
+
+it.each(['@fanfare/client/json', '@fanfare/client/fallback', '@fanfare/client'])(
+  'the README has the size of %s, to three percent (npm run bench:size --workspace client)',
+  async (name) => {
+    const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+    const row = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` `)) ?? '';
+    const [minified = 0, gzip = 0] = row
+      .split('|')
+      .slice(2, 4)
+      .map((cell) => Number(cell.replace(',', '')));
+    const { outputFiles } = await build({
+      stdin: { contents: `export { createClient } from '${name}'`, resolveDir: import.meta.dirname },
+      ...{ bundle: true, minify: true, format: 'esm', platform: 'browser', target: 'es2022' },
+      ...{ legalComments: 'none', write: false },
+    });
+    const code = outputFiles[0]?.contents ?? Buffer.alloc(0);
+    expect(Math.abs(code.length / minified - 1)).toBeLessThan(0.03);
+    expect(Math.abs(gzipSync(code, { level: 9 }).length / gzip - 1)).toBeLessThan(0.03);
+  },
+);
 
 it('the browser bundle contains no code for Node, and none that a Content-Security-Policy forbids', async () => {
   for (const entry of ['json', 'index', 'fallback'] as const) {

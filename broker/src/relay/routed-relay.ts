@@ -55,17 +55,22 @@ export class RoutedRelay implements Relay {
    * {@link startMs}. Otherwise the state of the Redis that `fault` is about.
    */
   get state(): RelayState {
-    const counts = this.places.counts();
-    const serving = this.units.filter(({ relay }) => counts.has(relay));
-    const states = (serving.length === 0 ? this.units : serving).map(({ relay }) => relay.state);
+    const states = this.#serving.map(({ relay }) => relay.state);
     if (this.mapFault() !== null && !states.includes('closed')) return 'mapFault';
     if (states.includes('connected') && !this.#isStarting) return 'connected';
     return this.#failing?.relay.state ?? 'connected';
   }
 
-  /** A Redis that cannot be used: if possible, one whose fault is known. */
+  /** The units with topics; all, if it is not known where topics are. */
+  get #serving(): readonly RelayUnit[] {
+    const counts = this.places.counts();
+    const serving = this.units.filter(({ relay }) => counts.has(relay));
+    return serving.length === 0 ? this.units : serving;
+  }
+
+  /** A Redis with topics that cannot be used: if possible, one whose fault is known. */
   get #failing(): RelayUnit | undefined {
-    const failing = this.units.filter(({ relay }) => relay.state !== 'connected');
+    const failing = this.#serving.filter(({ relay }) => relay.state !== 'connected');
     return failing.find(({ relay }) => relay.fault !== null) ?? failing[0];
   }
 

@@ -6,7 +6,7 @@ import { Keys } from '../relay/keys.js';
 import { memoryTimes } from '../relay/memory-times.js';
 import { minPartitions, Partitions } from '../relay/partitions.js';
 import { nameInMap } from '../relay/shard-names.js';
-import { ShardLink, ShardsError, ShardsUsageError } from './shard-link.js';
+import { ShardLink, ShardsUsageError } from './shard-link.js';
 import { type Progress, Shards } from './shards.js';
 
 export interface ShardsSettings extends RedisSettings {
@@ -37,8 +37,9 @@ export function listedShards(redisUrl: string): readonly Shard[] {
 }
 
 /**
- * Rejects with {@link ShardsError} if a shard does not respond, if there is no map yet, or if the URL does not list
- * shards. `names`: names of the map for shards of the list, if they differ and the map does not know that yet.
+ * Rejects with ShardsError if a shard does not respond, if there is no map yet, or if the URL does not list shards; with
+ * ShardMapError if two shards are the same Redis. `names`: names of the map for shards of the list, if they differ and
+ * the map does not know that yet.
  */
 export async function openShards(
   settings: ShardsSettings,
@@ -57,7 +58,6 @@ export async function openShards(
   };
   try {
     await Promise.all([...links.values()].map((link) => link.ready()));
-    await checkDifferent([...links.values()]);
     const map = await shardsWith(minPartitions).readMap();
     const named = new Map(
       [...links].map(([name, link]) => [names.get(name) ?? nameInMap(map, name, [...links.keys()]), link]),
@@ -66,19 +66,5 @@ export async function openShards(
   } catch (error) {
     await close();
     throw error;
-  }
-}
-
-/** Moving a partition from a Redis to the same Redis would delete it. */
-async function checkDifferent(links: readonly ShardLink[]): Promise<void> {
-  const seen = new Map<string, string>();
-  for (const link of links) {
-    const runId = await link.runId();
-    const other = seen.get(runId);
-    if (other !== undefined)
-      throw new ShardsError(
-        `${other} and ${link.shard} are the same Redis. List it once, with the name that the nodes use.`,
-      );
-    seen.set(runId, link.shard);
   }
 }

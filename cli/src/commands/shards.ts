@@ -1,4 +1,5 @@
 /** `fanfare shards`: which Redis holds which topics, and how to add and remove one while the nodes run. */
+import { untilStopped } from '@fanfare/kit/stop-signal';
 import { type Command, Option } from 'commander';
 import { declare } from '../command.js';
 import { Failure, Stopped, UsageFailure } from '../failure.js';
@@ -15,7 +16,7 @@ type Change = Parameters<ShardsModule['changeShards']>[1];
 export function shardsCommand(): Command {
   return declare(
     'shards',
-    'Show and change which Redis holds which partitions of the topics, if FANFARE_REDIS_URL of the nodes is redis+shards://. Clients notice nothing.',
+    'Show or change which shard holds which topics, for nodes with a list of Redis servers (redis+shards://).',
     [
       { command: 'fanfare shards list', about: 'the shards and their partitions; the list is in FANFARE_REDIS_URL' },
       { command: 'fanfare shards add redis-3:6379 --dry-run', about: 'which partitions would move to a new shard' },
@@ -114,12 +115,12 @@ function changing(...declared: Parameters<typeof declare>): Command {
 function change(what: Change, options: Options): Promise<void> {
   return carryOut(async ({ changeShards }) => {
     const stopping = new AbortController();
-    const stop = (): void => {
+    let stopCode = 0;
+    void untilStopped().then((code) => {
       note('Stopping after this partition. Press Ctrl+C again to stop at once; run the command again to continue.');
-      process.exitCode = 130;
+      stopCode = code;
       stopping.abort();
-    };
-    process.once('SIGINT', stop);
+    });
     const isDryRun = options.dryRun === true;
     const progress = new Progress();
     try {
@@ -135,10 +136,9 @@ function change(what: Change, options: Options): Promise<void> {
       if (isDryRun) for (const { partition, from, to } of moves) await writeLine(`${partition}  ${from} -> ${to}`);
       note(resultOf(what, moves.length, isDryRun));
     } catch (error) {
-      throw stopping.signal.aborted ? new Stopped(130, (error as Error).message) : error;
+      throw stopping.signal.aborted ? new Stopped(stopCode, (error as Error).message) : error;
     } finally {
       progress.end();
-      process.off('SIGINT', stop);
     }
   });
 }
@@ -153,7 +153,7 @@ function urlOf({ redis }: Options): string {
   if (redis !== undefined && redis !== '') return redis;
   // The nodes may have it in a file: then the broker's package reads it.
   if (!process.env['FANFARE_REDIS_URL_FILE'])
-    throw new UsageFailure('Which Redis? Pass --redis, or set FANFARE_REDIS_URL as for the nodes.');
+    throw new UsageFailure('No Redis is given. Pass --redis, or set FANFARE_REDIS_URL as for the nodes.');
   return '';
 }
 

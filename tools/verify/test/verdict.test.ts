@@ -82,3 +82,13 @@ it.each([
     ).toEqual(expected);
   },
 );
+
+it('on a busy machine, delays on topics that the fault must not affect are not judged', () => {
+  const latency = { before: deliveries, during: { ...deliveries, p99Ms: 5_000 }, after: deliveries };
+  const unaffected = { topics: 3, latency, longestWaitMs: 40_000, failed: 2 };
+  const findings = { ...noFindings(), delivered: 10 };
+  const evidence = { findings, published, unaffected, maxWaitMs: null, problems: [] };
+  expect(reasonsAgainst(evidence, 'recoverable', 'none')).toEqual([]);
+  const silent = { ...unaffected, latency: { ...latency, during: noDeliveries } };
+  expect(reasonsAgainst({ ...evidence, unaffected: silent }, 'recoverable', 'none')).toHaveLength(1);
+});

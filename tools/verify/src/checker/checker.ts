@@ -110,6 +110,9 @@ const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
 /** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
 const quietMs = 500;
 
+/** Only a broker that does not serve them takes so long, even on a busy machine. */
+const servedDeadlineMs = 60_000;
+
 /** Time for the outcomes of the last publications during an action. */
 const lastWaitsMs = 1_000;
 
@@ -215,6 +218,13 @@ export class Checker implements AsyncDisposable {
   /** The fault must not affect these topics. Call it before the load begins. */
   expectUnaffected(topics: ReadonlySet<VerifyTopic>): void {
     this.#unaffected = new UnaffectedTopics(topics);
+  }
+
+  /** As in FaultEnvironment. */
+  async untilOthersServed(): Promise<void> {
+    const areServed = (): boolean => this.#unaffected?.areServed !== false;
+    if (!(await becomes(servedDeadlineMs, areServed)))
+      throw new Error('Topics that the fault must not affect were not served before its end.');
   }
 
   /** As in FaultEnvironment. */

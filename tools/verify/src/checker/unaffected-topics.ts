@@ -22,8 +22,17 @@ export class UnaffectedTopics {
   #endedMs = Number.POSITIVE_INFINITY;
   #longestWaitMs = 0;
   #failed = 0;
+  /** Without an acknowledgement of a publication that was sent since the fault began. */
+  readonly #unserved: Set<VerifyTopic>;
 
-  constructor(private readonly topics: ReadonlySet<VerifyTopic>) {}
+  constructor(private readonly topics: ReadonlySet<VerifyTopic>) {
+    this.#unserved = new Set(topics);
+  }
+
+  /** Whether each topic has had an acknowledgement of a publication that was sent since the fault began. */
+  get areServed(): boolean {
+    return this.#unserved.size === 0;
+  }
 
   get report(): UnaffectedReport {
     return {
@@ -53,6 +62,7 @@ export class UnaffectedTopics {
   settled(topic: VerifyTopic, outcome: Outcome, sentMs: number): void {
     const nowMs = performance.now();
     if (!this.topics.has(topic) || nowMs < this.#beganMs || sentMs > this.#endedMs) return;
+    if (outcome === 'acknowledged' && sentMs >= this.#beganMs) this.#unserved.delete(topic);
     if (outcome === 'acknowledged') this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - sentMs);
     else this.#failed++;
   }

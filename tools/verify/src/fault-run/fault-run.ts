@@ -18,8 +18,8 @@ export interface FaultRunOptions extends CheckerOptions {
   readonly seconds: number;
   /** Clients that a fault adds; null: the fault decides. */
   readonly clients: number | null;
-  /** As in the evidence of a verdict. A busy machine needs more time. */
-  readonly maxWaitMs: number;
+  /** As in the evidence of a verdict. */
+  readonly maxWaitMs: number | null;
 }
 
 export interface FaultRunResult extends CheckerReport {
@@ -70,6 +70,7 @@ export async function runFault(
     addGroup: (group, name) => checker.addGroup(group, name),
     published: (stream) => checker.publishedBy(stream),
     expectUnaffected: (topics) => checker.expectUnaffected(topics),
+    untilOthersServed: () => checker.untilOthersServed(),
     longestWait: (action) => checker.longestWait(action),
     maxWaitMs,
     note: (sentence) => checker.note(sentence),

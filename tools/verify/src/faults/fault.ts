@@ -81,12 +81,17 @@ export interface FaultEnvironment {
    */
   expectUnaffected(topics: ReadonlySet<VerifyTopic>): void;
   /**
+   * Resolves once each topic of {@link expectUnaffected} has had an acknowledgement of a publication that was sent since
+   * the fault began; rejects after a minute. Await it before the fault is undone.
+   */
+  untilOthersServed(): Promise<void>;
+  /**
    * Carries out an action during the load. Resolves a second later with the time that it took, and the longest time for
    * which a publication that was sent meanwhile waited for its outcome. In whole milliseconds.
    */
   longestWait(action: () => Promise<void>): Promise<{ readonly tookMs: number; readonly waitMs: number }>;
-  /** How long publications may wait that the fault must not affect, in milliseconds. */
-  readonly maxWaitMs: number;
+  /** How long publications may wait that the fault must not affect, in milliseconds; null: this is not judged. */
+  readonly maxWaitMs: number | null;
   /** Adds a sentence to the report. */
   note(sentence: string): void;
   /** Adds a sentence that makes the verdict bad. */

@@ -144,7 +144,7 @@ export const redisHang: Fault = {
     return {
       async strike() {
         await redis.first.pause();
-        await Promise.all([delay(6_000), redis.untilReplaced()]);
+        await Promise.all([delay(6_000), redis.untilReplaced(), environment.untilOthersServed()]);
         await redis.first.resume();
         await redis.untilDemoted();
       },
@@ -168,6 +168,7 @@ export const masterKilled: Fault = {
         await redis.first.kill();
         await redis.untilReplaced();
         environment.note(`A replica took over after ${Math.round(performance.now() - beganMs)} ms.`);
+        await environment.untilOthersServed();
         await redis.first.restart();
         await redis.untilDemoted();
       },
