@@ -448,12 +448,16 @@ describe('a node', () => {
     const redis = new Redis(servers[0]?.url ?? '');
     // A node that sends heartbeats and does nothing else.
     const beat = async () => redis.zadd('fanfare:nodes', (await redis.get('fanfare:clock')) ?? 0, 'ghost');
-    await beat();
-    const beating = setInterval(() => void beat(), 100);
+    let last = beat();
+    await last;
+    const beating = setInterval(() => {
+      last = beat();
+    }, 100);
     await expect(opened.shards.carryOut([move])).rejects.toThrow(
       /stays in \S+: 1 node has not applied version \d+ of the map: ghost\./,
     );
     clearInterval(beating);
+    await last;
     redis.disconnect();
     const map = await opened.shards.readMap();
     expect([map.shards[move.partition], map.moves.size]).toEqual([move.from, 0]);
