@@ -96,10 +96,28 @@ describe('the publish log of a node', () => {
     expect([...topicsOf(from).keys()]).toEqual(['stays']);
     expect(topicsOf(to).get('moved')).toMatchObject({ offset: 2, entries: [entry(1), entry(2)], isThinned: false });
     expect(share.logged.bytes).toBe(bytes);
+    from.add(named('renewed'), entry(1, { epoch: '1' }));
+    to.add(named('renewed'), entry(1, { epoch: '2' }));
+    const both = share.logged.bytes;
+    from.handOver((topic) => topic === 'renewed', to);
+    expect(topicsOf(to).get('renewed')).toMatchObject({ epoch: '2', entries: [entry(1, { epoch: '2' })] });
+    expect(share.logged.bytes).toBe(both - (both - bytes) / 2);
     expect(from.endPeriod()).toEqual([{ topic: 'stays', epoch: '1', offset: 7 }]);
     for (let turn = 0; turn < turnsToForget; turn++) from.endPeriod();
     expect(topicsOf(from).size).toBe(0);
     from.handOver(() => true, to);
+  });
+
+  it('hands the bytes of publications over to the part of the other relay', () => {
+    const [one, other] = [newPart(), newPart()];
+    const [from, to] = [new PublishLog(times, one), new PublishLog(times, other)];
+    from.add(named('moved'), entry(1, { bytes: 1_000 }));
+    from.add(named('moved'), entry(2));
+    const { bytes } = one.logged;
+    from.handOver(() => true, to);
+    expect([one.logged.bytes, other.logged.bytes]).toEqual([0, bytes]);
+    for (let turn = 0; turn <= turnsToForget; turn++) to.endPeriod();
+    expect(other.logged.bytes).toBe(0);
   });
 
   it('hands publications over with their age', () => {

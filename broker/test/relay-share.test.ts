@@ -29,7 +29,9 @@ describe('the share of a relay', () => {
     for (let number = 0; number < 10_000; number++)
       logs[0].add(parseTopic(`t.${number}`) as Topic, { epoch: '1', first: 1, last: 1, bytes: Buffer.alloc(1) });
     [from.partitions, to.partitions] = [0, partitions];
+    const { bytes } = from.logged;
     logs[0].handOver(() => true, logs[1]);
+    expect([from.logged.bytes, to.logged.bytes]).toEqual([0, bytes]);
     expect([...logs[1].topics()].length).toBe(10_000);
     expect(logs[1].isComplete).toBe(true);
   });

@@ -295,7 +295,7 @@ describe('a command that dies', () => {
 it('moves a partition with the documented permissions', async () => {
   const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
   const [, rules = ''] = /^ACL SETUSER fanfare reset on >password (.*)$/m.exec(operations) ?? [];
-  const [, more = ''] = /in addition to \[those of the nodes\]\S+ `([^`]+)`/.exec(operations) ?? [];
+  const [, more = ''] = /in addition to \[those of the nodes\]\S+\s+`([^`]+)`/.exec(operations) ?? [];
   const user = ['--user', 'fanfare', 'on', '>password', ...rules.split(' '), ...more.split(' ')];
   await using shards = await startRedisShards(2, { args: user });
   const hosts = shards.servers.map(({ port }) => `127.0.0.1:${port}`);
@@ -448,12 +448,16 @@ describe('a node', () => {
     const redis = new Redis(servers[0]?.url ?? '');
     // A node that sends heartbeats and does nothing else.
     const beat = async () => redis.zadd('fanfare:nodes', (await redis.get('fanfare:clock')) ?? 0, 'ghost');
-    await beat();
-    const beating = setInterval(() => void beat(), 100);
+    let last = beat();
+    await last;
+    const beating = setInterval(() => {
+      last = beat();
+    }, 100);
     await expect(opened.shards.carryOut([move])).rejects.toThrow(
       /stays in \S+: 1 node has not applied version \d+ of the map: ghost\./,
     );
     clearInterval(beating);
+    await last;
     redis.disconnect();
     const map = await opened.shards.readMap();
     expect([map.shards[move.partition], map.moves.size]).toEqual([move.from, 0]);

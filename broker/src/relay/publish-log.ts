@@ -164,11 +164,18 @@ export class PublishLog {
       this.#heads.delete(head.topic);
       to.#adopt(head, later);
     }
-    const adopted = taken.map((logged) => {
-      return { ...logged, head: to.#heads.get(logged.head.topic) ?? logged.head, period: logged.period + later };
+    const adopted = taken.flatMap((logged) => {
+      const head = to.#heads.get(logged.head.topic);
+      // Its epoch has ended there.
+      return head?.epoch === logged.head.epoch ? [{ ...logged, head, period: logged.period + later }] : [];
     });
+    this.part.logged.bytes -= sizeOf(taken);
+    to.part.logged.bytes += sizeOf(adopted);
     to.#entries = [...known, ...adopted].sort((one, other) => one.at - other.at);
     to.#gone = 0;
+    const bytes = taken.reduce((sum, entry) => sum + entry.bytes.length + entryOverheadBytes, 0);
+    this.part.logged.bytes -= bytes;
+    to.part.logged.bytes += bytes;
     return true;
   }
 
@@ -233,4 +240,8 @@ export class PublishLog {
       this.#gone = 0;
     }
   }
+}
+
+function sizeOf(entries: readonly Logged[]): number {
+  return entries.reduce((sum, { bytes }) => sum + bytes.length + entryOverheadBytes, 0);
 }

@@ -272,6 +272,11 @@ export class Shards {
           break;
         }
         case 'copy': {
+          if (copying === null) {
+            // An earlier command has died. Most of the data is copied while publications continue.
+            await this.#write(retreatMove(this.#current, partition), partition);
+            continue;
+          }
           const late = await this.#awaitNodes(shards, ++attempts * haltMs);
           if (late.length > 0) {
             if (attempts === maxAttempts) throw this.#lateError(late, toName);
