@@ -16,10 +16,10 @@ it('are served once each has an acknowledgement of a publication that was sent s
   topics.settled(a, 'acknowledged', sentBeforeMs - 1);
   topics.settled(b, 'refused', sentMs);
   topics.settled(other, 'acknowledged', sentMs);
-  expect(topics.areServed).toBe(false);
+  expect([...topics.unserved]).toEqual([a, b]);
   topics.settled(b, 'acknowledged', sentMs);
-  expect(topics.areServed).toBe(false);
+  expect([...topics.unserved]).toEqual([a]);
   topics.settled(a, 'acknowledged', sentMs);
-  expect(topics.areServed).toBe(true);
+  expect(topics.unserved.size).toBe(0);
   expect(topics.report).toMatchObject({ topics: 2, failed: 1 });
 });

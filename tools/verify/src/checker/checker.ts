@@ -222,9 +222,9 @@ export class Checker implements AsyncDisposable {
 
   /** As in FaultEnvironment. */
   async untilOthersServed(): Promise<void> {
-    const areServed = (): boolean => this.#unaffected?.areServed !== false;
-    if (!(await becomes(servedDeadlineMs, areServed)))
-      throw new Error('Topics that the fault must not affect were not served before its end.');
+    const unserved = this.#unaffected?.unserved ?? new Set();
+    if (!(await becomes(servedDeadlineMs, () => unserved.size === 0)))
+      throw new Error(`Topics that the fault must not affect were not served: ${[...unserved].join(', ')}.`);
   }
 
   /** As in FaultEnvironment. */

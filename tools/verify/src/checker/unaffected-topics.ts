@@ -22,16 +22,15 @@ export class UnaffectedTopics {
   #endedMs = Number.POSITIVE_INFINITY;
   #longestWaitMs = 0;
   #failed = 0;
-  /** Without an acknowledgement of a publication that was sent since the fault began. */
   readonly #unserved: Set<VerifyTopic>;
 
   constructor(private readonly topics: ReadonlySet<VerifyTopic>) {
     this.#unserved = new Set(topics);
   }
 
-  /** Whether each topic has had an acknowledgement of a publication that was sent since the fault began. */
-  get areServed(): boolean {
-    return this.#unserved.size === 0;
+  /** Those without an acknowledgement of a publication that was sent since the fault began. */
+  get unserved(): ReadonlySet<VerifyTopic> {
+    return this.#unserved;
   }
 
   get report(): UnaffectedReport {
