@@ -223,7 +223,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'patience of moves',
     about: 'a slow node delays a move, and publications continue in the old shard meanwhile',
     file: 'broker/src/shards/shards.ts',
-    find: 'await this.#write(retreatMove(this.#current, partition), partition);\n            continue;',
+    find: 'if (attempts === maxAttempts) throw this.#lateError(late, toName);\n            await this.#write(retreatMove(this.#current, partition), partition);\n            continue;',
     replace: '',
     testFile: 'broker/test/shard-moves.test.ts',
     test: 'delays the move, and publications continue in the old shard',

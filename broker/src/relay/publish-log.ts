@@ -173,9 +173,6 @@ export class PublishLog {
     to.part.logged.bytes += sizeOf(adopted);
     to.#entries = [...known, ...adopted].sort((one, other) => one.at - other.at);
     to.#gone = 0;
-    const bytes = taken.reduce((sum, entry) => sum + entry.bytes.length + entryOverheadBytes, 0);
-    this.part.logged.bytes -= bytes;
-    to.part.logged.bytes += bytes;
     return true;
   }
 
