@@ -182,7 +182,8 @@ export function afterMoves(map: ShardMap): ShardMap {
 
 /**
  * The fewest moves after which the shards that hold partitions, and `shard`, hold equal numbers, or one more or fewer.
- * Only for a map without unfinished moves. Partition 0 moves last, because its shard also has what authentication stores.
+ * Only for a map without unfinished moves. Partition 0 moves last, because its shard also has what authentication
+ * stores.
  */
 export function planAddition(map: ShardMap, shard: string): readonly PlannedMove[] {
   const held = heldBy(map, shard);
@@ -197,9 +198,9 @@ export function planAddition(map: ShardMap, shard: string): readonly PlannedMove
 }
 
 /**
- * The moves of all partitions of `shard` to the others that hold partitions, each to the one that then has fewest. Other
- * partitions stay. Only for a map without unfinished moves. Partition 0 moves last. Throws {@link ShardMapError} if no
- * other shard holds partitions.
+ * The moves of all partitions of `shard` to the other shards that hold partitions, each to the one that then has
+ * fewest. Other partitions stay. Only for a map without unfinished moves. Partition 0 moves last. Throws
+ * {@link ShardMapError} if no other shard holds partitions.
  */
 export function planRemoval(map: ShardMap, shard: string): readonly PlannedMove[] {
   const held = heldBy(map, shard);

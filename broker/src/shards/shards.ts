@@ -331,7 +331,10 @@ export class Shards {
     return generations.map(({ recovery }) => recovery).join(' ');
   }
 
-  /** Raises the fence of a shard. `recovery`: the one in which it must be; '' for any. Resolves with its generation and its newest epoch. */
+  /**
+   * Raises the fence of a shard. `recovery`: the one in which it must be; '' for any. Resolves with its generation and
+   * its newest epoch.
+   */
   async #fence(link: ShardLink, recovery = ''): Promise<readonly [generation: string, newestEpoch: string]> {
     const { generation, newestEpoch, mapLock, map } = this.keys;
     const keys = [generation, newestEpoch, mapLock, map];

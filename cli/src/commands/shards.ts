@@ -136,7 +136,7 @@ function change(what: Change, options: Options): Promise<void> {
         },
       });
       if (isDryRun) for (const { partition, from, to } of moves) await writeLine(`${partition}  ${from} -> ${to}`);
-      note(resultOf(what, moves.length, isDryRun));
+      note(resultOf(what, new Set(moves.map(({ partition }) => partition)).size, isDryRun));
     } catch (error) {
       throw stopping.signal.aborted ? new Stopped(stopCode, (error as Error).message) : error;
     } finally {
