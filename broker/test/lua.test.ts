@@ -819,6 +819,28 @@ describe('a recovery', () => {
   });
 });
 
+describe('the record that a node has applied a map', () => {
+  const record = (node: string, version: number) => run(scripts.report, ['records', 'nodes', 'clock'], [node, version]);
+  const hourMs = 3_600_000;
+
+  it('is removed an hour after it was made if its node is gone', async () => {
+    await redis.zadd('nodes', 1_000, 'alive');
+    for (const node of ['alive', 'gone']) await record(node, 2);
+    await redis.set('clock', 1_000);
+    await record('later', 2);
+    await redis.set('clock', hourMs);
+    await record('starting', 3);
+    expect(Object.keys(await redis.hgetall('records')).toSorted()).toEqual(['alive', 'gone', 'later', 'starting']);
+    await redis.set('clock', hourMs + 500);
+    await record('starting', 4);
+    expect(await redis.hgetall('records')).toEqual({
+      alive: '2 0',
+      later: '2 1000',
+      starting: `4 ${hourMs + 500}`,
+    });
+  });
+});
+
 describe('the clock script', () => {
   const keys = ['nodes', 'run', 'clock', 'connections', 'layout', 'unpublished', 'generation', 'heard'];
   const beat = async (

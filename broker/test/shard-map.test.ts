@@ -5,6 +5,7 @@ import { parseGeneration, withFence } from '../src/relay/generation.js';
 import {
   abandonMove,
   advanceMove,
+  afterMoves,
   beginMove,
   countOf,
   firstMap,
@@ -14,7 +15,8 @@ import {
   newestMap,
   parseMap,
   parseRanges,
-  planMoves,
+  planAddition,
+  planRemoval,
   type ShardMap,
   ShardMapError,
   shardsOf,
@@ -52,12 +54,8 @@ function numbersOf(map: ShardMap, members: readonly string[]): readonly number[]
   return members.map((name) => countOf(map, name));
 }
 
-function carryOut(map: ShardMap, plan: ReturnType<typeof planMoves>): ShardMap {
-  return plan.reduce((before, { partition, to }) => {
-    let after = beginMove(before, partition, to);
-    while (after.moves.has(partition)) after = advanceMove(after, partition);
-    return after;
-  }, map);
+function carryOut(map: ShardMap, plan: ReturnType<typeof planAddition>): ShardMap {
+  return plan.reduce((before, { partition, to }) => afterMoves(beginMove(before, partition, to)), map);
 }
 
 describe('the text of a map', () => {
@@ -148,36 +146,80 @@ describe('the map that counts', () => {
   });
 });
 
-describe('a plan', () => {
+describe('a plan to add a shard', () => {
   it('makes all numbers equal with the fewest moves', () => {
     fc.assert(
-      fc.property(maps, names, ({ map: { version, shards } }, members) => {
-        const map = { version, shards, moves: new Map(), renamed: new Map() };
-        const plan = planMoves(map, members);
+      fc.property(maps, names, ({ map: unfinished }, [shard = '']) => {
+        const map = afterMoves(unfinished);
+        const members = [...new Set([...map.shards, shard])];
+        const plan = planAddition(map, shard);
         const after = carryOut(map, plan);
         const numbers = numbersOf(after, members);
-        expect(numbers.reduce((sum, number) => sum + number)).toBe(shards.length);
+        expect(numbers.reduce((sum, number) => sum + number)).toBe(map.shards.length);
         expect(Math.max(...numbers) - Math.min(...numbers)).toBeLessThanOrEqual(1);
         // Each member loses no more than it has too many, and gives away only if others lack.
-        const least = Math.floor(shards.length / members.length);
-        const more = shards.length % members.length;
+        const least = Math.floor(map.shards.length / members.length);
+        const more = map.shards.length % members.length;
         const before = numbersOf(map, members).toSorted((one, other) => other - one);
         const kept = before.reduce((sum, number, at) => sum + Math.min(number, at < more ? least + 1 : least), 0);
-        expect(plan).toHaveLength(shards.length - kept);
-        expect(planMoves(after, members)).toEqual([]);
+        expect(plan).toHaveLength(map.shards.length - kept);
+        expect(planAddition(after, shard)).toEqual([]);
       }),
     );
   });
 
-  it('moves partition 0 only if it must, and last', () => {
+  it('does not move partition 0 to a new shard', () => {
     const map = firstMap(['a', 'b'], 16);
-    expect(planMoves(map, ['a', 'b', 'c']).some(({ partition }) => partition === 0)).toBe(false);
-    const first = map.shards[0] as string;
-    const plan = planMoves(
-      map,
-      ['a', 'b', 'c'].filter((name) => name !== first),
+    expect(planAddition(map, 'c').some(({ partition }) => partition === 0)).toBe(false);
+  });
+});
+
+describe('a plan to remove a shard', () => {
+  it('moves only its partitions, to the shards that have fewest', () => {
+    fc.assert(
+      fc.property(maps, fc.nat(), ({ map: unfinished, shards }, seed) => {
+        const map = afterMoves(unfinished);
+        const shard = shards[seed % shards.length] as string;
+        const others = [...new Set(map.shards)].filter((name) => name !== shard);
+        if (others.length === 0) {
+          expect(() => planRemoval(map, shard)).toThrow(`${shard} has all partitions.`);
+          return;
+        }
+        const plan = planRemoval(map, shard);
+        expect(plan).toHaveLength(countOf(map, shard));
+        expect(plan.every(({ partition, from }) => from === shard && map.shards[partition] === shard)).toBe(true);
+        const after = carryOut(map, plan);
+        expect(countOf(after, shard)).toBe(0);
+        const fewest = Math.min(...numbersOf(after, others));
+        for (const to of new Set(plan.map(({ to }) => to))) expect(countOf(after, to)).toBeLessThanOrEqual(fewest + 1);
+      }),
     );
-    expect(plan.at(-1)?.partition).toBe(0);
+  });
+
+  it('keeps what the operator has moved by hand, and moves partition 0 last', () => {
+    // 12 partitions in a, 2 in b, 2 in c.
+    const shards = Array.from({ length: 16 }, (_, partition) => (partition < 2 ? 'c' : partition < 4 ? 'b' : 'a'));
+    const plan = planRemoval({ ...mapOfOne('a', 16), shards }, 'c');
+    expect(plan).toEqual([
+      { partition: 1, from: 'c', to: 'b' },
+      { partition: 0, from: 'c', to: 'b' },
+    ]);
+  });
+
+  it('is empty if the shard has no partitions', () => {
+    expect(planRemoval(mapOfOne('a', 16), 'b')).toEqual([]);
+  });
+});
+
+describe('the map after all moves', () => {
+  it('has each partition where it moves to', () => {
+    fc.assert(
+      fc.property(maps, ({ map }) => {
+        const after = afterMoves(map);
+        expect(after.moves.size).toBe(0);
+        expect(after.shards).toEqual(map.shards.map((shard, partition) => map.moves.get(partition)?.to ?? shard));
+      }),
+    );
   });
 });
 

@@ -6,7 +6,8 @@ import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
 it('a node with a failed shard stays ready, serves the topics of the other shard, and logs the beginning and the end', async () => {
-  const env = { FANFARE_REDIS_TIMEOUT_MS: '1000' };
+  // A Redis of a busy machine that is late does not hang.
+  const env = { FANFARE_REDIS_TIMEOUT_MS: '5000' };
   await using cluster = await startCluster({ nodes: 2, redis: 'shards', env });
   const [node, other] = [cluster.node(0), cluster.node(1)];
   const writer = await cluster.connect(0);
@@ -14,8 +15,8 @@ it('a node with a failed shard stays ready, serves the topics of the other shard
   if (victim === undefined || healthy === undefined) throw new Error('There are no two shards.');
   const topics = Array.from({ length: 16 }, (_, index) => `t${index}`);
   const readers = await Promise.all(topics.map(async (topic) => cluster.subscriber(topic, 1)));
-  await victim.pause();
-  // On a busy machine, the other one may also be lost for a moment.
+  // hung-shard.test.ts has one that hangs.
+  await victim.kill();
   const sentence = `The Redis 127.0.0.1:${victim.port} cannot be used for 32 of its 32 partitions.`;
   await until('the node logs it', () =>
     node.log.some(({ event, msg }) => event === 'shardLost' && msg.includes(sentence)),
@@ -32,7 +33,7 @@ it('a node with a failed shard stays ready, serves the topics of the other shard
   for (const reply of replies)
     if (reply.type !== 'published') expect(reply).toMatchObject({ type: 'error', retryable: true });
   for (const topic of served) expect(await readers[topics.indexOf(topic)]?.take(topic, 1)).toEqual([topic]);
-  await victim.resume();
+  await victim.restart();
   await until('the node logs the end', () => node.log.some(({ event }) => event === 'shardBack'));
   expect(node.log.some(({ event }) => event === 'outageBegan')).toBe(false);
   await until('all is served', async () => (await node.readiness()).reason === 'serving');
@@ -69,12 +70,13 @@ it('a node that has not applied the map that a shard requires says so', async ()
     const generation = String(await redisCommand(port, ['GET', 'fanfare:generation']));
     await redisCommand(port, ['SET', 'fanfare:generation', generation.replace(/^([^:.]+)[^:]*:/, '$1.9:')]);
   }
-  await until('it names the versions', async () =>
-    /127\.0\.0\.1:\d+: This node works according to version 1 of the map of partitions, and this Redis requires version 9\./.test(
-      (await node.readiness()).reason,
-    ),
-  );
-  expect((await node.readiness()).status).toBe(503);
+  const sentence =
+    /127\.0\.0\.1:\d+: This node works according to version 1 of the map of partitions, and this Redis requires version 9\./;
+  // Ready until both shards refuse it.
+  await until('it names the versions and is not ready', async () => {
+    const { status, reason } = await node.readiness();
+    return status === 503 && sentence.test(reason);
+  });
 });
 
 it('the metrics name a failed master of a Redis Cluster, and the partitions that it has', async () => {

@@ -134,6 +134,7 @@ describe('a map that a node cannot follow', () => {
   it.each([
     ['of the same version', mapOfOne('other:1', 16), 'different maps of version 1'],
     ['with an unknown shard', { ...mapOfOne('other:1', 16), version: 9 }, 'The map of partitions uses other:1'],
+    ['with another number of partitions', { ...mapOfOne('other:1', 32), version: 9 }, 'has 32 partitions, and FANFARE_'],
   ])('%s is a fault only until it is corrected', async (_, map, reason) => {
     await using cluster = await startNodes(listOf(nameOf(0), nameOf(1)));
     const before = String(await redisCommand(portOf(1), ['GET', 'fanfare:map']));
@@ -142,6 +143,23 @@ describe('a map that a node cannot follow', () => {
     await untilRefused(cluster.node(), reason);
     await redisCommand(portOf(1), ['SET', 'fanfare:map', before]);
     await until('it is ready', async () => (await cluster.node().readiness()).status === 200);
+  });
+});
+
+describe('a fault of the map of one shard', () => {
+  it('stays while the other shard answers with a valid map', async () => {
+    await using cluster = await startNodes(listOf(nameOf(0), nameOf(1)));
+    const notify = (index: number) => redisCommand(portOf(index), ['SPUBLISH', 'fanfare:control', 'map']);
+    await redisCommand(portOf(1), ['SET', 'fanfare:map', 'x']);
+    await notify(1);
+    const reason = `${nameOf(1)}: The map of partitions in this shard is not valid`;
+    await untilRefused(cluster.node(), reason);
+    await redisCommand(portOf(0), ['DEL', 'fanfare:map:applied']);
+    await notify(0);
+    await until('it has read the map of the other shard', async () => {
+      return (await redisCommand(portOf(0), ['EXISTS', 'fanfare:map:applied'])) === 1;
+    });
+    await untilRefused(cluster.node(), reason);
   });
 });
 

@@ -14,6 +14,7 @@ let names: readonly string[];
 
 const urlOf = (...shards: readonly number[]): string =>
   `redis+shards://${shards.map((index) => names[index]).join(';')}`;
+const portOf = (index: number): number => servers.servers[index]?.port ?? 0;
 const fanfare = (...args: string[]) =>
   run(args, {
     // A Redis of a busy machine that is late does not hang.
@@ -69,14 +70,13 @@ describe('fanfare shards', () => {
       /^Version \d+ of the map: 16 partitions in 2 shards\.\n\S+ {2}8 partitions, 2 nodes\n\S+ {2}8 partitions, 2 nodes\n$/,
     );
     // Nodes report again what a shard did not get, or has lost.
-    const { port = 0 } = servers.servers[1] ?? {};
-    await redisCommand(port, ['DEL', 'fanfare:map:applied']);
+    await redisCommand(portOf(1), ['DEL', 'fanfare:map:applied']);
     const unreported = await fanfare('shards', 'status');
     expect(unreported).toMatchObject({
       code: 1,
       err: expect.stringMatching(/^fanfare: The node node-\d \(\w{16}\) does not report a map yet/),
     });
-    await redisCommand(port, ['CLIENT', 'KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES']);
+    await redisCommand(portOf(1), ['CLIENT', 'KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES']);
     await until('the nodes report again', async () => (await fanfare('shards', 'status')).code === 0);
     expect(await fanfare('shards', 'move', '0,9', names[1] as string)).toMatchObject({ code: 0 });
     const removed = await fanfare('shards', 'remove', names[1] as string);
@@ -94,6 +94,22 @@ describe('fanfare shards', () => {
     expect(code).toBe(143);
     expect(await fanfare('shards', 'add', names[1] as string)).toMatchObject({ code: 0 });
     expect(await fanfare('shards', 'remove', names[1] as string)).toMatchObject({ code: 0 });
+  });
+
+  it('names an unfinished move before it plans others', async () => {
+    const [from = '', to = ''] = names;
+    // What a command leaves that was killed.
+    const map = JSON.parse(String(await redisCommand(portOf(0), ['GET', 'fanfare:map'])));
+    const begun = { ...map, version: map.version + 1, moving: { 5: { from, to, step: 'prepare' } } };
+    for (const index of [0, 1]) await redisCommand(portOf(index), ['SET', 'fanfare:map', JSON.stringify(begun)]);
+    await redisCommand(portOf(0), ['SPUBLISH', 'fanfare:control', 'map']);
+    expect(await fanfare('shards', 'remove', to, '--dry-run')).toEqual({
+      code: 0,
+      out: `5  ${from} -> ${to}\n5  ${to} -> ${from}\n`,
+      err: `Partition 5 is moving from ${from} to ${to} already. The command ends this move first.\n1 partition would move.\n`,
+    });
+    expect(await fanfare('shards', 'remove', to)).toMatchObject({ code: 0 });
+    expect((await fanfare('shards', 'list')).out).toContain(`${from}  16 partitions: 0-15\n`);
   });
 
   it('refuses what the nodes could not follow', async () => {

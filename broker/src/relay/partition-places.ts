@@ -124,7 +124,7 @@ export class PartitionPlaces implements MapFollower, Places {
     if (place.relay === null) this.#serve(place, partition, map);
     const before = place.relay ?? home;
     // The move was taken back, or is over.
-    if (place.other !== null && place.other !== other && place.other !== home) place.other.release(isOfPartition);
+    if (place.other !== null && place.other !== other && place.other !== home) place.other.end(isOfPartition);
     place.other = other;
     let isComplete = true;
     if (move?.from === map.shards[partition] && other !== null && before === home)
@@ -134,7 +134,7 @@ export class PartitionPlaces implements MapFollower, Places {
       if (!(await this.#changeOver(before, home, isOfPartition, copy))) return false;
       this.#serve(place, partition, map);
       before.handOver(isOfPartition, home);
-      if (other !== before) before.release(isOfPartition);
+      if (other !== before) before.end(isOfPartition);
     }
     if (isHalted(map, partition)) return isComplete;
     if (partition === 0) this.onHome(map.shards[0] as string, map.version);

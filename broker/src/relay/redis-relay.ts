@@ -417,7 +417,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
   }
 
   /** Listens no longer to these topics: another relay of this node serves them. */
-  release(isMeant: (topic: Topic) => boolean): void {
+  end(isMeant: (topic: Topic) => boolean): void {
     this.#interest.end(isMeant);
   }
 
@@ -506,8 +506,12 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
 
   /** See MappedShard (shard-maps.ts). */
   async reportMap(version: number): Promise<void> {
-    const { nodeId } = this.settings;
-    await this.#call({ script: scripts.report, keys: [this.keys.mapApplied], args: [nodeId, version] });
+    const { mapApplied, nodes, clock } = this.keys;
+    await this.#call({
+      script: scripts.report,
+      keys: [mapApplied, nodes, clock],
+      args: [this.settings.nodeId, version],
+    });
   }
 
   async #call(call: ScriptCall): Promise<unknown> {

@@ -173,28 +173,47 @@ export function countOf(map: ShardMap, shard: string): number {
   return map.shards.reduce((count, each) => count + (each === shard ? 1 : 0), 0);
 }
 
+/** The map when all its moves have ended. */
+export function afterMoves(map: ShardMap): ShardMap {
+  let after = map;
+  for (const partition of map.moves.keys()) while (after.moves.has(partition)) after = advanceMove(after, partition);
+  return after;
+}
+
 /**
- * The fewest moves after which `members` hold all partitions in equal numbers, or one more or fewer. Only for a map
- * without unfinished moves. Partition 0 moves last, because its shard also has what authentication stores.
+ * The fewest moves after which the shards that hold partitions, and `shard`, hold equal numbers, or one more or fewer.
+ * Only for a map without unfinished moves. Partition 0 moves last, because its shard also has what authentication
+ * stores.
  */
-export function planMoves(map: ShardMap, members: readonly string[]): readonly PlannedMove[] {
-  const held = new Map<string, number[]>(members.map((name) => [name, []]));
-  const homeless: PlannedMove[] = [];
-  for (const [partition, shard] of map.shards.entries()) {
-    const partitions = held.get(shard);
-    if (partitions === undefined) homeless.push({ partition, from: shard, to: '' });
-    else partitions.push(partition);
-  }
+export function planAddition(map: ShardMap, shard: string): readonly PlannedMove[] {
+  const held = heldBy(map, shard);
   const quotas = quotasOf(held, map.shards.length);
-  const excess = [...held].flatMap(([name, partitions]) =>
-    partitions.slice(quotas.get(name) as number).map((partition) => ({ partition, from: name, to: '' })),
+  const excess = [...held].flatMap(([from, partitions]) =>
+    partitions.slice(quotas.get(from) as number).map((partition) => ({ partition, from })),
   );
   const places = [...held].flatMap(([name, partitions]) =>
     new Array<string>(Math.max(0, (quotas.get(name) as number) - partitions.length)).fill(name),
   );
-  return [...homeless, ...excess]
-    .toSorted((one, other) => other.partition - one.partition)
-    .map((move, index) => ({ ...move, to: places[index] as string }));
+  return excess.toSorted(zeroLast).map((move, index) => ({ ...move, to: places[index] as string }));
+}
+
+/**
+ * The moves of all partitions of `shard` to the other shards that hold partitions, each to the one that then has
+ * fewest. Other partitions stay. Only for a map without unfinished moves. Partition 0 moves last. Throws
+ * {@link ShardMapError} if no other shard holds partitions.
+ */
+export function planRemoval(map: ShardMap, shard: string): readonly PlannedMove[] {
+  const held = heldBy(map, shard);
+  const leaving = (held.get(shard) as readonly number[]).map((partition) => ({ partition, from: shard }));
+  held.delete(shard);
+  const counts = new Map([...held].map(([name, { length }]) => [name, length]));
+  if (counts.size === 0)
+    throw new ShardMapError(`${shard} has all partitions. Add another shard first: fanfare shards add.`);
+  return leaving.toSorted(zeroLast).map((move) => {
+    const [[to, count]] = [...counts].toSorted(([, one], [, other]) => one - other) as [[string, number]];
+    counts.set(to, count + 1);
+    return { ...move, to };
+  });
 }
 
 /** The map in which a partition begins to move. Throws {@link ShardMapError} if it moves already or is there. */
@@ -250,6 +269,17 @@ function changed(map: ShardMap, shards: readonly string[], partition: number, mo
   // A shard that receives partitions is another Redis than one that had its name earlier.
   const renamed = new Map([...map.renamed].filter(([earlier]) => earlier !== move?.to));
   return { version: map.version + 1, shards, moves, renamed };
+}
+
+/** The partitions of each shard that holds some, and of `shard`, in order of name. */
+function heldBy(map: ShardMap, shard: string): Map<string, number[]> {
+  const held = new Map<string, number[]>([...new Set([...map.shards, shard])].toSorted().map((name) => [name, []]));
+  for (const [partition, name] of map.shards.entries()) held.get(name)?.push(partition);
+  return held;
+}
+
+function zeroLast(one: { readonly partition: number }, other: { readonly partition: number }): number {
+  return other.partition - one.partition;
 }
 
 /** Equal numbers. Of the shards, those that hold most get one more if the numbers cannot be equal. */

@@ -3,7 +3,6 @@
  * only what has changed since the one before. The last pass must follow the fence (lua/shards/fence.lua); then both
  * shards have the same.
  */
-
 import type { Command } from '../redis/redis-link.js';
 import type { Reply } from '../redis/reply-reader.js';
 import type { ScriptCall } from '../redis/script.js';

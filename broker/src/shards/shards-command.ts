@@ -1,15 +1,17 @@
 /** What `fanfare shards` does, without its command line. */
-
 import {
+  afterMoves,
   countOf,
   formatRanges,
   type PlannedMove,
   parseRanges,
-  planMoves,
+  planAddition,
+  planRemoval,
   type ShardMap,
   shardsOf,
 } from '../relay/shard-map.js';
 import { ConfigError, loadConfig } from '../settings/config.js';
+import { counted } from './counted.js';
 import { type OpenShards, openShards, type ShardsSettings } from './open-shards.js';
 import { renameShard } from './rename-shard.js';
 import { ShardsError, ShardsUsageError } from './shard-link.js';
@@ -25,8 +27,10 @@ export type Change =
   | { readonly name: 'move'; readonly partitions: string; readonly shard: string };
 
 export interface ChangeOptions extends Progress {
-  /** Only returns what would move. */
+  /** Only returns what would move, unfinished moves first. */
   readonly isDryRun: boolean;
+  /** An earlier command has begun a move and not ended it. Only with `isDryRun`. */
+  onUnfinished?(move: PlannedMove): void;
   readonly signal: AbortSignal;
 }
 
@@ -85,7 +89,7 @@ export async function statusOf(
 export async function changeShards(
   redisUrl: string,
   change: Change,
-  { isDryRun, signal, ...progress }: ChangeOptions,
+  { isDryRun, onUnfinished, signal, ...progress }: ChangeOptions,
 ): Promise<readonly PlannedMove[]> {
   if (change.name === 'move') readPartitions(change.partitions);
   await using opened = await open(redisUrl, progress);
@@ -95,11 +99,15 @@ export async function changeShards(
     throw new ShardsUsageError(
       `${shard} is not in the list of shards (${shards.names.join(', ')}). ${change.name === 'remove' ? 'Write it as it is there.' : 'Add it to FANFARE_REDIS_URL of all nodes, and to --redis.'}`,
     );
-  if (isDryRun) return planOf(change, await shards.readMap());
-  let map = await shards.lock();
+  if (isDryRun) {
+    const map = await shards.readMap();
+    const begun = [...map.moves].map(([partition, { from, to }]) => ({ partition, from, to }));
+    for (const move of begun) onUnfinished?.(move);
+    return [...begun, ...planOf(change, afterMoves(map))];
+  }
+  await shards.lock();
   try {
-    map = await shards.resume();
-    const plan = planOf(change, map);
+    const plan = planOf(change, await shards.resume());
     for (const to of new Set(plan.map(({ to }) => to))) await shards.checkNodes(to);
     await shards.carryOut(plan, signal);
     return plan;
@@ -109,23 +117,18 @@ export async function changeShards(
 }
 
 function planOf(change: Change, map: ShardMap): readonly PlannedMove[] {
-  const members = new Set(map.shards);
   switch (change.name) {
     case 'add':
-      return planMoves(map, [...members.add(change.shard)].toSorted());
+      return planAddition(map, change.shard);
     case 'remove':
-      members.delete(change.shard);
-      if (members.size === 0)
-        throw new ShardsError(`${change.shard} has all partitions. Add another shard first: fanfare shards add.`);
-      return planMoves(map, [...members].toSorted());
-    case 'move': {
+      return planRemoval(map, change.shard);
+    case 'move':
       return readPartitions(change.partitions).flatMap((partition) => {
         const from = map.shards[partition];
         if (from === undefined)
           throw new ShardsUsageError(`There is no partition ${partition}. Partitions are 0-${map.shards.length - 1}.`);
         return from === change.shard ? [] : [{ partition, from, to: change.shard }];
       });
-    }
   }
 }
 
@@ -169,8 +172,4 @@ function settingsFor(redisUrl: string): ShardsSettings {
     if (error instanceof ConfigError) throw new ShardsUsageError(error.message);
     throw error;
   }
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

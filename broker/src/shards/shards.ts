@@ -2,45 +2,31 @@
  * The shards of a broker and their map, as `fanfare shards` reads and changes them. The nodes follow the map
  * (relay/shard-maps.ts). Each step can be repeated: if the command dies, it continues when it is run again.
  */
-import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Command } from '../redis/redis-link.js';
 import type { Reply } from '../redis/reply-reader.js';
 import { type Generation, parseGeneration } from '../relay/generation.js';
-import { nodeNameIn } from '../relay/membership.js';
-import { scripts, shardScripts } from '../relay/scripts.js';
+import { shardScripts } from '../relay/scripts.js';
 import {
   abandonMove,
   advanceMove,
   beginMove,
-  formatMap,
   type Move,
   type MoveStep,
-  newestMap,
   type PlannedMove,
-  parseMap,
   repeatCopy,
   retreatMove,
   type ShardMap,
-  ShardMapError,
 } from '../relay/shard-map.js';
-import { checkServers } from '../relay/shard-maps.js';
 import { renameShard } from '../relay/shard-names.js';
-import { type CopyLink, clear, PartitionCopy, renewEnded } from './partition-copy.js';
-import { lockMs, type ShardLink, ShardsError } from './shard-link.js';
+import { counted } from './counted.js';
+import { type MapKeys, MapStore } from './map-store.js';
+import { clear, PartitionCopy, renewEnded } from './partition-copy.js';
+import { type ShardLink, ShardsError } from './shard-link.js';
+import { labelsOf, type NamedNode, type NodeKeys, notReady, ShardNodes } from './shard-nodes.js';
 
 /** The names in each shard. */
-interface ShardKeys {
-  readonly map: string;
-  readonly mapLock: string;
-  readonly mapApplied: string;
-  readonly layout: string;
+interface ShardKeys extends MapKeys, NodeKeys {
   readonly generation: string;
   readonly newestEpoch: string;
-  readonly nodes: string;
-  readonly clock: string;
-  readonly connections: string;
-  readonly control: string;
   /** How the names of all topics begin, up to the tag. */
   readonly streamPrefix: string;
   /** How the names of the topics of a partition begin. */
@@ -55,13 +41,7 @@ interface ShardStatus {
   readonly nodes: readonly { readonly node: NamedNode; readonly version: number | null }[];
 }
 
-interface NamedNode {
-  readonly id: string;
-  /** Its name, and its id in parentheses; only the id if the name is not known. */
-  readonly label: string;
-}
-
-/** What happens, for the one who waits. */
+/** Notifies the caller of progress. */
 export interface Progress {
   /** A partition has moved. */
   onMoved?(line: string): void;
@@ -91,83 +71,54 @@ const patienceMs = 10_000;
 const haltMs = 500;
 /** Maximum number of these attempts. */
 const maxAttempts = 10;
-/** How often it asks whether the nodes are done, in milliseconds. */
-const askMs = 5;
 /** How many topics of a partition may be left to copy when publications begin to wait. */
 const fewTopics = 50;
 /** Maximum passes before that: a partition may change faster than it can be copied. */
 const maxPasses = 5;
 
 export class Shards {
-  readonly #lockName = randomBytes(8).toString('hex');
-  #renewal: NodeJS.Timeout | undefined;
-  #map: ShardMap | null = null;
-  /** The last heartbeats, by shard and node: the clock, and when this command saw it first, by performance.now(). */
-  readonly #heartbeats = new Map<string, { readonly clock: number; readonly at: number }>();
+  readonly #store: MapStore;
+  readonly #nodes: ShardNodes;
 
   /** `links`: by the names of the shards. `leaseMs`: how long a node that is gone counts as alive. */
   constructor(
-    private readonly links: ReadonlyMap<string, ShardLink>,
+    links: ReadonlyMap<string, ShardLink>,
     private readonly keys: ShardKeys,
-    private readonly leaseMs: number,
+    leaseMs: number,
     private readonly progress: Progress = {},
-  ) {}
-
-  get names(): readonly string[] {
-    return [...this.links.keys()];
+  ) {
+    this.#store = new MapStore(links, keys);
+    this.#nodes = new ShardNodes(keys, leaseMs);
   }
 
-  /** The newest map. Rejects with {@link ShardsError} if a shard does not respond, or if there is no map. */
-  async readMap(): Promise<ShardMap> {
-    const stored = await Promise.all([...this.links.values()].map((link) => this.#stored(link)));
-    checkServers(stored.map(({ shard, server }) => [shard, server]));
-    const map = newestMap(stored.flatMap(({ map }) => map ?? []));
-    if (map === null)
-      throw new ShardsError(
-        'There is no map of partitions yet. Start the nodes with this list of shards: the first one writes the map. If they run, set FANFARE_REDIS_PREFIX and the database as for them.',
-      );
-    this.#map = map;
-    return map;
+  get names(): readonly string[] {
+    return [...this.#store.links.keys()];
+  }
+
+  /** See {@link MapStore.read}. */
+  readMap(): Promise<ShardMap> {
+    return this.#store.read();
   }
 
   /** Each shard of the list, and the nodes that have not applied the map. */
   async status(): Promise<readonly ShardStatus[]> {
     return Promise.all(
-      [...this.links].map(async ([name, link]) => {
-        const { map } = await this.#stored(link);
-        const { living, versions } = await this.#nodesOf(link);
+      [...this.#store.links].map(async ([name, link]) => {
+        const { map } = await this.#store.stored(link);
+        const { living, versions } = await this.#nodes.of(link);
         const version = map?.version ?? null;
         return { name, version, nodes: living.map((node) => ({ node, version: versions.get(node.id) ?? null })) };
       }),
     );
   }
 
-  /**
-   * Keeps other commands from changing the map, and brings all shards up to date. Rejects with {@link ShardsError} if
-   * another command does that now.
-   */
-  async lock(): Promise<ShardMap> {
-    try {
-      for (const [name, link] of this.links) {
-        const [answer] = await link.run([['SET', this.keys.mapLock, this.#lockName, 'NX', 'PX', lockMs]]);
-        if (answer === null)
-          throw new ShardsError(
-            `Another "fanfare shards" changes the map now (${name} is locked). Wait for its end. If it was killed, wait ${lockMs / 1_000} seconds.`,
-          );
-      }
-      this.#renewal = setInterval(() => void this.#withLock(['PEXPIRE', this.keys.mapLock, lockMs]), lockMs / 3);
-      const map = await this.readMap();
-      for (const link of this.links.values()) await this.#exchange(link, formatMap(map), map.version, '');
-      return map;
-    } catch (error) {
-      await this.unlock();
-      throw error;
-    }
+  /** See {@link MapStore.lock}. */
+  lock(): Promise<ShardMap> {
+    return this.#store.lock();
   }
 
-  async unlock(): Promise<void> {
-    clearInterval(this.#renewal);
-    await this.#withLock(['DEL', this.keys.mapLock]);
+  unlock(): Promise<void> {
+    return this.#store.unlock();
   }
 
   /**
@@ -176,13 +127,13 @@ export class Shards {
    */
   async checkNodes(shard: string): Promise<void> {
     const map = await this.readMap();
-    const there = await this.#nodesOf(this.#link(shard));
+    const there = await this.#nodes.of(this.#store.link(shard));
     for (const name of new Set(map.shards)) {
-      const { living } = await this.#nodesOf(this.#link(name));
+      const { living } = await this.#nodes.of(this.#store.link(name));
       const absent = living.filter(({ id }) => !there.living.some((node) => node.id === id));
       if (absent.length > 0)
         throw new ShardsError(
-          `${counted(absent.length, 'node')} of ${living.length} ${absent.length === 1 ? 'does' : 'do'} not use ${shard}: ${labelsOf(absent)}. Start all nodes with ${shard} in FANFARE_REDIS_URL first, and run this again. A node that was stopped without draining counts for ${Math.ceil(this.leaseMs / 1_000)} more seconds.`,
+          `${counted(absent.length, 'node')} of ${living.length} ${absent.length === 1 ? 'does' : 'do'} not use ${shard}: ${labelsOf(absent)}. Start all nodes with ${shard} in FANFARE_REDIS_URL first, and run this again. A node that was stopped without draining counts for ${Math.ceil(this.#nodes.leaseMs / 1_000)} more seconds.`,
         );
     }
   }
@@ -218,8 +169,8 @@ export class Shards {
    */
   async rename(from: string, to: string): Promise<void> {
     const isRenamed = !this.#current.shards.includes(from) && this.#current.renamed.get(from) === to;
-    if (!isRenamed) await this.#writeFirst([from], renameShard(this.#current, from, to));
-    const late = await this.#awaitNodes([...this.links.values()], patienceMs);
+    if (!isRenamed) await this.#store.write([from], renameShard(this.#current, from, to));
+    const late = await this.#awaitNodes([...this.#store.links.values()], patienceMs);
     if (late.length > 0)
       throw new ShardsError(
         `The map has the name ${to} now, but ${notReady(late, this.#current.version)} Do not change FANFARE_REDIS_URL yet: run the command again when they have.`,
@@ -227,23 +178,15 @@ export class Shards {
   }
 
   get #current(): ShardMap {
-    if (this.#map === null) throw new Error('The map was not read.');
-    return this.#map;
-  }
-
-  #link(shard: string): ShardLink {
-    const link = this.links.get(shard);
-    if (link === undefined)
-      throw new ShardsError(`The map uses ${shard}, which is not in the list of shards. Add it to --redis.`);
-    return link;
+    return this.#store.current;
   }
 
   /** Carries out all steps of a move that are left. */
   async #moveOn(partition: number): Promise<void> {
     const { from: fromName, to: toName } = this.#current.moves.get(partition) as Move;
     const ends: Ends = {
-      from: this.#link(fromName),
-      to: this.#link(toName),
+      from: this.#store.link(fromName),
+      to: this.#store.link(toName),
       keys: { ...this.keys, topicPrefix: this.keys.topicPrefix(partition) },
     };
     const shards = [ends.from, ends.to];
@@ -302,7 +245,7 @@ export class Shards {
             throw new ShardsError(
               `Partition ${partition} is in ${toName}, but ${notReady(late, this.#current.version)} Its data in ${fromName} stays until they are: run the command again.`,
             );
-          await clear(this.#whileLocked(ends.from), ends.keys.topicPrefix);
+          await clear(this.#store.whileLocked(ends.from), ends.keys.topicPrefix);
         }
       }
       await this.#write(advanceMove(this.#current, partition), partition);
@@ -378,7 +321,7 @@ export class Shards {
   }
 
   async #beginCopy(ends: Ends): Promise<Copying> {
-    const copy = new PartitionCopy(ends.from, this.#whileLocked(ends.to), ends.keys);
+    const copy = new PartitionCopy(ends.from, this.#store.whileLocked(ends.to), ends.keys);
     return { copy, recoveries: await this.#recoveriesOf(ends) };
   }
 
@@ -388,11 +331,14 @@ export class Shards {
     return generations.map(({ recovery }) => recovery).join(' ');
   }
 
-  /** Raises the fence of a shard. `recovery`: the one in which it must be; '' for any. Resolves with its generation and its newest epoch. */
+  /**
+   * Raises the fence of a shard. `recovery`: the one in which it must be; '' for any. Resolves with its generation and
+   * its newest epoch.
+   */
   async #fence(link: ShardLink, recovery = ''): Promise<readonly [generation: string, newestEpoch: string]> {
     const { generation, newestEpoch, mapLock, map } = this.keys;
     const keys = [generation, newestEpoch, mapLock, map];
-    const args = [this.#current.version, this.#lockName, recovery];
+    const args = [this.#current.version, this.#store.lockName, recovery];
     const answer = await link.evaluate({ script: shardScripts.fence, keys, args });
     return (answer as readonly Reply[]).map(String) as [string, string];
   }
@@ -401,7 +347,7 @@ export class Shards {
   async #accept(link: ShardLink, minEpoch: string, newest: string): Promise<void> {
     const { generation, newestEpoch, control, mapLock, map } = this.keys;
     const keys = [generation, newestEpoch, control, mapLock, map];
-    const args = [minEpoch, newest, this.#lockName, this.#current.version];
+    const args = [minEpoch, newest, this.#store.lockName, this.#current.version];
     await link.evaluate({ script: shardScripts.accept, keys, args });
   }
 
@@ -420,143 +366,17 @@ export class Shards {
     return parseGeneration(String(name));
   }
 
-  /**
-   * Waits until all living nodes that use these shards have applied the map. Resolves with those that have not when the
-   * time is over.
-   */
-  async #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly NamedNode[]> {
-    const { version } = this.#current;
-    for (const startedAt = performance.now(); ; ) {
-      const all = await Promise.all(links.map((link) => this.#nodesOf(link)));
-      const hasApplied = (id: string): boolean => all.some(({ versions }) => (versions.get(id) ?? 0) >= version);
-      const nodes = new Map(all.flatMap(({ living }) => living.map((node) => [node.id, node] as const)));
-      const late = [...nodes.values()].filter(({ id }) => !hasApplied(id));
-      if (late.length === 0 || performance.now() - startedAt > timeoutMs) return late;
-      await delay(askMs);
-    }
-  }
-
-  /** The nodes that use a shard, and the maps that they have applied. */
-  async #nodesOf(link: ShardLink) {
-    const { nodes, clock, mapApplied, connections } = this.keys;
-    const [scores, now, applied, reports] = await link.run([
-      ['ZRANGE', nodes, 0, -1, 'WITHSCORES'],
-      ['GET', clock],
-      ['HGETALL', mapApplied],
-      ['HGETALL', connections],
-    ]);
-    const clockMs = Number(String(now ?? '0'));
-    const names = new Map(pairsOf(reports).map(([id, report]) => [id, nodeNameIn(report)]));
-    const living = pairsOf(scores).flatMap(([id, seenAt]): NamedNode[] => {
-      const name = names.get(id);
-      const label = name === undefined || name === '' ? id : `${name} (${id})`;
-      return this.#isAlive(link, id, Number(seenAt), clockMs) ? [{ id, label }] : [];
-    });
-    const versions = new Map(pairsOf(applied).map(([id, version]) => [id, Number(version)]));
-    return { living, versions };
-  }
-
-  /** Whether a node may still rely on its map. If no node is alive, nobody advances the clock of the shard. */
-  #isAlive({ shard }: ShardLink, id: string, seenAt: number, clock: number): boolean {
-    const key = `${shard} ${id}`;
-    const before = this.#heartbeats.get(key);
-    const last = before?.clock === seenAt ? before : { clock: seenAt, at: performance.now() };
-    this.#heartbeats.set(key, last);
-    return seenAt > clock - this.leaseMs && performance.now() - last.at < this.leaseMs;
+  /** See {@link ShardNodes.awaitVersion}, for the current map. */
+  #awaitNodes(links: readonly ShardLink[], timeoutMs: number): Promise<readonly NamedNode[]> {
+    return this.#nodes.awaitVersion(links, this.#current.version, timeoutMs);
   }
 
   /** Writes a map that replaces the current one. First to the shards of the move, which must take it. */
   async #write(map: ShardMap, partition: number): Promise<void> {
     const move = map.moves.get(partition) ?? this.#current.moves.get(partition);
-    if (move === undefined) return this.#writeFirst([], map);
+    if (move === undefined) return this.#store.write([], map);
     // If the move is taken back, the new shard need not take the map: it may be full.
     const isTakenBack = !map.moves.has(partition) && map.shards[partition] === move.from;
-    await this.#writeFirst(isTakenBack ? [move.from] : [move.from, move.to], map);
+    await this.#store.write(isTakenBack ? [move.from] : [move.from, move.to], map);
   }
-
-  /** Writes a map first to the shards `involved`, which must take it. */
-  async #writeFirst(involved: readonly string[], map: ShardMap): Promise<void> {
-    const text = formatMap(map);
-    for (const name of involved) {
-      const [stored] = await this.#exchange(this.#link(name), text, map.version, this.#lockName);
-      if (stored !== text) throw this.#link(name).lockLost();
-      // Nodes follow it from now on.
-      this.#map = map;
-    }
-    this.#map = map;
-    const others = [...this.links].filter(([name]) => !involved.includes(name));
-    // Nodes bring a shard up to date that does not respond now.
-    await Promise.all(others.map(([, link]) => this.#exchange(link, text, map.version, '').catch(() => null)));
-  }
-
-  /**
-   * Resolves with the map that the shard has now, '' if none, and the run id of its server. `text`: a map to write if it
-   * is newer, or ''.
-   */
-  async #exchange(
-    link: ShardLink,
-    text: string,
-    version: number,
-    owner: string,
-  ): Promise<readonly [text: string, server: string]> {
-    const { map, mapLock, control, layout } = this.keys;
-    const keys = [map, mapLock, control, layout];
-    const answer = await link.evaluate({ script: scripts.map, keys, args: [text, version, owner] });
-    const [stored, , server] = (answer as readonly Reply[]).map(String);
-    return [stored as string, server as string];
-  }
-
-  /** What a shard has. Rejects with {@link ShardMapError} if its map is not valid. */
-  async #stored(link: ShardLink) {
-    const { shard } = link;
-    const [text, server] = await this.#exchange(link, '', 0, '');
-    try {
-      return { shard, server, map: text === '' ? null : parseMap(text) };
-    } catch (error) {
-      throw error instanceof ShardMapError ? new ShardMapError(`${shard}: ${error.message}`) : error;
-    }
-  }
-
-  /**
-   * The connection, which refuses commands with {@link ShardsError} once another command has locked the map: that one
-   * may have moved the partition meanwhile, and nodes use the data that this command would replace or delete.
-   */
-  #whileLocked(link: ShardLink): CopyLink {
-    return {
-      run: (commands) => this.#runLocked(link, commands),
-      evaluate: (call) => link.evaluate(call),
-    };
-  }
-
-  async #runLocked(link: ShardLink, commands: readonly Command[]): Promise<readonly Reply[]> {
-    const words = commands.flatMap((command) => [command.length, ...command]);
-    const [answer] = await link.run([
-      ['EVAL', shardScripts.run.source, 1, this.keys.mapLock, this.#lockName, ...words],
-    ]);
-    return answer as readonly Reply[];
-  }
-
-  /** Sends a command about the lock to each shard, if this command still has it. */
-  async #withLock(command: Command): Promise<void> {
-    // A shard that does not respond forgets the lock by itself.
-    await Promise.allSettled([...this.links.values()].map((link) => this.#runLocked(link, [command])));
-  }
-}
-
-function notReady(nodes: readonly NamedNode[], version: number): string {
-  return `${counted(nodes.length, 'node')} ${nodes.length === 1 ? 'has' : 'have'} not applied version ${version} of the map: ${labelsOf(nodes)}.`;
-}
-
-function labelsOf(nodes: readonly NamedNode[]): string {
-  return nodes.map(({ label }) => label).join(', ');
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
-/** A flat list of names and values. */
-function pairsOf(reply: Reply | undefined): readonly (readonly [string, string])[] {
-  const flat = (reply as readonly Reply[]).map(String);
-  return Array.from({ length: flat.length / 2 }, (_, at) => [flat[2 * at] as string, flat[2 * at + 1] as string]);
 }

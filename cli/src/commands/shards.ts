@@ -67,7 +67,7 @@ function addCommand(): Command {
 }
 
 function removeCommand(): Command {
-  return changing('remove', 'Move all partitions away from a shard. Continues what was interrupted.', [
+  return changing('remove', 'Move all partitions of a shard to the others, each to the one with fewest. Continues what was interrupted.', [
     { command: 'fanfare shards remove redis-3:6379', about: 'after it, remove the shard from FANFARE_REDIS_URL' },
   ])
     .argument('<shard>', 'its name, as in the list')
@@ -109,7 +109,7 @@ function withRedis(...declared: Parameters<typeof declare>): Command {
 }
 
 function changing(...declared: Parameters<typeof declare>): Command {
-  return withRedis(...declared).option('--dry-run', 'print what would move, and change nothing');
+  return withRedis(...declared).option('--dry-run', 'print what would move, unfinished moves first, and change nothing');
 }
 
 function change(what: Change, options: Options): Promise<void> {
@@ -126,6 +126,8 @@ function change(what: Change, options: Options): Promise<void> {
     try {
       const moves = await changeShards(urlOf(options), what, {
         isDryRun,
+        onUnfinished: ({ partition, from, to }) =>
+          note(`Partition ${partition} is moving from ${from} to ${to} already. The command ends this move first.`),
         signal: stopping.signal,
         onStep: (partition, step) => progress.show(() => `Partition ${partition}: ${step}`),
         onMoved: (line) => {
@@ -134,7 +136,7 @@ function change(what: Change, options: Options): Promise<void> {
         },
       });
       if (isDryRun) for (const { partition, from, to } of moves) await writeLine(`${partition}  ${from} -> ${to}`);
-      note(resultOf(what, moves.length, isDryRun));
+      note(resultOf(what, new Set(moves.map(({ partition }) => partition)).size, isDryRun));
     } catch (error) {
       throw stopping.signal.aborted ? new Stopped(stopCode, (error as Error).message) : error;
     } finally {
