@@ -38,7 +38,7 @@ if generation ~= ARGV[1] then
   -- As `mayUse` in stream.lua, which this part of the script does not have.
   local recovery, fence, minEpoch = string.match(generation or '', '^([^:.]+)%.?(%d*)(:.*)$')
   local known, newest, minEpochOfNode = string.match(ARGV[1], '^([^:.]+)%.?(%d*)(:.*)$')
-  local isSame = recovery and recovery == known and minEpoch == minEpochOfNode
+  local isSame = recovery and recovery == known and minEpoch <= minEpochOfNode
   if not isSame or (tonumber(fence) or 0) > (tonumber(newest) or 0) then
     return redis.error_reply('STALE Redis has a different generation')
   end

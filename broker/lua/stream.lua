@@ -21,13 +21,14 @@ end
 -- Whether a node that knows this generation may write. `stored` is the generation of Redis, or false. Both are
 -- '<recovery>:<minimum epoch>', with '.<fence>' after the recovery if partitions have moved (shards/fence.lua). The
 -- fence of Redis is the lowest version of the map of partitions with which nodes may write. A node that knows a newer
--- map may be ahead of it.
+-- map may be ahead of it. The minimum epoch of Redis may be lower than the node's: a partition is being copied to it
+-- (shards/accept.lua), which the node does not use before it has asked for the generation.
 local function mayUse(stored, known)
   if stored == known then return true end
   local form = '^([^:.]+)%.?(%d*)(:.*)$'
   local recovery, fence, minEpoch = string.match(stored or '', form)
   local recoveryOfNode, fenceOfNode, minEpochOfNode = string.match(known, form)
-  if not recovery or recovery ~= recoveryOfNode or minEpoch ~= minEpochOfNode then return false end
+  if not recovery or recovery ~= recoveryOfNode or minEpoch > minEpochOfNode then return false end
   return (tonumber(fence) or 0) <= (tonumber(fenceOfNode) or 0)
 end
 

@@ -269,7 +269,7 @@ describe('the fence of a shard', () => {
       await expect(call(`ab:${floor}`)).rejects.toThrow(/^STALE/);
       await expect(call(`ab.6:${floor}`)).rejects.toThrow(/^STALE/);
       await expect(call(`cd.7:${floor}`)).rejects.toThrow(/^STALE/);
-      await expect(call('ab.7:1800000000000000')).rejects.toThrow(/^STALE/);
+      await expect(call('ab.7:')).rejects.toThrow(/^STALE/);
       await expect(call('')).rejects.toThrow(/^STALE/);
       await call(`ab.7:${floor}`);
     }
@@ -285,6 +285,8 @@ describe('the fence of a shard', () => {
     await fence(7);
     expect((await fence(5))[0]).toBe(`ab.7:${floor}`);
     await publish(`ab.12:${floor}`);
+    // A partition with older epochs is being copied here, and the node does not know it yet.
+    await publish('ab.12:1800000000000000');
     await expect(publish('')).rejects.toThrow(/^STALE/);
   });
 

@@ -9,7 +9,7 @@ import { within } from './wait.js';
 export type SeenCommand = readonly [name: string, ...args: string[]];
 
 /** A call of a script. */
-export interface SeenScriptCall {
+interface SeenScriptCall {
   readonly sha: string;
   /** The keys that the call names. */
   readonly keys: readonly string[];
