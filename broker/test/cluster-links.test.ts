@@ -17,12 +17,13 @@ import {
   ClusterConnections,
   type ClusterSettings,
   ClusterStoreLink,
+  type LinksOwner,
   type PartitionLinks,
-  type PartitionOwner,
   scriptOf,
 } from '../src/redis/redis.js';
 import { slotOf } from '../src/relay/partitions.js';
 import { CertificateFolder } from './certificates.js';
+import { monitorRedis } from './redis-monitor.js';
 import { until } from './wait.js';
 
 interface LogLine {
@@ -38,7 +39,7 @@ function newLog(): { readonly log: Logger; readonly lines: LogLine[] } {
 }
 
 /** Subscribes to one channel whenever it can, as the relay does, and remembers what it receives. */
-class Listener implements PartitionOwner {
+class Listener implements LinksOwner {
   readonly links: PartitionLinks;
   readonly received: string[] = [];
   /** What has happened to the connections. */
@@ -46,6 +47,7 @@ class Listener implements PartitionOwner {
   /** The server at which the subscription is confirmed; null if it is not. */
   at: string | null = null;
   readonly channel: string;
+  provenAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     connections: ClusterConnections,
@@ -233,7 +235,7 @@ describe('partitions of a Redis Cluster', () => {
     expect(answer).toMatch(/TRYAGAIN/);
     // As if two probes had been refused.
     links.publisher.noteWrite(new Error(answer.replace('RedisError: ', '')));
-    links.replace('it accepts no publications');
+    links.replace('it accepts no publications', performance.now());
     await listener.expectDelivery('while the slot moves');
     expect(events).toEqual(['publisherReady', 'subscriberReady']);
     expect(links.fault).toContain('The Redis Cluster is moving a slot to another server.');
@@ -368,10 +370,74 @@ describe('partitions of a Redis Cluster', () => {
     await cluster.untilHealthy();
   });
 
-  it('are served if only one seed works', async () => {
+  it('leave their master alone if probes of another partition come back through it', async () => {
+    const [silent = '', proven = ''] = await tagsOfOneMaster(cluster);
+    await using node = new Node(cluster, [silent, proven]);
+    await node.untilServed(cluster);
+    const { links, events } = node.listener(silent);
+    const since = performance.now();
+    node.listener(proven).provenAt = since;
+    links.replace('it accepts no publications', since);
+    await until('it has left', () => events.includes('publisherLost'));
+    await node.untilServed(cluster);
+    for (const listener of node.listeners) await listener.expectDelivery('afterwards');
+    const ready = ['publisherReady', 'subscriberReady'];
+    expect(events).toEqual([...ready, 'subscriberLost', 'publisherLost', ...ready]);
+    expect(node.listener(proven).events).toEqual(ready);
+    expect(node.log.filter(({ event }) => event === 'redisLost')).toEqual([]);
+    expect(node.log.find(({ event }) => event === 'busDead')?.msg).toContain(`Probes of slot ${links.slot} do not`);
+  });
+
+  it('reconnect together if the probes of none come back through their master', async () => {
+    const [silent = '', other = ''] = await tagsOfOneMaster(cluster);
+    await using node = new Node(cluster, [silent, other]);
+    await node.untilServed(cluster);
+    node.listener(other).provenAt = performance.now() - 1;
+    node.listener(silent).links.replace('it accepts no publications', performance.now());
+    for (const { events } of node.listeners) expect(events).toContain('publisherLost');
+    for (const { events } of node.listeners) expect(events).toContain('subscriberLost');
+    await node.untilServed(cluster);
+    for (const listener of node.listeners) await listener.expectDelivery('afterwards');
+  });
+
+  it('do not ask the server that they have just left where they are, if another one can be asked', async () => {
+    const left = await cluster.masterOf(slotOf('a'));
+    let elsewhere = '';
+    for (const tag of tags) if ((await cluster.masterOf(slotOf(tag))) !== left) elsewhere = tag;
+    await using node = new Node(cluster, ['a', elsewhere]);
+    await node.untilServed(cluster);
+    using monitor = await monitorRedis(left);
+    const listener = node.listener('a');
+    listener.provenAt = performance.now();
+    listener.links.replace('it accepts no publications', listener.provenAt);
+    const indexOf = (command: string): number => monitor.commands.findIndex(([name]) => name === command);
+    await until('it subscribes again', () => indexOf('ssubscribe') !== -1);
+    // ROLE is the last that the partition has sent before.
+    const meanwhile = monitor.commands.slice(indexOf('role'), indexOf('ssubscribe')).map(([name]) => name);
+    expect(meanwhile).toContain('role');
+    expect(meanwhile).not.toContain('cluster');
+    await listener.expectDelivery('afterwards');
+  });
+
+  it('find a server that is no seed when all seeds have failed', async () => {
+    await using own = await startRedisCluster({ masters: 1 });
+    const master = await own.masterOf(slotOf('a'));
+    const [replica] = (await own.replicasOf(master)) as [RedisProcess];
+    await using node = new Node(own, ['a'], { seeds: [master.url] });
+    await node.untilServed(own);
+    await master.kill();
+    // No majority is left to elect it.
+    await redisCommand(replica.port, ['CLUSTER', 'FAILOVER', 'TAKEOVER']);
+    await until('it listens at the new master', () => node.listener('a').at === nameOf(replica));
+    await node.listener('a').expectDelivery('from the new master');
+  });
+
+  it('are served if only one seed works, and that is a replica', async () => {
+    await cluster.untilHealthy();
     const dead = await startRedis();
     await dead.kill();
-    const seeds = [dead.url, cluster.servers.at(-1)?.url ?? ''];
+    const [replica] = await cluster.replicasOf(await cluster.masterOf(slotOf('a')));
+    const seeds = [dead.url, replica?.url ?? ''];
     await using node = new Node(cluster, tags, { seeds });
     await node.untilServed(cluster);
     await dead[Symbol.asyncDispose]();
@@ -480,7 +546,7 @@ describe('a Redis Cluster of one server', () => {
     });
     expect(links.fault).toContain(down);
     // As if two probes had been refused.
-    links.replace('it accepts no publications');
+    links.replace('it accepts no publications', performance.now());
     expect(events).toEqual(['publisherReady', 'subscriberReady']);
     // A new subscription is refused, so everything is subscribed again when that is possible.
     await expect(links.subscriber.subscribe([`${channel}2`])).rejects.toThrow('CLUSTERDOWN');

@@ -126,10 +126,7 @@ it('delivers what the new master has accepted, although the hung one publishes o
 });
 
 it('refuses publications while the Redis Cluster is down, and has lost nothing afterwards', async () => {
-  // By default the bus uses another port that may be taken.
-  const busPort = String(await findFreePort());
-  await using redis = await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-port', busPort] });
-  await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTSRANGE', '0', '16383']);
+  await using redis = await startOne();
   const redisPrefix = `p${++prefixes}`;
   const settings = { redisUrl: `redis+cluster://127.0.0.1:${redis.port}`, redisPrefix };
   await using node = startRelay({ ...settings, redisPartitions: partitions.count });
@@ -158,6 +155,40 @@ it('refuses publications while the Redis Cluster is down, and has lost nothing a
   expect(node.delivery.of(name)).toEqual(Array.from({ length: accepted }, (_, index) => String(index + 1)));
   expect(node.delivery.resets).toEqual([]);
 });
+
+it('takes no connections from other partitions of a master if the probes of one do not come back', async () => {
+  await using redis = await startOne();
+  const redisPrefix = `p${++prefixes}`;
+  const redisUrl = `redis+cluster://127.0.0.1:${redis.port}`;
+  await using node = startRelay({ redisUrl, redisPrefix, redisPartitions: partitions.count });
+  await untilConnected(node.relay);
+  const hidden = 'hidden';
+  const isElsewhere = (name: string): boolean => partitions.of(topic(name)) !== partitions.of(topic(hidden));
+  const shown = ['a', 'b', 'c', 'd'].find(isElsewhere) ?? '';
+  const tags = Array.from({ length: partitions.count }, (_, partition) => partitions.tagOf(partition));
+  // The Redis user loses the permission for the keys of one partition.
+  tags.splice(partitions.of(topic(hidden)), 1);
+  const patterns = tags.map((tag) => `~${redisPrefix}:{${tag}}:*`);
+  const { redisReconnects } = node.counters;
+  await redisCommand(redis.port, ['ACL', 'SETUSER', 'default', 'resetkeys', ...patterns]);
+  const isUnavailable = (): boolean => node.relay.shards.some(({ unavailable }) => unavailable === 1);
+  await until('two probes are lost', isUnavailable);
+  expect(await publishAcknowledged(node.relay, shown, 1)).toMatchObject({ offset: 1 });
+  expect(await publishAcknowledged(node.relay, hidden, 1)).toMatchObject({ code: 'unavailable' });
+  await redisCommand(redis.port, ['ACL', 'SETUSER', 'default', 'allkeys']);
+  await untilConnected(node.relay);
+  expect(await publishAcknowledged(node.relay, hidden, 1)).toMatchObject({ offset: 1 });
+  expect(node.counters.redisReconnects).toBe(redisReconnects);
+});
+
+/** A Redis Cluster of one server. */
+async function startOne(): Promise<RedisProcess> {
+  // By default the bus uses another port that may be taken.
+  const busPort = String(await findFreePort());
+  const redis = await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-port', busPort] });
+  await redisCommand(redis.port, ['CLUSTER', 'ADDSLOTSRANGE', '0', '16383']);
+  return redis;
+}
 
 async function roleOf({ port }: RedisProcess): Promise<boolean> {
   return String(await redisCommand(port, ['ROLE'])).startsWith('slave');

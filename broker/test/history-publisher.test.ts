@@ -263,13 +263,14 @@ describe('durable publications', () => {
     await own.close();
   });
 
-  it('wait while an earlier call is unanswered, and are then sent in one call', async () => {
+  it('wait while replicas have not answered for an earlier one, and are then sent in one call', async () => {
     await using wire = await newWire();
     const publisher = newPublisher(wire.link, new PublishScript(link, keys), { replicas: 1, timeoutMs: 100 });
     const commands: string[] = [];
     const reader = new ReplyReader({ onReply: (command) => commands.push(String((command as Buffer[])[0])) });
     wire.far.on('data', (bytes: Buffer) => reader.read(bytes));
     const first = publish(publisher, 't', 1);
+    await new Promise((resolve) => setImmediate(resolve));
     const later = [publish(publisher, 't', 2), publish(publisher, 'u', 3)];
     await until('the first call has arrived', () => commands.length === 2);
     wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n:1\r\n');
@@ -278,6 +279,28 @@ describe('durable publications', () => {
     wire.far.write('*2\r\n$18\r\n1700000000000000-2\r\n$18\r\n1700000000000001-1\r\n:1\r\n');
     expect(await Promise.all(later)).toMatchObject([{ offset: 2 }, { offset: 1 }]);
     expect(commands).toEqual(['EVALSHA', 'WAIT', 'EVALSHA', 'WAIT']);
+  });
+
+  it('of all publishers of a connection wait for each other, and share one WAIT', async () => {
+    await using wire = await newWire();
+    const wait = { replicas: 1, timeoutMs: 100 };
+    const [one, two] = [0, 1].map(() => newPublisher(wire.link, new PublishScript(link, keys), wait)) as [
+      HistoryPublisher,
+      HistoryPublisher,
+    ];
+    const commands: string[] = [];
+    const reader = new ReplyReader({ onReply: (command) => commands.push(String((command as Buffer[])[0])) });
+    wire.far.on('data', (bytes: Buffer) => reader.read(bytes));
+    const first = publish(one, 't', 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    const later = [publish(two, 'u', 1), publish(one, 't', 2)];
+    await until('the first call has arrived', () => commands.length === 2);
+    wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n:1\r\n');
+    expect(await first).toMatchObject({ offset: 1 });
+    await until('the other calls have arrived', () => commands.length === 5);
+    wire.far.write('*1\r\n$18\r\n1700000000000001-1\r\n*1\r\n$18\r\n1700000000000000-2\r\n:1\r\n');
+    expect(await Promise.all(later)).toMatchObject([{ offset: 1 }, { offset: 2 }]);
+    expect(commands).toEqual(['EVALSHA', 'WAIT', 'EVALSHA', 'EVALSHA', 'WAIT']);
   });
 });
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePort, type RedisProcess, startRedis, startSentinel } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
 import { createLog, loadConfig } from '../src/index.js';
@@ -496,6 +497,24 @@ it('a connection that was given up is not used if the answers of Redis arrive af
   expect(new Set(events)).toEqual(new Set(['redisError']));
   await link.close();
   late.close();
+});
+
+it('a connection to a proxy that calls the mode of Redis by another name is used', async () => {
+  const info = 'redis_mode:proxy\r\n';
+  const proxy = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes) => {
+      const isInfo = /\r\ninfo\r\n/i.test(bytes.toString('latin1'));
+      socket.write(isInfo ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n');
+    });
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const redisUrl = `redis://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const settings = { ...loadConfig({}), redisUrl };
+  const link = new PublisherLink(settings, pino({ level: 'silent' }), new Metrics().counters, {});
+  await until('it is connected', () => link.isReady);
+  await link.close();
+  proxy.close();
 });
 
 it('a connection to Redis does not crash the process if its socket has a second error, as after a refused certificate', async () => {

@@ -1,6 +1,6 @@
 /** One of several Redis fails in a running broker. */
 import { isDeepStrictEqual } from 'node:util';
-import { redisCommand, startRedisCluster, startRedisShards } from '@fanfare/local-cluster';
+import { type RedisProcess, redisCommand, startRedisCluster, startRedisShards } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -47,6 +47,28 @@ it('a node that reaches no shard is not ready, and names the fault of one of the
   await until('it names a shard', async () =>
     /^Redis is not connected\. 127\.0\.0\.1:\d+: Redis /.test((await node.readiness()).reason),
   );
+});
+
+it('the log and the readiness give each failed shard its own fault', async () => {
+  await using shards = await startRedisShards(3);
+  await using cluster = await startCluster({ redis: shards });
+  const node = cluster.node();
+  const [full, dead] = shards.servers as [RedisProcess, RedisProcess];
+  const nameOf = ({ port }: RedisProcess): string => `127.0.0.1:${port}`;
+  const lineOf = (shard: RedisProcess): Promise<string> =>
+    until('it is logged as lost', () => {
+      const begin = `The Redis ${nameOf(shard)} `;
+      return node.log.find(({ event, msg }) => event === 'shardLost' && msg.startsWith(begin))?.msg;
+    });
+  await redisCommand(full.port, ['CONFIG', 'SET', 'maxmemory', '1']);
+  expect(await lineOf(full)).toContain(` ${nameOf(full)}: Redis is out of memory`);
+  await dead.kill();
+  const line = await lineOf(dead);
+  expect(line).toContain(` ${nameOf(dead)}: Redis `);
+  expect(line).not.toContain('out of memory');
+  const { reason } = await node.readiness();
+  expect(reason).toMatch(/^serving, but \d+ of 64 partitions are unavailable \(/);
+  for (const fault of [` ${nameOf(full)}: Redis is out of memory`, ` ${nameOf(dead)}: Redis `]) expect(reason).toContain(fault);
 });
 
 it('a node whose user may not read the map of partitions says so', async () => {

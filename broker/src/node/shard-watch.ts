@@ -8,8 +8,6 @@ import type { ShardStatus } from '../relay/relay.js';
 /** The relay, as this file needs it. */
 interface Shards {
   readonly shards: readonly ShardStatus[];
-  /** What is wrong with a connection to Redis, in a sentence; null if nothing was found wrong recently. */
-  readonly fault: string | null;
 }
 
 /** How often the shards are checked, in milliseconds. */
@@ -63,11 +61,10 @@ export class ShardWatch {
     for (const name of this.#losses.keys()) if (!shards.some((shard) => shard.name === name)) this.#losses.delete(name);
   }
 
-  #logLost({ name, partitions, unavailable }: ShardStatus): void {
+  #logLost({ name, partitions, unavailable, fault }: ShardStatus): void {
     const fields = { event: 'shardLost', shard: name, partitions, unavailable };
     if (unavailable === 0)
       return this.log.warn(fields, `The Redis ${name} cannot be used. It has no partitions: all topics are served.`);
-    const { fault } = this.relay;
     this.log.error(
       fields,
       `The Redis ${name} cannot be used for ${unavailable} of its ${partitions} partitions. Their topics are unavailable; all other topics are served.${fault === null ? '' : ` ${fault}`}`,
@@ -83,11 +80,12 @@ export class ShardWatch {
 }
 
 /** What /readyz says of a node that is ready. With several Redis, some of them may not work. */
-export function servingText({ shards, fault }: Shards): string {
+export function servingText({ shards }: Shards): string {
   const failing = shards.filter(({ unavailable }) => unavailable > 0);
   if (failing.length === 0) return 'serving';
   const unavailable = failing.reduce((total, shard) => total + shard.unavailable, 0);
   const partitions = shards.reduce((total, shard) => total + shard.partitions, 0);
   const names = failing.map(({ name }) => name).join(', ');
-  return `serving, but ${unavailable} of ${partitions} partitions are unavailable (${names})${fault === null ? '' : `. ${fault}`}`;
+  const faults = failing.flatMap(({ fault }) => (fault === null ? [] : [` ${fault}`])).join('');
+  return `serving, but ${unavailable} of ${partitions} partitions are unavailable (${names})${faults === '' ? '' : `.${faults}`}`;
 }

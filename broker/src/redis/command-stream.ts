@@ -6,24 +6,9 @@
 import type { Socket } from 'node:net';
 import { CommandWriter } from './command-writer.js';
 import { startReading, stopReading } from './direct-connector.js';
+import { PendingCall } from './pending-call.js';
+import { ReplicaWait } from './replica-wait.js';
 import { type ChannelMessage, RedisError, RedisProtocolError, type Reply, ReplyReader } from './reply-reader.js';
-
-/** Waits for the replies to some commands that follow each other. */
-export abstract class PendingCall {
-  /** When the commands were written, by performance.now(). */
-  readonly sentAt = performance.now();
-  /** The call that was sent after this one. */
-  later: PendingCall | null = null;
-
-  /** The next reply, or the error that Redis returned instead. Returns whether it was the last one of this call. */
-  abstract onReply(reply: Reply): boolean;
-
-  /** All replies have arrived. */
-  abstract onComplete(): void;
-
-  /** Called instead of {@link onComplete}: the connection was lost. Commands without a reply may have been executed or not. */
-  abstract onLost(): void;
-}
 
 export interface StreamEvents {
   onMessage?(message: ChannelMessage): void;
@@ -48,6 +33,7 @@ const maxKeptBytes = 1_048_576;
 const turnEnd = Promise.resolve();
 
 export class CommandStream {
+  readonly replicaWait = new ReplicaWait(this);
   #writer = new CommandWriter();
   /** The writer whose bytes were written before, and may still wait in the socket. */
   #written: CommandWriter | null = null;

@@ -12,12 +12,6 @@ export interface RedisMessage {
   readonly message: Buffer;
 }
 
-/** How many replicas must confirm, and for how long to wait. */
-export interface Wait {
-  readonly replicas: number;
-  readonly timeoutMs: number;
-}
-
 /** Sends publications and scripts to Redis. */
 export class PublisherLink extends Link {
   #hasWarned = false;

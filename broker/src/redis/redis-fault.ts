@@ -44,10 +44,7 @@ export function commandOf(error: Error): string | null {
 /** The server is of another kind than FANFARE_REDIS_URL says. `mode`: its `redis_mode` in INFO. */
 export class ServerModeError extends Error {
   override readonly name = 'ServerModeError';
-  constructor(
-    readonly mode: string,
-    readonly isClusterExpected: boolean,
-  ) {
+  constructor(readonly mode: string) {
     super(`redis_mode:${mode}`);
   }
 }

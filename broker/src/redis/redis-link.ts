@@ -252,8 +252,9 @@ export abstract class Link {
         throw error;
       });
       const mode = /^(?:redis|server)_mode:(\w+)/m.exec(info)?.[1] ?? null;
-      const expected = isCluster ? 'cluster' : 'standalone';
-      if (mode !== null && mode !== expected) throw new ServerModeError(mode, isCluster);
+      // A proxy or a fork may call the mode of a plain Redis by another name.
+      const isOther = isCluster ? mode !== 'cluster' : mode === 'cluster' || mode === 'sentinel';
+      if (mode !== null && isOther) throw new ServerModeError(mode);
       // A Sentinel that does not know of a failover yet returns the old master. ioredis asks the next Sentinel at the
       // next attempt.
       const replacement = this.#replacement();

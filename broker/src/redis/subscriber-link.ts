@@ -1,6 +1,7 @@
 /** The connection that receives messages. */
 import type { Log } from '../observe/log.js';
-import { lostError, PendingCall } from './command-stream.js';
+import { lostError } from './command-stream.js';
+import { PendingCall } from './pending-call.js';
 import { isMoved } from './redis-fault.js';
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';

@@ -6,13 +6,14 @@
 import type { Log } from '../observe/log.js';
 import {
   EvictionWatch,
+  type LinksOwner,
   PublisherLink,
   type RedisCounters,
   type RedisSettings,
   SubscriberLink,
 } from '../redis/redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
-import type { LinksOwner, RelayLinks } from './relay-links.js';
+import type { RelayLinks } from './relay-links.js';
 
 export interface ConnectionsSettings extends RedisSettings {
   readonly topics: TopicPolicies;

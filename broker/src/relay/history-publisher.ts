@@ -90,20 +90,18 @@ interface Sent {
   readonly beganAt: number;
 }
 
-/** The calls of one turn, and the replies to them. */
+/** The calls of one turn, and the replies to them, one for each piece. */
 class PublishCall extends PendingCall {
   readonly replies: Reply[];
   #received = 0;
 
-  /** `replyCount`: one for each piece, and one more for WAIT. */
   constructor(
     readonly pieces: readonly (readonly Sent[])[],
     readonly generation: Generation,
-    replyCount: number,
     private readonly onAnswered: (call: PublishCall) => void,
   ) {
     super();
-    this.replies = new Array<Reply>(replyCount);
+    this.replies = new Array<Reply>(pieces.length);
   }
 
   override onReply(reply: Reply): boolean {
@@ -131,7 +129,9 @@ export class HistoryPublisher {
   #rememberedIn: Generation | null = null;
   readonly #segments = new Segments();
   readonly #take = (length: number): Buffer => this.#segments.take(length);
-  readonly #onAnswered = (call: PublishCall): void => this.#conclude(call);
+  readonly #onAnswered = (call: PublishCall): void => {
+    if (this.wait === null) this.#conclude(call, null);
+  };
   readonly #outcomes = new Outcomes();
   /** Calls that Redis has not answered. */
   #unanswered = 0;
@@ -139,7 +139,7 @@ export class HistoryPublisher {
   #script: Script;
   /** Runs that Redis refused because it has lost the copy; null while Redis has the copy. */
   #refused: Sent[] | null = null;
-  /** Runs that wait until all calls on the way are answered. */
+  /** Runs that wait until nothing is in their way. */
   #queued: Sent[] = [];
 
   /** `wait`: what an acknowledgement waits for, in addition to Redis itself. */
@@ -183,8 +183,10 @@ export class HistoryPublisher {
       return;
     }
     const runs = batches.map(this.#runOf);
-    if (mustWait) this.#queued.push(...runs);
-    else this.#send(runs);
+    if (!mustWait) return this.#send(runs);
+    const isFirst = this.#queued.length === 0;
+    this.#queued.push(...runs);
+    if (isFirst) this.#sendQueued();
   }
 
   /** Resolves when everything that was sent so far has its outcome. */
@@ -192,12 +194,17 @@ export class HistoryPublisher {
     return this.#outcomes.settled();
   }
 
-  /**
-   * Redis executes no call while an earlier one waits for replicas. Further calls would fill the connection until it
-   * looks dead. So what arrives meanwhile is sent together.
-   */
+  /** Whether runs wait: for a copy of the script, for replicas, or behind others of their topics that do. */
   get #mustWait(): boolean {
-    return this.#refused !== null || (this.wait !== null && this.#unanswered > 0);
+    return this.#refused !== null || this.#queued.length > 0 || this.#isBlocked;
+  }
+
+  /**
+   * Redis executes no call while an earlier one of the connection waits for replicas. Further calls would fill the
+   * connection until it looks dead. So what arrives meanwhile is sent together.
+   */
+  get #isBlocked(): boolean {
+    return this.wait !== null && this.link.commands?.replicaWait.isPending === true;
   }
 
   /** Why nothing can be sent now; null if it can. */
@@ -218,27 +225,22 @@ export class HistoryPublisher {
     if (this.#unanswered === 0) this.#script = this.publishScript.current;
     const pieces = inPieces(runs);
     for (const piece of pieces) this.#write(commands.writer, piece, generation);
-    if (this.wait !== null) {
-      commands.writer.command(3);
-      commands.writer.asciiPart('WAIT');
-      commands.writer.numberPart(this.wait.replicas);
-      commands.writer.numberPart(this.wait.timeoutMs);
-    }
     this.#unanswered++;
     this.counters.redisScriptCalls += pieces.length;
-    const replyCount = pieces.length + (this.wait === null ? 0 : 1);
-    commands.expect(new PublishCall(pieces, generation, replyCount, this.#onAnswered));
+    const call = new PublishCall(pieces, generation, this.#onAnswered);
+    if (this.wait !== null) commands.replicaWait.join(this.wait, (waited) => this.#conclude(call, waited));
+    commands.expect(call);
   }
 
-  /** Handles the replies to the calls of one turn. */
-  #conclude({ pieces, generation, replies, sentAt }: PublishCall): void {
+  /** Handles the replies to the calls of one turn. `waited`: the reply to WAIT; null if it was not sent, or lost. */
+  #conclude({ pieces, generation, replies, sentAt }: PublishCall, waited: Reply): void {
     this.#unanswered--;
     const answeredAt = performance.now();
     this.counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation may have lost a part of this one.
     const isSame = this.generations.generation?.recovery === generation.recovery;
-    const isSafe = this.wait === null || (Number(replies.at(-1)) >= this.wait.replicas && isSame);
-    if (!isSafe && isSame && typeof replies.at(-1) === 'number') this.link.report(new Error(`WAIT ${replies.at(-1)}`));
+    const isSafe = this.wait === null || (Number(waited) >= this.wait.replicas && isSame);
+    if (!isSafe && isSame && typeof waited === 'number') this.link.report(new Error(`WAIT ${waited}`));
     for (let index = 0; index < pieces.length; index++) {
       const piece = pieces[index] as readonly Sent[];
       const answer = replies[index];
@@ -256,13 +258,14 @@ export class HistoryPublisher {
     }
     // If the copy is missing, later calls were refused too. Their order for sending them again is known only when all
     // are answered.
-    if (this.#unanswered > 0) return;
-    if (this.#refused !== null) void this.#sendAgain();
-    else this.#sendQueued([]);
+    if (this.#unanswered === 0 && this.#refused !== null) void this.#sendAgain();
   }
 
-  #sendQueued(before: readonly Sent[]): void {
-    const runs = [...before, ...this.#queued];
+  /** Sends the runs that wait, or does so as soon as nothing is in their way. */
+  #sendQueued(): void {
+    if (this.#refused !== null) return;
+    if (this.#isBlocked) return this.link.commands?.replicaWait.afterwards(() => this.#sendQueued());
+    const runs = this.#queued;
     this.#queued = [];
     if (runs.length > 0) this.#send(runs);
   }
@@ -272,10 +275,10 @@ export class HistoryPublisher {
       () => true,
       () => false,
     );
-    const refused = this.#refused ?? [];
+    const runs = [...(this.#refused ?? []), ...this.#queued];
     this.#refused = null;
-    if (isReplaced) return this.#sendQueued(refused);
-    const runs = [...refused, ...this.#queued];
+    this.#queued = runs;
+    if (isReplaced) return this.#sendQueued();
     this.#queued = [];
     this.#fail(runs, unavailable());
   }

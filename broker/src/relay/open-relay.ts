@@ -1,7 +1,14 @@
 /** Creates the relay of a node and its connections to Redis: to one, to several shards, or to a Redis Cluster. */
 import type { Log } from '../observe/log.js';
 import { nameOf, type Placement, readPlacement } from '../redis/placement.js';
-import { ClusterConnections, ClusterStoreLink, type RedisCounters, SentinelWatch, StoreLink } from '../redis/redis.js';
+import {
+  ClusterConnections,
+  ClusterStoreLink,
+  type LinksOwner,
+  type RedisCounters,
+  SentinelWatch,
+  StoreLink,
+} from '../redis/redis.js';
 import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
 import { filesOf } from '../redis/redis-credentials.js';
 import { readRedisUrl } from '../redis/redis-url.js';
@@ -12,7 +19,7 @@ import { fixedPlaces, PartitionPlaces } from './partition-places.js';
 import { Partitions } from './partitions.js';
 import { type MapSource, RedisRelay, type RedisRelayCounters, type RedisRelaySettings } from './redis-relay.js';
 import type { Load, LocalSubscribers, PublishTracer } from './relay.js';
-import type { LinksOwner, RelayLinks } from './relay-links.js';
+import type { RelayLinks } from './relay-links.js';
 import { RelayPart, RelayShare, type RelayShareSettings } from './relay-share.js';
 import { type RelayUnit, RoutedRelay, unknownShard } from './routed-relay.js';
 import { type MappedShard, ShardMaps } from './shard-maps.js';

@@ -21,8 +21,11 @@ interface ProbeOwner {
   onSent(): void;
   /** Redis has another generation than this node knows. */
   onStale(): void;
-  /** Two probes in a row did not come back; called again after two more. */
-  onDead(reason: string): void;
+  /**
+   * Two probes in a row did not come back; called again after two more. `since`: when the first of them was sent, by
+   * performance.now().
+   */
+  onDead(reason: string, since: number): void;
 }
 
 export interface ProbeCounters {
@@ -49,7 +52,10 @@ export class Probe {
   /** The probe that is not back yet. */
   #pending: SentProbe | null = null;
   #misses = 0;
+  /** When the first of two probes in a row was sent that did not come back. */
+  #missedSince = 0;
   #isLive = false;
+  #provenAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly settings: ProbeSettings,
@@ -62,6 +68,11 @@ export class Probe {
   /** Whether the last probe came back: publications reach this node. */
   get isLive(): boolean {
     return this.#isLive;
+  }
+
+  /** When the last probe was sent that came back, by performance.now(). */
+  get provenAt(): number {
+    return this.#provenAt;
   }
 
   /** Returns the probe to send; null if the last one is not back yet. */
@@ -94,7 +105,8 @@ export class Probe {
   /** A probe has come back. */
   onReturn(message: Buffer): void {
     if (this.#pending?.number !== Number(message.toString('latin1'))) return;
-    this.counters.observeProbeSeconds((performance.now() - this.#pending.sentAt) / 1_000);
+    this.#provenAt = this.#pending.sentAt;
+    this.counters.observeProbeSeconds((performance.now() - this.#provenAt) / 1_000);
     this.#pending = null;
     if (this.#misses > 0) this.log.info({ event: 'probeBack' }, 'Probes return again.');
     this.#misses = 0;
@@ -116,6 +128,7 @@ export class Probe {
   #judge(probe: SentProbe): void {
     if (this.#pending !== probe) return;
     this.#pending = null;
+    if (this.#misses % maxMisses === 0) this.#missedSince = probe.sentAt;
     this.#misses++;
     this.counters.probesMissed++;
     // The following outage is logged as an outage.
@@ -124,6 +137,7 @@ export class Probe {
     this.#isLive = false;
     this.owner.onDead(
       probe.wasAccepted ? 'it accepts publications and does not deliver them' : 'it accepts no publications',
+      this.#missedSince,
     );
   }
 

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { KeyedPayload, Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import {
+  type LinksOwner,
   maxChannelsPerCommand,
   type PublishingLink,
   type RedisCounters,
@@ -46,7 +47,7 @@ import type {
   TopicsPage,
   TopicsRequest,
 } from './relay.js';
-import type { LinksOwner, RelayLinks } from './relay-links.js';
+import type { RelayLinks } from './relay-links.js';
 import type { RelayPart, RelayShareSettings } from './relay-share.js';
 import { RelayStatus } from './relay-status.js';
 import { Restorer, type RestorerSettings } from './restorer.js';
@@ -140,6 +141,9 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
     const lease = new MapLease(leaseMs);
 
     const links = openLinks({
+      get provenAt() {
+        return probe.provenAt;
+      },
       onPublisherReady: () => {
         fast.announceGaps();
         recovery.ask();
@@ -231,7 +235,7 @@ export class RedisRelay implements Omit<Relay, 'flushWindowMs' | 'shards'> {
       {
         onSent: () => void links.measureOutputBuffer(),
         onStale: () => recovery.ask(),
-        onDead: (reason) => links.replace(reason),
+        onDead: (reason, since) => links.replace(reason, since),
       },
       log,
       counters,

@@ -1,5 +1,5 @@
 /** What the relay needs of its connections to Redis. */
-import type { ChannelMessage, PublishingLink, SubscriberLink } from '../redis/redis.js';
+import type { PublishingLink, SubscriberLink } from '../redis/redis.js';
 
 /** The connection that receives messages. */
 type ListeningLink = Pick<SubscriberLink, 'isReady' | 'subscribe' | 'unsubscribe'>;
@@ -22,18 +22,10 @@ export interface RelayLinks {
   /** Bytes that Redis holds because this node has not read them yet, when {@link measureOutputBuffer} was last called. */
   readonly outputBufferBytes: number;
   measureOutputBuffer(): Promise<void>;
-  /** Publications did not come back: the connections lead nowhere. `reason` is for the log. */
-  replace(reason: string): void;
+  /**
+   * Probes did not come back: the connections lead nowhere. `reason` is for the log. `since`: when the first of these
+   * probes was sent, by performance.now().
+   */
+  replace(reason: string, since: number): void;
   close(): Promise<void>;
-}
-
-/** Is notified of what happens to {@link RelayLinks}. */
-export interface LinksOwner {
-  /** The connection that publishes works (again). */
-  onPublisherReady(): void;
-  onPublisherLost(): void;
-  /** The connection that listens works (again), without any channel. */
-  onSubscriberReady(): void;
-  onSubscriberLost(): void;
-  onMessage(message: ChannelMessage): void;
 }

@@ -150,6 +150,8 @@ export interface ShardStatus {
   readonly partitions: number;
   /** How many of these this node cannot use. */
   readonly unavailable: number;
+  /** What is wrong with it, in a sentence that names it; null if nothing was found wrong recently. */
+  readonly fault: string | null;
 }
 
 /** How the connections are spread over the nodes. */

@@ -85,22 +85,27 @@ export class RoutedRelay implements Relay {
     const mapFault = this.mapFault();
     if (mapFault !== null) return mapFault;
     const failing = this.#failing;
-    const fault = failing?.relay.fault ?? null;
-    if (failing === undefined || fault === null) return null;
-    return this.units.length === 1 || failing.shard === unknownShard ? fault : `${failing.shard}: ${fault}`;
+    return failing === undefined ? null : this.#faultOf(failing);
+  }
+
+  /** With several Redis, the sentence begins with the name of this one. */
+  #faultOf({ relay: { fault }, shard }: RelayUnit): string | null {
+    return fault === null || this.units.length === 1 || shard === unknownShard ? fault : `${shard}: ${fault}`;
   }
 
   get shards(): readonly ShardStatus[] {
     const shards = new Map<string, ShardStatus>();
     const counts = this.places.counts();
-    for (const { relay, shard } of this.units) {
-      const before = shards.get(shard) ?? { isConnected: true, partitions: 0, unavailable: 0 };
+    for (const unit of this.units) {
+      const { relay, shard } = unit;
+      const before = shards.get(shard) ?? { isConnected: true, partitions: 0, unavailable: 0, fault: null };
       const [isConnected, partitions] = [relay.state === 'connected', counts.get(relay) ?? 0];
       shards.set(shard, {
         name: shard,
         isConnected: before.isConnected && isConnected,
         partitions: before.partitions + partitions,
         unavailable: before.unavailable + (isConnected ? 0 : partitions),
+        fault: before.fault ?? (isConnected ? null : this.#faultOf(unit)),
       });
     }
     return [...shards.values()];

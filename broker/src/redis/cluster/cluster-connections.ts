@@ -4,12 +4,13 @@
  * sharded subscribers do not recover after a slot has moved (docs/decisions.md).
  */
 import type { Log } from '../../observe/log.js';
+import type { LinksOwner } from '../links-owner.js';
 import type { RedisCounters } from '../redis-link.js';
 import type { ChannelMessage } from '../reply-reader.js';
 import { ClusterServer, type ServerOwner } from './cluster-server.js';
 import type { ClusterSettings } from './cluster-settings.js';
 import { ClusterTopology } from './cluster-topology.js';
-import { PartitionLinks, type PartitionOwner } from './partition-links.js';
+import { PartitionLinks } from './partition-links.js';
 
 const openingBrace = 0x7b;
 const closingBrace = 0x7d;
@@ -59,7 +60,8 @@ export class ClusterConnections {
     private readonly log: Log,
     private readonly counters: RedisCounters,
   ) {
-    this.topology = new ClusterTopology(settings, log, counters);
+    const hasBeenLeft = (name: string): boolean => [...this.#partitions.values()].some((links) => links.hasLeft(name));
+    this.topology = new ClusterTopology(settings, log, counters, hasBeenLeft);
     this.topology.add(() => this.#settle());
   }
 
@@ -67,11 +69,13 @@ export class ClusterConnections {
    * The connections of the partition whose names contain `{tag}` and are in this slot. A tag has at most
    * {@link maxTagBytes} ASCII characters. The owner is notified from the next turn on.
    */
-  open(tag: string, slot: number, owner: PartitionOwner): PartitionLinks {
+  open(tag: string, slot: number, owner: LinksOwner): PartitionLinks {
     if (tag.length > maxTagBytes) throw new RangeError(`The tag ${tag} is longer than ${maxTagBytes} bytes.`);
     const number = numberOf(Buffer.from(tag), 0, tag.length);
     const cluster = {
       topology: this.topology,
+      isProven: (server: ClusterServer, since: number) =>
+        [...this.#partitions.values()].some((other) => other.isProven(server, since)),
       onLeft: () => this.#settle(),
       onClosed: () => this.#partitions.delete(number),
     };

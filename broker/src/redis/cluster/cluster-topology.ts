@@ -18,6 +18,8 @@ interface SlotOwner {
 
 /** A server whose connection works. */
 interface TopologySource {
+  /** `host:port`. */
+  readonly name: string;
   slots(): Promise<SlotMap>;
 }
 
@@ -55,10 +57,12 @@ export class ClusterTopology {
   #pauseMs = minPauseMs;
   #isClosed = false;
 
+  /** `hasBeenLeft`: whether a partition has just left the server of this name, and has no other yet. */
   constructor(
     private readonly settings: ClusterSettings,
     private readonly log: Log,
     private readonly counters: RedisCounters,
+    private readonly hasBeenLeft: (name: string) => boolean,
   ) {
     this.#interval = setInterval(() => this.refresh(), intervalMs);
     this.#interval.unref();
@@ -143,7 +147,7 @@ export class ClusterTopology {
   async #read(): Promise<void> {
     const next = this.#next;
     this.#next = null;
-    const sources = next !== null && this.#sources.has(next) ? [next] : [...this.#sources].slice(0, maxAsked);
+    const sources = next !== null && this.#sources.has(next) ? [next] : this.#trusted.slice(0, maxAsked);
     // Without a working connection, the first one that works causes the read.
     if (sources.length === 0) return this.#openSeeds();
     this.#isReading = true;
@@ -167,6 +171,16 @@ export class ClusterTopology {
     if (this.#isWanted) this.#plan();
   }
 
+  /**
+   * A master that was cut off still believes that it has its slots. So one that has been left is asked only if there is
+   * no other: partitions must not return to it because of its own answer.
+   */
+  get #trusted(): readonly TopologySource[] {
+    const all = [...this.#sources];
+    const others = all.filter(({ name }) => !this.hasBeenLeft(name));
+    return others.length === 0 ? all : others;
+  }
+
   #announce(): void {
     for (const listener of this.#listeners) listener();
   }
@@ -176,7 +190,7 @@ export class ClusterTopology {
     for (const name of new Set([...this.settings.seeds.map(serverOf), ...known])) {
       if (this.#seeds.size >= maxSeeds) return;
       if (this.#seeds.has(name)) continue;
-      const source: TopologySource = { slots: () => link.slots(name) };
+      const source: TopologySource = { name, slots: () => link.slots(name) };
       const link = new SeedLink(settingsFor(name, this.settings), this.log.child({ shard: name }), this.counters, {
         onReady: () => this.#onSeedReady(source),
         onLost: () => this.removeSource(source),

@@ -6,6 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../../observe/log.js';
 import { lostError } from '../command-stream.js';
+import type { LinksOwner } from '../links-owner.js';
 import { isMoved } from '../redis-fault.js';
 import type { ChannelMessage } from '../reply-reader.js';
 import type { ClusterServer } from './cluster-server.js';
@@ -13,20 +14,11 @@ import type { ClusterTopology } from './cluster-topology.js';
 import { PartitionPublisher } from './partition-publisher.js';
 import { readMoved } from './slot-map.js';
 
-/** Is notified of what happens to the connections of the partition. */
-export interface PartitionOwner {
-  /** The connection that publishes works (again). */
-  onPublisherReady(): void;
-  onPublisherLost(): void;
-  /** The connection that listens works (again), without any channel. */
-  onSubscriberReady(): void;
-  onSubscriberLost(): void;
-  onMessage(message: ChannelMessage): void;
-}
-
 /** All partitions and servers, as this file needs them. */
 interface PartitionCluster {
   readonly topology: Pick<ClusterTopology, 'faultOf' | 'move' | 'ownerOf' | 'refresh' | 'refreshLater'>;
+  /** Whether a probe of any partition that was sent since this time has come back through this server. */
+  isProven(server: ClusterServer, since: number): boolean;
   /** The partition has left its server, and may go to another one. */
   onLeft(links: PartitionLinks): void;
   onClosed(links: PartitionLinks): void;
@@ -67,7 +59,7 @@ export class PartitionLinks {
     readonly tag: string,
     readonly slot: number,
     usesDurable: boolean,
-    private readonly owner: PartitionOwner,
+    private readonly owner: LinksOwner,
     private readonly cluster: PartitionCluster,
     private readonly log: Log,
   ) {
@@ -105,6 +97,16 @@ export class PartitionLinks {
   /** Whether the partition uses this server, or has not left it yet. */
   uses(server: ClusterServer): boolean {
     return this.#server === server || this.#leaving === server;
+  }
+
+  /** Whether the partition has just left this server, whose own answers about slots may be outdated. */
+  hasLeft(name: string): boolean {
+    return this.#server === null && this.#left?.name === name;
+  }
+
+  /** Whether a probe of this partition that was sent since this time has come back through this server. */
+  isProven(server: ClusterServer, since: number): boolean {
+    return this.#server === server && this.owner.provenAt >= Math.max(since, this.#attachedAt);
   }
 
   /** Whether the partition waits for another server, or may need one. */
@@ -154,19 +156,26 @@ export class PartitionLinks {
     await server.subscriber.unsubscribe(channels).catch((error: Error) => this.#throw(error));
   }
 
-  /** Publications did not come back: finds the master again. `reason` is for the log. */
-  replace(reason: string): void {
+  /**
+   * Probes did not come back: finds the master again. `reason` is for the log. `since`: when the first of these probes
+   * was sent, by performance.now(). If another partition has proven the connections since then, they stay.
+   */
+  replace(reason: string, since: number): void {
     const server = this.#server;
     const refusal = this.publisher.refusal?.message ?? '';
     // Another connection would get the same answer, and this one still serves topics of level `fast`.
     if (server === null || this.isOutOfMemory || /^(ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(refusal)) return;
+    const isProven = this.cluster.isProven(server, since);
     this.log.error(
-      { event: 'busDead', shard: server.name },
-      `The path through Redis is broken: ${reason}. Reconnecting to ${server.name}.`,
+      { event: 'busDead', shard: server.name, slot: this.slot },
+      isProven
+        ? `Probes of slot ${this.slot} do not return through ${server.name}: ${reason}. Other slots there work. Asking the Redis Cluster for the server of this slot.`
+        : `The path through Redis is broken: ${reason}. Reconnecting to ${server.name}.`,
     );
     this.#suspectedAt = performance.now();
+    if (isProven) this.#leave();
+    else server.reset();
     this.cluster.topology.refresh();
-    server.reset();
   }
 
   async close(): Promise<void> {
