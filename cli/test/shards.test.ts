@@ -145,8 +145,10 @@ describe('fanfare shards', () => {
     expect(await run(['shards', 'list'], { env })).toMatchObject({ code: 0 });
     const missing = await run(['shards', 'list'], { env: { FANFARE_REDIS_URL_FILE: join(folder, 'none') } });
     expect(missing).toMatchObject({ code: 2, err: expect.stringContaining('FANFARE_REDIS_URL_FILE') });
-    // The option counts more.
+    // The option counts more, and so does the variable.
     expect(await run(['shards', 'list', '--redis', urlOf(0, 1)], { env })).toMatchObject({ code: 0 });
+    const both = { FANFARE_REDIS_URL_FILE: join(folder, 'none'), FANFARE_REDIS_URL: urlOf(0, 1) };
+    expect(await run(['shards', 'list'], { env: both })).toMatchObject({ code: 0 });
     await rm(folder, { recursive: true });
   });
 

@@ -1,10 +1,12 @@
 /** Tests of the images without a container engine: the Dockerfiles are linted, built and run step by step. */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createClient } from '@fanfare/client';
-import { Child, findFreePort } from '@fanfare/local-cluster';
+import { Child, findFreePort, startRedisShards } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../broker/src/settings/config.js';
 import { isOlder, neededGlibc } from '../glibc.js';
@@ -84,6 +86,16 @@ it('the build context has no files that .dockerignore excludes', () => {
   expect(left.filter((file) => isInContext(file, patterns))).toEqual(['broker/src/main.ts']);
 });
 
+/** A folder with files that every user may read, like a mounted Secret. */
+async function secretsOf(
+  files: Readonly<Record<string, string>>,
+): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'fanfare-secrets-'));
+  await chmod(path, 0o755);
+  for (const [name, content] of Object.entries(files)) await writeFile(join(path, name), content, { mode: 0o644 });
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
+
 const missing = whatIsMissing();
 
 describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : `. ${missing}`}`, () => {
@@ -100,7 +112,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
   const command = (keyword: 'ENTRYPOINT' | 'HEALTHCHECK'): [string, ...string[]] =>
     image.command(execForm(image.stage, keyword) ?? []);
 
-  it('contains only what a node needs', async () => {
+  it('contains only what a node and the command fanfare need', async () => {
     const files = readdirSync(image.folder, { recursive: true, encoding: 'utf8' });
     const platform = `uws_${process.platform}_${process.arch}_${process.versions.modules}.node`;
     expect(files.filter((file) => /\/uws_[^/]*\.node$/.test(file))).toEqual([
@@ -108,11 +120,17 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     ]);
     const ours = files.filter((file) => !file.includes('node_modules') && statSync(join(image.folder, file)).isFile());
     expect(
-      ours.filter((file) => !/^(broker|protocol)\/dist\/.*\.js$|^broker\/lua\/|^LICENSE$|package.*\.json$/.test(file)),
+      ours.filter(
+        (file) =>
+          !/^(broker|protocol|client|cli|tools\/kit)\/dist\/.*\.js$|^broker\/lua\/|^LICENSE$|package.*\.json$/.test(
+            file,
+          ),
+      ),
     ).toEqual([]);
     const packages = readdirSync(join(image.folder, 'node_modules'));
     expect(packages).toEqual(expect.arrayContaining(['ioredis', 'pino', 'prom-client', 'uWebSockets.js']));
-    expect(packages.filter((name) => ['typescript', 'vitest', 'testcontainers', '@types'].includes(name))).toEqual([]);
+    const unneeded = ['typescript', 'vitest', 'testcontainers', '@types', 'chart.js', 'zod'];
+    expect(packages.filter((name) => unneeded.includes(name))).toEqual([]);
     const { stdout } = await run('du', ['-s', '--block-size=1M', image.folder]);
     expect(Number.parseInt(stdout, 10)).toBeLessThan(60);
   });
@@ -159,5 +177,45 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     expect(await node.stop(60_000), node.explain('It did not exit with 0.')).toBe(0);
     expect(node.logs().join('\n')).toContain('"stopped"');
     expect(await isHealthy()).toBe(false);
+  });
+
+  it('has the command fanfare, which uses the settings of its node', async () => {
+    await using servers = await startRedisShards(2);
+    await using secrets = await secretsOf({ 'redis-url': servers.url });
+    const [port, adminPort] = [await findFreePort(), await findFreePort()];
+    // As in k8s/base.
+    const env = image.environment({
+      FANFARE_AUTH: 'none',
+      FANFARE_PORT: String(port),
+      FANFARE_ADMIN_PORT: String(adminPort),
+      FANFARE_REDIS_URL_FILE: join(secrets.path, 'redis-url'),
+      FANFARE_URL: `ws://127.0.0.1:${port}/ws`,
+    });
+    const { FANFARE_URL: _, ...ofNode } = env;
+    const fanfare = (...args: string[]): Promise<{ readonly stdout: string }> => {
+      const [program, ...words] = image.command(['fanfare', ...args]);
+      return run(program, words, { cwd: '/', env });
+    };
+    await using node = new Child({ command: command('ENTRYPOINT'), cwd: image.folder, env: ofNode });
+    const isReady = (): Promise<boolean> =>
+      fetch(`http://127.0.0.1:${adminPort}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    await expect.poll(isReady, { timeout: 60_000, message: 'The node is ready' }).toBe(true);
+
+    const { version } = JSON.parse(read('cli/package.json')) as { readonly version: string };
+    expect(await fanfare('--version')).toEqual({ stdout: `${version}\n`, stderr: '' });
+    const [first, second] = servers.servers.map((server) => `127.0.0.1:${server.port}`);
+    const { stdout } = await fanfare('shards', 'list');
+    expect(stdout.replaceAll(/: [\d,-]+$/gm, '')).toBe(`${first}  32 partitions\n${second}  32 partitions\n`);
+    expect((await fanfare('publish', 'news', '{"title":"from a shell"}')).stdout).toMatch(/^\d+-1\n$/);
+    expect((await fanfare('history', 'news')).stdout).toBe('{"title":"from a shell"}\n');
+    expect((await fanfare('doctor')).stdout).toContain('The WebSocket handshake works');
+    const issuer = ['--issuer', 'a', '--secret', 'x'.repeat(32)];
+    const token = await fanfare('token', 'create', ...issuer, '--subject', 'b', '--publish', '>');
+    expect(token.stdout).toMatch(/^\S+\.\S+\.\S+\n$/);
+    await expect(fanfare('bench', 'fan-out')).rejects.toThrow('Use the one of loadtest/Dockerfile (docs/loadtest.md).');
+    expect(await node.stop(60_000), node.explain('It did not exit with 0.')).toBe(0);
   });
 });

@@ -52,9 +52,12 @@ export class Image implements AsyncDisposable {
   /** The working directory of the last stage. */
   readonly folder: string;
   readonly #whole: string;
+  /** The root of the last stage's file system. */
+  readonly #system: string;
 
-  private constructor(whole: string, stage: Stage, folder: string) {
+  private constructor(whole: string, stage: Stage, system: string, folder: string) {
     this.#whole = whole;
+    this.#system = system;
     this.stage = stage;
     this.folder = folder;
   }
@@ -68,12 +71,12 @@ export class Image implements AsyncDisposable {
       const stages = stagesOf(await readFile(join(root, dockerfile), 'utf8'));
       let image: Image | null = null;
       for (const [index, stage] of stages.entries()) {
-        const folder = await carryOut(stage, join(whole, stage.name ?? String(index)), context, whole);
-        image = new Image(whole, stage, folder);
+        const system = join(whole, stage.name ?? String(index));
+        image = new Image(whole, stage, system, await carryOut(stage, system, context, whole));
       }
       if (image === null) throw new Error(`${dockerfile} has no stage.`);
-      if (isRoot) await run('chown', ['-R', '0:0', image.folder]);
-      await run('chmod', ['-R', 'a-w', image.folder]);
+      if (isRoot) await run('chown', ['-R', '0:0', image.#system]);
+      await run('chmod', ['-R', 'a-w', image.#system]);
       return image;
     } catch (error) {
       await remove(whole);
@@ -81,15 +84,16 @@ export class Image implements AsyncDisposable {
     }
   }
 
-  /** The command that Docker would start, with the user of the image. */
+  /** The command that Docker would start, with the user of the image: node, or a program that the image adds. */
   command(words: readonly string[]): [string, ...string[]] {
     const [program = '', ...args] = words;
-    return [...unprivileged, program === 'node' ? process.execPath : program, ...args] as [string, ...string[]];
+    const path = program === 'node' ? process.execPath : join(this.#system, 'usr/local/bin', program);
+    return [...unprivileged, path, ...args] as [string, ...string[]];
   }
 
   /** The environment of the image, without variables of this process. */
   environment(more: Readonly<Record<string, string>>): Record<string, string> {
-    return { ...environmentOf(this.stage), ...more };
+    return { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, ...environmentOf(this.stage), ...more };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -131,7 +135,11 @@ async function carryOut(stage: Stage, system: string, context: string, whole: st
       case 'COPY': {
         const { from, sources, target } = copyOf(instruction);
         for (const source of sources)
-          await copy(join(from === null ? context : join(whole, from), source), folder, target);
+          await copy(
+            join(from === null ? context : join(whole, from), source),
+            target.startsWith('/') ? system : folder,
+            target,
+          );
         break;
       }
       case 'RUN': {

@@ -3,6 +3,7 @@ import { untilStopped } from '@fanfare/kit/stop-signal';
 import { type Command, Option } from 'commander';
 import { declare } from '../command.js';
 import { Failure, Stopped, UsageFailure } from '../failure.js';
+import { isMissing } from '../missing-package.js';
 import { counted, note, Progress, writeLine } from '../output.js';
 
 interface Options {
@@ -160,8 +161,8 @@ function urlOf({ redis }: Options): string {
 }
 
 async function carryOut(action: (broker: ShardsModule) => Promise<void>): Promise<void> {
-  const broker = await import('@fanfare/broker/shards').catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ERR_MODULE_NOT_FOUND' || !error.message.includes("'@fanfare/broker'")) throw error;
+  const broker = await import('@fanfare/broker/shards').catch((error: unknown) => {
+    if (!isMissing('@fanfare/broker', error)) throw error;
     throw new Failure(
       'This command needs the package @fanfare/broker, which is not installed. Install it next to @fanfare/cli.',
     );
