@@ -7,8 +7,8 @@ import { startRedis } from '@fanfare/local-cluster';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CollectedCall, CommandStream, type StreamEvents } from '../src/redis/command-stream.js';
-import { PendingCall } from '../src/redis/pending-call.js';
 import type { Argument } from '../src/redis/command-writer.js';
+import { PendingCall } from '../src/redis/pending-call.js';
 import { RedisError, RedisProtocolError, type Reply, ReplyReader } from '../src/redis/reply-reader.js';
 import { CertificateFolder } from './certificates.js';
 

@@ -68,7 +68,8 @@ it('the log and the readiness give each failed shard its own fault', async () =>
   expect(line).not.toContain('out of memory');
   const { reason } = await node.readiness();
   expect(reason).toMatch(/^serving, but \d+ of 64 partitions are unavailable \(/);
-  for (const fault of [` ${nameOf(full)}: Redis is out of memory`, ` ${nameOf(dead)}: Redis `]) expect(reason).toContain(fault);
+  for (const fault of [` ${nameOf(full)}: Redis is out of memory`, ` ${nameOf(dead)}: Redis `])
+    expect(reason).toContain(fault);
 });
 
 it('a node whose user may not read the map of partitions says so', async () => {

@@ -134,7 +134,11 @@ describe('a map that a node cannot follow', () => {
   it.each([
     ['of the same version', mapOfOne('other:1', 16), 'different maps of version 1'],
     ['with an unknown shard', { ...mapOfOne('other:1', 16), version: 9 }, 'The map of partitions uses other:1'],
-    ['with another number of partitions', { ...mapOfOne('other:1', 32), version: 9 }, 'has 32 partitions, and FANFARE_'],
+    [
+      'with another number of partitions',
+      { ...mapOfOne('other:1', 32), version: 9 },
+      'has 32 partitions, and FANFARE_',
+    ],
   ])('%s is a fault only until it is corrected', async (_, map, reason) => {
     await using cluster = await startNodes(listOf(nameOf(0), nameOf(1)));
     const before = String(await redisCommand(portOf(1), ['GET', 'fanfare:map']));

@@ -16,8 +16,8 @@ export { PublisherLink, type PublishingLink, type RedisMessage } from './publish
 export { isOfAnotherLayout, isOutOfMemory } from './redis-fault.js';
 export type { RedisCounters } from './redis-link.js';
 export type { RedisSettings } from './redis-options.js';
-export { type ChannelMessage, RedisError, type Reply } from './reply-reader.js';
 export type { Wait } from './replica-wait.js';
+export { type ChannelMessage, RedisError, type Reply } from './reply-reader.js';
 export { readLua, type Script, type ScriptCall, scriptOf } from './script.js';
 export { SentinelWatch } from './sentinel-watch.js';
 export { StoreLink } from './store-link.js';

@@ -68,9 +68,11 @@ function addCommand(): Command {
 }
 
 function removeCommand(): Command {
-  return changing('remove', 'Move all partitions of a shard to the others, each to the one with fewest. Continues what was interrupted.', [
-    { command: 'fanfare shards remove redis-3:6379', about: 'after it, remove the shard from FANFARE_REDIS_URL' },
-  ])
+  return changing(
+    'remove',
+    'Move all partitions of a shard to the others, each to the one with fewest. Continues what was interrupted.',
+    [{ command: 'fanfare shards remove redis-3:6379', about: 'after it, remove the shard from FANFARE_REDIS_URL' }],
+  )
     .argument('<shard>', 'its name, as in the list')
     .action((shard: string, options: Options) => change({ name: 'remove', shard }, options));
 }
@@ -110,7 +112,10 @@ function withRedis(...declared: Parameters<typeof declare>): Command {
 }
 
 function changing(...declared: Parameters<typeof declare>): Command {
-  return withRedis(...declared).option('--dry-run', 'print what would move, unfinished moves first, and change nothing');
+  return withRedis(...declared).option(
+    '--dry-run',
+    'print what would move, unfinished moves first, and change nothing',
+  );
 }
 
 function change(what: Change, options: Options): Promise<void> {
