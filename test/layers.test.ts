@@ -81,7 +81,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
       'broker.ts',
       'command.ts',
     ],
-    ...['token-report.ts', 'input.ts', 'output.ts', 'failure.ts', 'version.ts'],
+    ...['token-report.ts', 'input.ts', 'output.ts', 'missing-package.ts', 'failure.ts', 'version.ts'],
   ],
   'tools/verify': [
     ...[

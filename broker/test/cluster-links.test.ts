@@ -419,19 +419,6 @@ describe('partitions of a Redis Cluster', () => {
     await listener.expectDelivery('afterwards');
   });
 
-  it('find a server that is no seed when all seeds have failed', async () => {
-    await using own = await startRedisCluster({ masters: 1 });
-    const master = await own.masterOf(slotOf('a'));
-    const [replica] = (await own.replicasOf(master)) as [RedisProcess];
-    await using node = new Node(own, ['a'], { seeds: [master.url] });
-    await node.untilServed(own);
-    await master.kill();
-    // No majority is left to elect it.
-    await redisCommand(replica.port, ['CLUSTER', 'FAILOVER', 'TAKEOVER']);
-    await until('it listens at the new master', () => node.listener('a').at === nameOf(replica));
-    await node.listener('a').expectDelivery('from the new master');
-  });
-
   it('are served if only one seed works, and that is a replica', async () => {
     await cluster.untilHealthy();
     const dead = await startRedis();

@@ -99,6 +99,15 @@ describe('the probe of a heartbeat', () => {
     membership.close();
   });
 
+  it('is not sent after the node has left: it would be waited for', async () => {
+    const { membership, sent } = start(1);
+    await membership.leave();
+    membership.onControl(Buffer.from('another node'));
+    await membership.restart();
+    expect(sent).toEqual([]);
+    membership.close();
+  });
+
   it('is not sent while the node is not subscribed', async () => {
     const { membership, probe, onProbe, dead, sent, counters } = start(1, { isListening: false });
     await membership.restart();

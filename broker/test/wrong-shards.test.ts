@@ -150,23 +150,6 @@ describe('a map that a node cannot follow', () => {
   });
 });
 
-describe('a fault of the map of one shard', () => {
-  it('stays while the other shard answers with a valid map', async () => {
-    await using cluster = await startNodes(listOf(nameOf(0), nameOf(1)));
-    const notify = (index: number) => redisCommand(portOf(index), ['SPUBLISH', 'fanfare:control', 'map']);
-    await redisCommand(portOf(1), ['SET', 'fanfare:map', 'x']);
-    await notify(1);
-    const reason = `${nameOf(1)}: The map of partitions in this shard is not valid`;
-    await untilRefused(cluster.node(), reason);
-    await redisCommand(portOf(0), ['DEL', 'fanfare:map:applied']);
-    await notify(0);
-    await until('it has read the map of the other shard', async () => {
-      return (await redisCommand(portOf(0), ['EXISTS', 'fanfare:map:applied'])) === 1;
-    });
-    await untilRefused(cluster.node(), reason);
-  });
-});
-
 describe('a key that another program has written', () => {
   it.each([
     ['of another type', ['RPUSH', 'fanfare:map', 'x']],

@@ -92,7 +92,7 @@ export const logEvents = {
   probeMissed: 'A probe did not return in time. `accepted`: whether Redis accepted it.',
   probeBack: 'Probes return again after a miss.',
   busDead:
-    'Two probes in a row did not return. The node reconnects both Redis connections. In a Redis Cluster, the probes are those of one `slot`: if others return through the same server (`shard`), its connections stay, and the node looks for the server of this slot.',
+    'Two probes in a row did not return. The node reconnects both Redis connections. In a Redis Cluster, each `slot` has its own probes: if those of other slots return through the same server (`shard`), its connections stay, and the node looks for the server of this slot.',
   topicsCompared:
     'After a lost connection, the node compared its topics with Redis. Result: `publications` delivered late, `gaps` and `resets` sent. `left`: topics not compared yet.',
   topicRepaired: 'Level debug: one topic had missed publications.',

@@ -57,6 +57,7 @@ export class Membership {
   #reported: Load | null = null;
   #isListening = false;
   #hasPublished = false;
+  #hasLeft = false;
   /** Whether Redis knows that this node has published. */
   #isKnownToPublish = false;
 
@@ -145,6 +146,8 @@ export class Membership {
 
   /** From now on no other node waits for this one, whatever happens to Redis. */
   async leave(): Promise<void> {
+    // A later heartbeat would undo it: the others would wait for this node.
+    this.#hasLeft = true;
     if (this.recovery.generation === null) return;
     await callScript(this.publisher, this.#heartbeat({ isLast: true }));
     await this.#announce(this.publisher, leaving);
@@ -177,6 +180,7 @@ export class Membership {
   }
 
   async #beat(isProbeDue: boolean): Promise<void> {
+    if (this.#hasLeft) return;
     if (this.recovery.generation === null) {
       // A node that waits for a generation should have asked for it already. This call makes sure.
       if (isProbeDue && this.publisher.isReady) this.recovery.ask();
