@@ -99,7 +99,7 @@ describe('the probe of a heartbeat', () => {
     membership.close();
   });
 
-  it('is not sent after the node has left: it would be waited for', async () => {
+  it('is not sent after the node has left: the others would wait for it', async () => {
     const { membership, sent } = start(1);
     await membership.leave();
     membership.onControl(Buffer.from('another node'));

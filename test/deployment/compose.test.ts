@@ -120,9 +120,9 @@ describe.each(variants)('compose/%s.yml', (variant) => {
 
 describe('a variant', () => {
   it.each<[string, (typeof variants)[number], string, string]>([
-    ['a shard that the nodes do not use', 'shards', ';redis-2:6379', ''],
-    ['a shard that does not exist', 'shards', ';redis-2:6379', ';redis-2:6379;redis-3:6379'],
-    ['a shard listed twice', 'shards', ';redis-2:6379', ';redis:6379'],
+    ['a shard that the nodes do not use', 'shards', '@redis:6379;redis-2:6379', '@redis:6379'],
+    ['a shard that does not exist', 'shards', '@redis:6379;redis-2:6379', '@redis:6379;redis-2:6379;redis-3:6379'],
+    ['a shard listed twice', 'shards', '@redis:6379;redis-2:6379', '@redis:6379;redis:6379'],
     ['a shard with its own settings', 'shards', '- ./compose/redis.conf:/etc/redis/redis.conf:ro', ''],
     ['nodes that do not wait for a shard', 'shards', 'service_healthy', 'service_started'],
     ['a server that is no part of the Redis Cluster', 'cluster', '"--cluster-enabled", "yes", ', ''],
